@@ -1,0 +1,21 @@
+# zsync_subsystem(NAME USES tier-below... [LIBRARIES external...] SOURCES file...)
+# One static library a subsystem. USES is the tier rule made executable: a subsystem links only what it may include.
+function(zsync_subsystem name)
+    cmake_parse_arguments(arg "" "" "USES;LIBRARIES;SOURCES" ${ARGN})
+    add_library(zsync_${name} STATIC ${arg_SOURCES})
+    add_library(zsync::${name} ALIAS zsync_${name})
+    target_include_directories(zsync_${name} PUBLIC ${PROJECT_SOURCE_DIR}/userspace)
+    list(TRANSFORM arg_USES PREPEND zsync::)
+    target_link_libraries(zsync_${name} PUBLIC ${arg_USES} PRIVATE ${arg_LIBRARIES})
+endfunction()
+
+# zsync_unit_test(NAME USES subsystem... SOURCES file...)
+# A GoogleTest binary whose cases each become a ctest test. Needs no privilege and touches nothing outside itself.
+function(zsync_unit_test name)
+    cmake_parse_arguments(arg "" "" "USES;LIBRARIES;SOURCES" ${ARGN})
+    add_executable(${name} ${arg_SOURCES})
+    list(TRANSFORM arg_USES PREPEND zsync::)
+    target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest_main)
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+    gtest_discover_tests(${name} PROPERTIES LABELS unit TIMEOUT 60 DISCOVERY_TIMEOUT 60)
+endfunction()

@@ -1,0 +1,53 @@
+#include <zsync/core/error.hpp>
+
+#include <system_error>
+
+#include <algorithm>
+#include <array>
+
+namespace zsync {
+namespace {
+
+constexpr std::array core_entries{
+    ErrorEntry{std::to_underlying(CoreError::os), "Os", "system call failed"},
+    ErrorEntry{std::to_underlying(CoreError::canceled), "Canceled", "canceled"},
+    ErrorEntry{std::to_underlying(CoreError::timed_out), "TimedOut", "timed out"},
+    ErrorEntry{std::to_underlying(CoreError::closed), "Closed", "closed by the other side"},
+    ErrorEntry{std::to_underlying(CoreError::limit_reached), "LimitReached", "a limit is reached"},
+    ErrorEntry{
+        std::to_underlying(CoreError::unsupported), "Unsupported", "not supported on this system"
+    },
+    ErrorEntry{
+        std::to_underlying(CoreError::invalid_argument), "InvalidArgument", "invalid argument"
+    },
+};
+
+const ErrorEntry& entry_of(const Error& error) {
+    const auto entries = error.domain().entries;
+    const auto found = std::ranges::find(entries, error.code(), &ErrorEntry::code);
+    return found != entries.end() ? *found : core_entries.front();
+}
+
+} // namespace
+
+constinit const ErrorDomain core_errors{"core", core_entries};
+
+std::string_view Error::name() const noexcept { return entry_of(*this).name; }
+
+std::string Error::message() const {
+    const std::string_view text = entry_of(*this).text;
+    if (os_error_ == 0) {
+        return std::string(text);
+    }
+    std::string system_text = std::generic_category().message(os_error_);
+    if (*this == Error(CoreError::os)) {
+        return system_text;
+    }
+    return std::string(text) + ": " + system_text;
+}
+
+bool Error::is_canceled() const noexcept { return *this == Error(CoreError::canceled); }
+
+std::string Fault::message() const { return detail.empty() ? error.message() : detail; }
+
+} // namespace zsync

@@ -1,0 +1,70 @@
+// A parsed rule file as plain data: what the language produces and the match engine consumes.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace zsync::packet {
+
+enum class Verdict : std::uint8_t { pass, drop };
+enum class Family : std::uint8_t { ipv4, ipv6 };
+
+/// An address prefix in network byte order; an IPv4 address is in the first four bytes, the rest is
+/// zero. Bits beyond `length` are zero.
+struct Prefix {
+    Family family = Family::ipv4;
+    std::uint8_t length = 0;
+    std::array<std::uint8_t, 16> address{};
+
+    friend auto operator<=>(const Prefix&, const Prefix&) = default;
+};
+
+struct PortRange {
+    std::uint16_t first = 0;
+    std::uint16_t last = 0;
+
+    friend auto operator<=>(const PortRange&, const PortRange&) = default;
+};
+
+/// A TCP packet matches when `(flags & mask) == value`. Bits are those of the TCP header: fin 1,
+/// syn 2, rst 4, psh 8, ack 16, urg 32, ece 64, cwr 128.
+struct TcpFlagsMatch {
+    std::uint8_t mask = 0;
+    std::uint8_t value = 0;
+
+    friend bool operator==(const TcpFlagsMatch&, const TcpFlagsMatch&) = default;
+};
+
+/// One rule. Every condition that is present must hold. A condition on addresses, protocol,
+/// fragment or ports never holds for a packet that has no such thing.
+struct Rule {
+    Verdict verdict = Verdict::pass;
+    std::string name;
+    /// Canonical form. Rules with the same text, and the same count of equal texts before them, are
+    /// the same rule across loads and keep their counters.
+    std::string text;
+    std::optional<std::uint32_t> from; ///< index into RuleSet::address_sets
+    std::optional<std::uint32_t> to;   ///< index into RuleSet::address_sets
+    std::optional<std::uint8_t> protocol;
+    std::vector<PortRange> source_ports;      ///< empty: any; sorted, merged
+    std::vector<PortRange> destination_ports; ///< empty: any; sorted, merged
+    std::optional<TcpFlagsMatch> tcp_flags;
+    std::optional<std::uint16_t> vlan; ///< outermost tag
+    bool fragment = false;             ///< any fragment, the first one included
+};
+
+/// Sorted, without duplicates. A prefix inside another one is kept.
+using AddressSet = std::vector<Prefix>;
+
+struct RuleSet {
+    Verdict default_verdict = Verdict::pass;
+    Verdict malformed_verdict = Verdict::drop;
+    std::vector<AddressSet> address_sets;
+    std::vector<Rule> rules;
+};
+
+} // namespace zsync::packet
