@@ -1,10 +1,15 @@
-# The Debian 13 root that everything is built, tested and run in. Sourced by ./dev.
+# The Debian 13 system that everything is built, tested and run in. Sourced by ./dev.
 #
-# A root is a directory made by mmdebstrap from the Build-Depends of debian/control and keyed by their hash, so that
-# every checkout with the same dependencies shares one. Commands run in it through a private mount namespace: the
-# machine's own mounts are never changed, and what was mounted goes away with the last process.
+# On Debian 13 that is the machine itself, with the Build-Depends installed. Elsewhere it is a directory made by
+# mmdebstrap from the Build-Depends of debian/control and keyed by their hash, so that checkouts with the same
+# dependencies share one.
 
-ROOT_HOME=${ZSYNC_DEV_HOME:-/var/cache/zsync-dev}
+DEV_HOME=${ZSYNC_DEV_HOME:-/var/cache/zsync-dev}
+
+die() {
+    echo "dev: $*" >&2
+    exit 1
+}
 
 # Build-Depends as bare package names, one a line.
 build_depends() {
@@ -13,42 +18,60 @@ build_depends() {
         sed -E 's/^debhelper-compat$/debhelper/' | grep -v '^$'
 }
 
-root_dir() {
-    printf '%s/root-%s\n' "$ROOT_HOME" "$(build_depends | sha256sum | cut -c1-12)"
+# Inside a root, the machine itself is what ./dev works on, as on a Debian 13 host.
+inside_root() { [[ -e /.complete ]]; }
+
+native() {
+    inside_root || { [[ -r /etc/os-release ]] && (. /etc/os-release && [[ ${ID:-} == debian && ${VERSION_ID:-0} -ge 13 ]]); }
 }
 
-on_debian_13() {
-    [[ -r /etc/os-release ]] && (. /etc/os-release && [[ $ID == debian && ${VERSION_ID:-0} -ge 13 ]])
+root_dir() {
+    if native; then
+        echo /
+    else
+        printf '%s/root-%s\n' "$DEV_HOME" "$(build_depends | sha256sum | cut -c1-12)"
+    fi
+}
+
+root_ready() {
+    if inside_root; then
+        return 0
+    elif native; then
+        # shellcheck disable=SC2046 # one word a package
+        dpkg-query -W $(build_depends) >/dev/null 2>&1
+    else
+        [[ -e $(root_dir)/.complete ]]
+    fi
+}
+
+apt_install() {
+    apt-get update -q </dev/null >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >&2
 }
 
 make_root() {
-    local root
+    root_ready && return 0
+    local root lock
     root=$(root_dir)
-    [[ -e $root/.complete ]] && return 0
-    mkdir -p "$ROOT_HOME"
-    exec {lock}>"$ROOT_HOME/lock"
+    mkdir -p "$DEV_HOME"
+    exec {lock}>"$DEV_HOME/lock"
     flock "$lock"
-    if [[ ! -e $root/.complete ]]; then
-        command -v mmdebstrap >/dev/null || {
-            apt-get update -q </dev/null
-            apt-get install -y -q --no-install-recommends mmdebstrap </dev/null
-        }
+    if root_ready; then
+        :
+    elif native; then
+        echo "dev: installing the build dependencies" >&2
+        # shellcheck disable=SC2046
+        apt_install $(build_depends)
+    else
+        command -v mmdebstrap >/dev/null || apt_install mmdebstrap
         echo "dev: making the Debian 13 root in $root (about two minutes, once)" >&2
+        # An interrupted try leaves only a .partial, which is never used.
         rm -rf "$root" "$root.partial"
         unshare --mount --propagation private mmdebstrap --mode=root --variant=apt \
             --include="$(build_depends | paste -sd,)" \
-            --aptopt='Acquire::Retries "3"' trixie "$root.partial" </dev/null
+            --aptopt='Acquire::Retries "3"' trixie "$root.partial" </dev/null >&2
         touch "$root.partial/.complete"
         mv "$root.partial" "$root"
     fi
     exec {lock}>&-
-}
-
-# enter_root COMMAND...: run a command in the root, in the caller's working directory, programs just built first in PATH.
-enter_root() {
-    make_root
-    local root
-    root=$(root_dir)
-    ZSYNC_ROOT=$root TOP=$TOP WORKDIR=$PWD BUILD_DIR=$BUILD_DIR \
-        unshare --mount --propagation private "$TOP/scripts/dev/enter" "$@"
 }

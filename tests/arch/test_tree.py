@@ -1,0 +1,76 @@
+"""The tree keeps its own rules, and the rules catch what they are for."""
+
+import json
+import pathlib
+import subprocess
+
+import pytest
+import tree_rules
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_tree_keeps_its_rules():
+    found = tree_rules.faults(TOP)
+    assert not found, "\n" + "\n".join(found)
+
+
+def headers() -> list[pathlib.Path]:
+    return sorted((TOP / "userspace").rglob("*.hpp"))
+
+
+@pytest.fixture(scope="session")
+def flags() -> list[str]:
+    entries = json.loads((TOP / "build" / "release" / "compile_commands.json").read_text())
+    found: list[str] = []
+    for entry in entries:
+        words = entry["command"].split()
+        for index, word in enumerate(words):
+            if word == "-isystem":
+                found += ["-isystem", words[index + 1]]
+            elif word.startswith(("-I", "-D")):
+                found.append(word)
+    return list(dict.fromkeys(found))
+
+
+def test_each_header_compiles_alone(flags, tmp_path):
+    failed = []
+    for header in headers():
+        done = subprocess.run(
+            ["g++", "-std=gnu++23", "-fsyntax-only", f"-I{TOP / 'userspace'}", f"-I{TOP}", *flags, "-x", "c++", str(header)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        errors = [line for line in done.stderr.splitlines() if " error: " in line]
+        if done.returncode:
+            failed.append(f"{header.relative_to(TOP)}: " + "; ".join(errors[:3]))
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.mark.parametrize(
+    "name, text, words",
+    [
+        ("userspace/zsync/core/a.cpp", "#include <zsync/bus/bus.hpp>\n", "core must not include zsync/bus/"),
+        ("userspace/zsync/bus/a.cpp", "#include <zsync/packet/filter.hpp>\n", "bus must not include zsync/packet/"),
+        ("userspace/zsyncctl/a.cpp", "#include <zsync/packet/filter.hpp>\n", "zsyncctl must not include"),
+        ("userspace/zsync/odd/a.cpp", "int a;\n", "has no tier"),
+        ("userspace/zsync/core/a.cpp", "// TO" "DO later\n", "unfinished"),
+        ("docs/a.md", "see /wo" "rk/main\n", "a path of one developer's machine"),
+        ("scripts/a.sh", "curl ftp.deb" "ian.org\n", "registry"),
+        ("userspace/zsync/core/a.cpp", "int a;\n" * 701, "701 lines"),
+    ],
+)
+def test_rule_catches(tmp_path, name, text, words):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    found = [fault for fault in tree_rules.faults(tmp_path) if "README" not in fault]
+    assert len(found) == 1 and words in found[0], found
+
+
+def test_rules_let_lower_tiers_be_included(tmp_path):
+    path = tmp_path / "userspace/zsync/packet/a.cpp"
+    path.parent.mkdir(parents=True)
+    path.write_text("#include <zsync/core/task.hpp>\n#include <zsync/packet/b.hpp>\n")
+    (path.parent / "README.md").write_text("# packet\n")
+    assert tree_rules.faults(tmp_path) == []
