@@ -55,6 +55,8 @@ struct Rule {
     std::optional<TcpFlagsMatch> tcp_flags;
     std::optional<std::uint16_t> vlan; ///< outermost tag
     bool fragment = false;             ///< any fragment, the first one included
+
+    friend bool operator==(const Rule&, const Rule&) = default;
 };
 
 /// Sorted, without duplicates. A prefix inside another one is kept.
@@ -65,6 +67,8 @@ struct RuleSet {
     Verdict malformed_verdict = Verdict::drop;
     std::vector<AddressSet> address_sets;
     std::vector<Rule> rules;
+
+    friend bool operator==(const RuleSet&, const RuleSet&) = default;
 };
 
 } // namespace zsync::packet

@@ -1,0 +1,240 @@
+#include <zsync/packet/address_text.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <format>
+#include <random>
+#include <tests/packet/rules_parse.hpp>
+
+using namespace zsync;
+using namespace zsync::packet;
+
+namespace {
+
+constexpr std::string_view example = R"(# comments, one rule a line
+default pass
+malformed drop
+set bad { 198.51.100.0/24, 2001:db8:bad::/48, 203.0.113.7 }
+set ports { 23, 2323, 6000-6100 }
+set big file "/etc/zsync/blocklist.txt"      # one prefix a line
+drop from @bad name "known bad"
+drop from @big
+drop proto tcp dport @ports
+pass from 10.0.0.0/8 to 10.1.2.3 proto udp dport 53
+drop proto tcp flags syn,!ack dport 22
+drop vlan 42
+drop fragment
+)";
+
+const Files example_files{{"/etc/zsync/blocklist.txt", "192.0.2.0/24 # doc\n\n# all\n2001:db8::1\n"}
+};
+
+Prefix prefix_of(std::string_view text) { return *parse_prefix(text); }
+
+} // namespace
+
+TEST(Rules, the_example_means_what_it_says) {
+    const RuleSet rules = rules_of(example, example_files);
+    EXPECT_EQ(rules.default_verdict, Verdict::pass);
+    EXPECT_EQ(rules.malformed_verdict, Verdict::drop);
+    ASSERT_EQ(rules.rules.size(), 7U);
+    ASSERT_EQ(rules.address_sets.size(), 4U);
+    const AddressSet bad{
+        prefix_of("198.51.100.0/24"), prefix_of("203.0.113.7"), prefix_of("2001:db8:bad::/48")
+    };
+    EXPECT_TRUE(std::ranges::is_sorted(rules.address_sets[0]));
+    EXPECT_TRUE(std::ranges::is_permutation(rules.address_sets[0], bad));
+    EXPECT_EQ(rules.address_sets[1].size(), 2U);
+
+    EXPECT_EQ(rules.rules[0].from, 0U);
+    EXPECT_EQ(rules.rules[0].name, "known bad");
+    EXPECT_EQ(rules.rules[0].verdict, Verdict::drop);
+    EXPECT_EQ(rules.rules[1].from, 1U);
+    EXPECT_EQ(rules.rules[2].protocol, 6);
+    const std::vector<PortRange> ports{{23, 23}, {2323, 2323}, {6000, 6100}};
+    EXPECT_EQ(rules.rules[2].destination_ports, ports);
+    EXPECT_TRUE(rules.rules[2].source_ports.empty());
+    EXPECT_EQ(rules.rules[3].verdict, Verdict::pass);
+    EXPECT_EQ(rules.rules[3].from, 2U);
+    EXPECT_EQ(rules.rules[3].to, 3U);
+    EXPECT_EQ(rules.rules[3].protocol, 17);
+    EXPECT_EQ(rules.rules[4].tcp_flags, (TcpFlagsMatch{.mask = 0x12, .value = 0x02}));
+    EXPECT_EQ(rules.rules[5].vlan, 42);
+    EXPECT_TRUE(rules.rules[6].fragment);
+}
+
+TEST(Rules, text_is_the_same_however_a_rule_is_written) {
+    constexpr std::array<std::array<std::string_view, 2>, 18> cases{{
+        {"drop from @bad name \"x\"", "drop from @bad"},
+        {"DROP   FROM\t@bad # why", "drop from @bad"},
+        {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
+        {"pass proto 6", "pass proto tcp"},
+        {"pass proto 58", "pass proto icmpv6"},
+        {"pass proto 47", "pass proto 47"},
+        {"drop from { 10.0.0.0/8 }", "drop from 10.0.0.0/8"},
+        {"drop from { 10.2.0.0/16, 10.1.0.0/16, 10.2.0.0/16, }",
+         "drop from { 10.1.0.0/16, 10.2.0.0/16 }"},
+        {"drop from 2001:DB8:0::/48", "drop from 2001:db8::/48"},
+        {"drop proto udp sport {5-9,1-4,7-12,20}", "drop proto udp sport { 1-12, 20 }"},
+        {"drop proto udp dport 7-7", "drop proto udp dport 7"},
+        {"drop proto sctp dport 0007", "drop proto sctp dport 7"},
+        {"drop proto tcp dport @ports", "drop proto tcp dport @ports"},
+        {"drop proto tcp flags !ack , SYN", "drop proto tcp flags syn,!ack"},
+        {"drop proto tcp flags cwr,ece,urg,ack,psh,rst,syn,fin",
+         "drop proto tcp flags fin,syn,rst,psh,ack,urg,ece,cwr"},
+        {"drop fragment vlan 042", "drop vlan 42 fragment"},
+        {"pass", "pass"},
+        {"pass vlan 0", "pass vlan 0"},
+    }};
+    for (const auto& [text, canonical] : cases) {
+        const RuleSet rules =
+            rules_of("set bad { 10.0.0.0/8 }\nset ports { 1, 2 }\n" + std::string(text) + "\n");
+        ASSERT_EQ(rules.rules.size(), 1U) << text;
+        EXPECT_EQ(rules.rules[0].text, canonical);
+    }
+}
+
+TEST(Rules, verdicts_default_to_pass_and_malformed_drop) {
+    const RuleSet empty = rules_of("");
+    EXPECT_EQ(empty.default_verdict, Verdict::pass);
+    EXPECT_EQ(empty.malformed_verdict, Verdict::drop);
+    const RuleSet turned = rules_of("default drop\nmalformed pass");
+    EXPECT_EQ(turned.default_verdict, Verdict::drop);
+    EXPECT_EQ(turned.malformed_verdict, Verdict::pass);
+}
+
+TEST(Rules, windows_lines_a_byte_order_mark_and_no_last_newline_are_fine) {
+    const RuleSet rules = rules_of("\xef\xbb\xbf"
+                                   "default drop\r\npass # \xc3\xa9\r\n\r\ndrop vlan 1");
+    EXPECT_EQ(rules.default_verdict, Verdict::drop);
+    ASSERT_EQ(rules.rules.size(), 2U);
+    EXPECT_EQ(rules.rules[1].vlan, 1);
+    const Files files{
+        {"/f",
+         "\xef\xbb\xbf"
+         "10.0.0.0/8\r\n \t192.0.2.1 \r\n"}
+    };
+    EXPECT_EQ(rules_of("set s file \"/f\"\ndrop from @s", files).address_sets[0].size(), 2U);
+}
+
+TEST(Rules, sets_span_lines_with_comments_and_a_trailing_comma) {
+    const RuleSet rules =
+        rules_of("set s {\n  10.0.0.0/8, # one\n\n  192.0.2.1,\n}\ndrop from @s\n");
+    EXPECT_EQ(rules.address_sets[0].size(), 2U);
+}
+
+TEST(Rules, names_carry_escapes_and_unicode) {
+    const RuleSet rules = rules_of(R"(drop name "a \"b\" \\ # é")");
+    EXPECT_EQ(rules.rules[0].name, "a \"b\" \\ # é");
+}
+
+TEST(Rules, an_empty_set_is_a_set_of_no_address) {
+    const Files files{{"/f", "# nothing yet\n"}};
+    const RuleSet rules = rules_of("set s file \"/f\"\nset t { }\ndrop from @s\ndrop to @t", files);
+    ASSERT_EQ(rules.address_sets.size(), 1U);
+    EXPECT_TRUE(rules.address_sets[0].empty());
+    EXPECT_EQ(rules.rules[0].from, 0U);
+    EXPECT_EQ(rules.rules[1].to, 0U);
+}
+
+TEST(Rules, unused_sets_are_left_out_and_equal_ones_are_one) {
+    const RuleSet rules = rules_of(
+        "set unused { 1.1.1.1 }\nset a { 10.0.0.1, 10.0.0.2 }\nset b { 10.0.0.2, 10.0.0.1 }\n"
+        "drop to @b\ndrop from @a\ndrop from { 10.0.0.1, 10.0.0.2 }\n"
+    );
+    EXPECT_EQ(rules.address_sets.size(), 1U);
+}
+
+TEST(Rules, the_same_rule_twice_is_two_rules) {
+    const RuleSet rules = rules_of("drop vlan 1\ndrop vlan 1\n");
+    ASSERT_EQ(rules.rules.size(), 2U);
+    EXPECT_EQ(rules.rules[0].text, rules.rules[1].text);
+}
+
+TEST(Rules, a_set_may_have_both_families_on_both_sides) {
+    EXPECT_EQ(
+        rules_of("set s { 10.0.0.0/8, ::1 }\ndrop from @s to 10.0.0.1\ndrop from ::2 to @s")
+            .rules.size(),
+        2U
+    );
+}
+
+TEST(Rules, format_is_self_contained_and_stable) {
+    const RuleSet rules = rules_of(example, example_files);
+    const std::string text = format_rules(rules);
+    EXPECT_FALSE(text.contains("file"));
+    const RuleSet back = rules_of(text); // no files to read
+    EXPECT_EQ(back, rules);
+    EXPECT_EQ(format_rules(back), text);
+}
+
+namespace {
+
+/// Writes random rule files with everything the language has.
+class RandomText {
+public:
+    explicit RandomText(std::uint32_t seed) : random_(seed) {}
+
+    std::string file() {
+        std::string text = below(2) == 0 ? "default drop\n" : "malformed pass\n";
+        for (int i = 0; i < 4; ++i) {
+            text += std::format("set a{} {{ {}, {} }}\n", i, address(), address());
+            text += std::format("set p{} {{ {}, {} }}\n", i, ports(), ports());
+        }
+        for (auto left = below(30); left > 0; --left) {
+            text += rule(left);
+        }
+        return text;
+    }
+
+private:
+    std::uint32_t below(std::uint32_t end) { return static_cast<std::uint32_t>(random_() % end); }
+
+    std::string address() {
+        return below(2) == 0 ? std::format("10.{}.{}.0/24", below(3), below(3))
+                             : std::format("2001:db8:{:x}::/48", below(4));
+    }
+    std::string ports() {
+        const auto first = below(60'000);
+        return below(2) == 0 ? std::to_string(first)
+                             : std::format("{}-{}", first, first + below(9));
+    }
+    std::string either(std::string inline_form, char set) {
+        return below(2) == 0 ? inline_form : std::format("@{}{}", set, below(4));
+    }
+    std::string rule(std::uint32_t number) {
+        std::string text = below(2) == 0 ? "drop" : "pass";
+        if (below(2) == 0) {
+            text += below(2) == 0 ? " from " : " to ";
+            text += either(std::format("{{ {}, {} }}", address(), address()), 'a');
+        }
+        if (below(2) == 0) {
+            text += below(2) == 0 ? " proto tcp" : " proto 17";
+            text += below(2) == 0 ? " sport " + either(ports(), 'p') : "";
+            text += below(2) == 0 ? " dport " + either(ports(), 'p') : "";
+        } else if (below(4) == 0) {
+            text += " flags rst,!syn proto tcp";
+        }
+        text += below(4) == 0 ? std::format(" vlan {}", below(4096)) : "";
+        text += below(4) == 0 ? " fragment" : "";
+        text += below(4) == 0 ? std::format(" name \"n\\\"{}\"", number) : "";
+        return text + "\n";
+    }
+
+    std::mt19937 random_;
+};
+
+} // namespace
+
+TEST(Rules, random_files_survive_a_round_trip) {
+    const auto seed = std::random_device{}();
+    SCOPED_TRACE(std::format("seed {}", seed));
+    for (std::uint32_t i = 0; i < 2'000; ++i) {
+        const std::string text = RandomText(seed + i).file();
+        const RuleSet rules = rules_of(text);
+        ASSERT_EQ(rules_of(format_rules(rules)), rules) << text;
+    }
+}

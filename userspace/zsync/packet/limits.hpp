@@ -1,0 +1,32 @@
+// Named limits of the packet subsystem: the rule language and the match engine share them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace zsync::packet::limits {
+
+/// Rules in one rule set.
+constexpr std::uint32_t rules_max = 1024;
+/// Named sets in one rule file.
+constexpr std::uint32_t sets_max = 256;
+/// Different address sets the rules of one rule set use, named and inline.
+constexpr std::uint32_t address_sets_max = 1024;
+/// Prefixes in one set, and in all sets the rules of one rule set use together.
+constexpr std::uint32_t prefixes_max = 131'072;
+/// Port ranges in one port set, after neighbours are merged.
+constexpr std::uint32_t port_ranges_max = 64;
+/// Bytes of a rule file, and of a set file.
+constexpr std::size_t file_bytes_max = std::size_t{16} << 20;
+/// Bytes of one line, its newline not counted.
+constexpr std::size_t line_bytes_max = std::size_t{1} << 20;
+/// Bytes of a set's or a rule's name.
+constexpr std::size_t name_bytes_max = 63;
+/// Bytes of a rule's canonical text.
+constexpr std::size_t rule_text_bytes_max = 240;
+/// Bytes of a set file's path.
+constexpr std::size_t path_bytes_max = 4095;
+/// Diagnostics given for one rule file; one more line says that there were others.
+constexpr std::size_t diagnostics_max = 20;
+
+} // namespace zsync::packet::limits

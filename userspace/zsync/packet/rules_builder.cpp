@@ -1,0 +1,335 @@
+#include <zsync/core/text.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules_builder.hpp>
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <format>
+
+namespace zsync::packet {
+namespace {
+
+constexpr unsigned ipv4_bit = 1;
+constexpr unsigned ipv6_bit = 2;
+
+unsigned families_of(const AddressSet& addresses) {
+    if (addresses.empty()) {
+        return ipv4_bit | ipv6_bit;
+    }
+    // Sorted by family first.
+    const unsigned first = addresses.front().family == Family::ipv4 ? ipv4_bit : ipv6_bit;
+    const unsigned last = addresses.back().family == Family::ipv4 ? ipv4_bit : ipv6_bit;
+    return first | last;
+}
+
+std::uint64_t hash_of(const AddressSet& addresses) {
+    constexpr std::uint64_t prime = 0x100000001b3;
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const Prefix& prefix : addresses) {
+        hash = (hash ^ std::to_underlying(prefix.family)) * prime;
+        hash = (hash ^ prefix.length) * prime;
+        for (const std::uint8_t byte : prefix.address) {
+            hash = (hash ^ byte) * prime;
+        }
+    }
+    return hash;
+}
+
+/// What an operand stands for: the named set's contents, or its own.
+const SetContents& contents_of(const Operand& operand, const NamedSet* named) {
+    return named != nullptr ? named->contents : operand.contents;
+}
+
+std::string address_text(const Operand& operand) {
+    return operand.reference.empty() ? format_inline(operand.contents.addresses)
+                                     : "@" + std::string(operand.reference);
+}
+
+std::string port_text(const Operand& operand) {
+    return operand.reference.empty() ? format_inline(operand.contents.ports)
+                                     : "@" + std::string(operand.reference);
+}
+
+Rule rule_of(RuleDraft& draft) {
+    Rule rule;
+    rule.verdict = draft.verdict;
+    rule.name = std::move(draft.name);
+    rule.protocol = draft.protocol;
+    rule.tcp_flags = draft.tcp_flags;
+    rule.vlan = draft.vlan;
+    rule.fragment = draft.fragment;
+    const auto text = [](const std::optional<Operand>& operand, auto format) {
+        return operand ? format(*operand) : std::string();
+    };
+    rule.text = canonical_text(
+        rule,
+        {
+            .from = text(draft.from, address_text),
+            .to = text(draft.to, address_text),
+            .source_ports = text(draft.source_ports, port_text),
+            .destination_ports = text(draft.destination_ports, port_text),
+        }
+    );
+    return rule;
+}
+
+} // namespace
+
+void RuleSetBuilder::set_once(
+    std::optional<Place>& seen, const Place& place, std::string_view word
+) {
+    if (seen) {
+        report_.error(
+            place,
+            std::format("{} is given twice", word),
+            std::format("it stands on line {} already", seen->line)
+        );
+        return;
+    }
+    seen = place;
+}
+
+void RuleSetBuilder::default_verdict(const Place& place, Verdict verdict) {
+    set_once(default_place_, place, "default");
+    rules_.default_verdict = verdict;
+}
+
+void RuleSetBuilder::malformed_verdict(const Place& place, Verdict verdict) {
+    set_once(malformed_place_, place, "malformed");
+    rules_.malformed_verdict = verdict;
+}
+
+bool RuleSetBuilder::add_set(NamedSet set) {
+    if (const auto found = sets_.find(set.name); found != sets_.end()) {
+        report_.error(
+            set.place,
+            std::format("the set {} is defined twice", quoted(set.name)),
+            std::format("it stands on line {} already", found->second.place.line)
+        );
+        return true;
+    }
+    if (sets_.size() == limits::sets_max) {
+        report_.error(set.place, std::format("more than {} sets", limits::sets_max));
+        return false;
+    }
+    const std::string_view name = set.name;
+    sets_.emplace(name, std::move(set));
+    return true;
+}
+
+NamedSet* RuleSetBuilder::resolve(std::optional<Operand>& operand, ElementKind wanted) {
+    if (!operand || operand->reference.empty()) {
+        return nullptr;
+    }
+    const auto found = sets_.find(operand->reference);
+    if (found == sets_.end()) {
+        // Whether it is unknown or only defined below shows at the end.
+        if (unknown_.size() <= limits::diagnostics_max) {
+            unknown_.push_back({.place = operand->place, .name = operand->reference});
+        }
+        return nullptr;
+    }
+    NamedSet& set = found->second;
+    if (set.broken) {
+        return &set;
+    }
+    if (wanted == ElementKind::port && set.contents.ports.empty()) {
+        const bool empty = set.contents.empty();
+        report_.error(
+            operand->place,
+            std::format(
+                "the set {} {}", quoted(set.name), empty ? "is empty" : "has addresses, not ports"
+            ),
+            "sport and dport take ports"
+        );
+    } else if (wanted == ElementKind::address && !set.contents.ports.empty()) {
+        report_.error(
+            operand->place,
+            std::format("the set {} has ports, not addresses", quoted(set.name)),
+            "from and to take addresses"
+        );
+    }
+    return &set;
+}
+
+bool RuleSetBuilder::make_sense(const RuleDraft& draft) {
+    bool sensible = true;
+    const auto refuse = [&](Condition condition, std::string words, std::string hint) {
+        report_.error(*draft.place_of(condition), std::move(words), std::move(hint));
+        sensible = false;
+    };
+    for (const Condition ports : {Condition::sport, Condition::dport}) {
+        if (!draft.place_of(ports) || (draft.protocol && has_ports(*draft.protocol))) {
+            continue;
+        }
+        const std::string_view word = condition_words[std::to_underlying(ports)];
+        if (draft.protocol) {
+            refuse(
+                ports,
+                std::format("{} has no ports", protocol_text(*draft.protocol)),
+                std::format("{} goes with proto tcp, udp or sctp", word)
+            );
+        } else {
+            refuse(
+                ports,
+                std::format("{} without a protocol", word),
+                "add proto tcp, proto udp or proto sctp"
+            );
+        }
+    }
+    if (draft.tcp_flags && draft.protocol != IPPROTO_TCP) {
+        refuse(Condition::flags, "flags without proto tcp", "add proto tcp");
+    }
+    return sensible;
+}
+
+bool RuleSetBuilder::families_meet(
+    const RuleDraft& draft, const AddressSet* from, const AddressSet* to
+) {
+    if (from == nullptr || to == nullptr || (families_of(*from) & families_of(*to)) != 0) {
+        return true;
+    }
+    const bool ipv4_first = families_of(*from) == ipv4_bit;
+    report_.error(
+        draft.to->place,
+        std::format(
+            "no packet goes from an {} to an {} address",
+            ipv4_first ? "IPv4" : "IPv6",
+            ipv4_first ? "IPv6" : "IPv4"
+        ),
+        "write a rule for each family"
+    );
+    return false;
+}
+
+bool RuleSetBuilder::name_is_free(const RuleDraft& draft) {
+    if (draft.name.empty()) {
+        return true;
+    }
+    const auto [found, added] = rule_lines_.emplace(draft.name, draft.place.line);
+    if (!added) {
+        report_.error(
+            *draft.place_of(Condition::name),
+            std::format("the name {} is taken", quoted(draft.name)),
+            std::format("the rule on line {} has it", found->second)
+        );
+    }
+    return added;
+}
+
+std::optional<std::uint32_t> RuleSetBuilder::intern(const Operand& operand, NamedSet* named) {
+    if (named != nullptr && named->index) {
+        return named->index;
+    }
+    const AddressSet& addresses = contents_of(operand, named).addresses;
+    const std::uint64_t hash = hash_of(addresses);
+    const auto [begin, end] = interned_.equal_range(hash);
+    for (auto found = begin; found != end; ++found) {
+        if (rules_.address_sets[found->second] == addresses) {
+            if (named == nullptr) {
+                return found->second;
+            }
+            named->index = found->second;
+        }
+    }
+    // A second name for the same prefixes counts again: the self-contained text has both.
+    prefixes_ += addresses.size();
+    if (prefixes_ > limits::prefixes_max) {
+        report_.error(
+            operand.place, std::format("more than {} prefixes in use", limits::prefixes_max)
+        );
+        return std::nullopt;
+    }
+    if (named != nullptr && named->index) {
+        return named->index;
+    }
+    if (rules_.address_sets.size() == limits::address_sets_max) {
+        report_.error(
+            operand.place,
+            std::format("more than {} different sets of addresses", limits::address_sets_max),
+            "put addresses that share a verdict into one set"
+        );
+        return std::nullopt;
+    }
+    const auto index = static_cast<std::uint32_t>(rules_.address_sets.size());
+    rules_.address_sets.push_back(addresses);
+    interned_.emplace(hash, index);
+    if (named != nullptr) {
+        named->index = index;
+    }
+    return index;
+}
+
+bool RuleSetBuilder::add_rule(RuleDraft draft) {
+    if (rules_.rules.size() == limits::rules_max) {
+        report_.error(draft.place, std::format("more than {} rules", limits::rules_max));
+        return false;
+    }
+    NamedSet* const from = resolve(draft.from, ElementKind::address);
+    NamedSet* const to = resolve(draft.to, ElementKind::address);
+    NamedSet* const source_ports = resolve(draft.source_ports, ElementKind::port);
+    NamedSet* const destination_ports = resolve(draft.destination_ports, ElementKind::port);
+    const auto addresses = [](const std::optional<Operand>& operand, const NamedSet* named) {
+        return operand ? &contents_of(*operand, named).addresses : nullptr;
+    };
+    const bool sensible = make_sense(draft);
+    const bool met = families_meet(draft, addresses(draft.from, from), addresses(draft.to, to));
+    if (!name_is_free(draft) || !sensible || !met) {
+        return true;
+    }
+    Rule rule = rule_of(draft);
+    if (rule.text.size() > limits::rule_text_bytes_max) {
+        report_.error(
+            draft.place,
+            std::format(
+                "the rule is {} bytes long in its canonical form, and {} fit",
+                rule.text.size(),
+                limits::rule_text_bytes_max
+            ),
+            "give its { list } a name: set NAME { list }, then @NAME"
+        );
+        return true;
+    }
+    if (draft.from) {
+        rule.from = intern(*draft.from, from);
+    }
+    if (draft.to) {
+        rule.to = intern(*draft.to, to);
+    }
+    if (draft.source_ports) {
+        rule.source_ports = contents_of(*draft.source_ports, source_ports).ports;
+    }
+    if (draft.destination_ports) {
+        rule.destination_ports = contents_of(*draft.destination_ports, destination_ports).ports;
+    }
+    rules_.rules.push_back(std::move(rule));
+    return true;
+}
+
+RuleSet RuleSetBuilder::finish() {
+    std::vector<std::string_view> names;
+    for (const auto& [name, set] : sets_) {
+        names.push_back(name);
+    }
+    std::ranges::sort(names);
+    for (const Unknown& unknown : unknown_) {
+        const auto found = sets_.find(unknown.name);
+        if (found == sets_.end()) {
+            report_.error(
+                unknown.place,
+                std::format("there is no set {}", quoted(unknown.name)),
+                did_you_mean(unknown.name, names)
+            );
+        } else {
+            report_.error(
+                unknown.place,
+                std::format("the set {} is used before it is defined", quoted(unknown.name)),
+                std::format("move it up from line {}", found->second.place.line)
+            );
+        }
+    }
+    return std::move(rules_);
+}
+
+} // namespace zsync::packet

@@ -1,0 +1,97 @@
+#include <zsync/packet/address_text.hpp>
+#include <zsync/packet/rules.hpp>
+#include <zsync/packet/rules_names.hpp>
+
+#include <set>
+
+namespace zsync::packet {
+namespace {
+
+/// What stands behind `CONDITION @` in a canonical text; empty where the operand is inline or
+/// absent. Canonical texts have no strings, so a condition's word stands nowhere else.
+std::string_view reference_in(std::string_view text, Condition condition) {
+    std::string word(" ");
+    word += condition_words[std::to_underlying(condition)];
+    word += " @";
+    const std::size_t at = text.find(word);
+    if (at == std::string_view::npos) {
+        return {};
+    }
+    const std::string_view name = text.substr(at + word.size());
+    return name.substr(0, name.find(' '));
+}
+
+class Formatter {
+public:
+    explicit Formatter(const RuleSet& rules) : rules_(rules) {}
+
+    std::string format() {
+        out_ += "default ";
+        out_ += verdict_word(rules_.default_verdict);
+        out_ += "\nmalformed ";
+        out_ += verdict_word(rules_.malformed_verdict);
+        out_ += '\n';
+        for (const Rule& rule : rules_.rules) {
+            sets_of(rule);
+        }
+        for (const Rule& rule : rules_.rules) {
+            out_ += rule.text;
+            name(rule.name);
+            out_ += '\n';
+        }
+        return std::move(out_);
+    }
+
+private:
+    void sets_of(const Rule& rule) {
+        const auto addresses = [&](Condition condition, std::optional<std::uint32_t> index) {
+            if (index) {
+                set(reference_in(rule.text, condition), rules_.address_sets[*index], append_prefix);
+            }
+        };
+        addresses(Condition::from, rule.from);
+        addresses(Condition::to, rule.to);
+        set(reference_in(rule.text, Condition::sport), rule.source_ports, append_port_range);
+        set(reference_in(rule.text, Condition::dport), rule.destination_ports, append_port_range);
+    }
+
+    template <class List, class Append>
+    void set(std::string_view name, const List& list, Append append) {
+        if (name.empty() || !done_.emplace(name).second) {
+            return;
+        }
+        out_ += "set ";
+        out_ += name;
+        out_ += " {\n";
+        for (const auto& element : list) {
+            out_ += "    ";
+            append(out_, element);
+            out_ += ",\n";
+        }
+        out_ += "}\n";
+    }
+
+    void name(std::string_view name) {
+        if (name.empty()) {
+            return;
+        }
+        out_ += " name \"";
+        for (const char c : name) {
+            if (c == '"' || c == '\\') {
+                out_ += '\\';
+            }
+            out_ += c;
+        }
+        out_ += '"';
+    }
+
+    const RuleSet& rules_;
+    std::string out_;
+    std::set<std::string_view> done_;
+};
+
+} // namespace
+
+std::string format_rules(const RuleSet& rules) { return Formatter(rules).format(); }
+
+} // namespace zsync::packet

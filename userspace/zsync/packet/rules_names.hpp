@@ -1,0 +1,67 @@
+// The fixed words of the rule language and the canonical text of a rule. Private to the packet
+// subsystem.
+#pragma once
+
+#include <zsync/packet/rule_set.hpp>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace zsync::packet {
+
+inline constexpr std::array<std::string_view, 5> statement_words{
+    "default", "malformed", "set", "pass", "drop"
+};
+
+/// Conditions in canonical order, then the name, which is none.
+enum class Condition : std::uint8_t { from, to, proto, sport, dport, flags, vlan, fragment, name };
+inline constexpr std::array<std::string_view, 9> condition_words{
+    "from", "to", "proto", "sport", "dport", "flags", "vlan", "fragment", "name"
+};
+
+/// In the order of their bits, from 1.
+inline constexpr std::array<std::string_view, 8> tcp_flag_words{
+    "fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"
+};
+
+inline constexpr std::array<std::string_view, 2> verdict_words{"pass", "drop"};
+inline constexpr std::array<std::string_view, 5> protocol_words{
+    "tcp", "udp", "icmp", "icmpv6", "sctp"
+};
+
+[[nodiscard]] std::string_view verdict_word(Verdict verdict);
+[[nodiscard]] std::optional<Verdict> verdict_of(std::string_view word);
+/// The number of one of `protocol_words`.
+[[nodiscard]] std::optional<std::uint8_t> protocol_of(std::string_view word);
+/// A protocol's word, or its number where the language has no word for it.
+[[nodiscard]] std::string protocol_text(std::uint8_t protocol);
+/// The number IANA gives a protocol the language has no word for, and a well-known service's port:
+/// for hints only.
+[[nodiscard]] std::optional<std::uint8_t> known_protocol(std::string_view word);
+[[nodiscard]] std::optional<std::uint16_t> known_port(std::string_view word);
+
+/// What another filter's word for a condition is called here; empty if it is none.
+[[nodiscard]] std::string_view other_word_for(std::string_view condition);
+
+[[nodiscard]] bool has_ports(std::uint8_t protocol);
+
+/// `10.0.0.1`, or `{ 10.0.0.1, 10.0.0.2 }` where there is not exactly one.
+[[nodiscard]] std::string format_inline(const AddressSet& addresses);
+[[nodiscard]] std::string format_inline(const std::vector<PortRange>& ports);
+void append_port_range(std::string& out, PortRange range);
+
+/// What a rule's operands are called in its canonical text: `@name`, or the inline form.
+struct OperandTexts {
+    std::string from;
+    std::string to;
+    std::string source_ports;
+    std::string destination_ports;
+};
+
+/// `drop from @bad proto tcp dport 22`: conditions in canonical order, without the name.
+[[nodiscard]] std::string canonical_text(const Rule& rule, const OperandTexts& operands);
+
+} // namespace zsync::packet
