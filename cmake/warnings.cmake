@@ -1,5 +1,5 @@
 # Warnings and sanitizers for every target of this project.
-add_compile_options(-Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -fno-omit-frame-pointer)
+add_compile_options(-Wall -Wextra -Werror -Wshadow -Woverloaded-virtual -fno-omit-frame-pointer)
 if(ZSYNC_SANITIZE)
     add_compile_options(-fsanitize=${ZSYNC_SANITIZE} -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${ZSYNC_SANITIZE})

@@ -1,0 +1,26 @@
+// Named limits of the runtime.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace zsync::limits {
+
+/// Frames larger than this go to the heap.
+constexpr std::size_t pooled_frame_bytes_max = 4096;
+/// Frames kept for reuse in each size class of a thread's pool.
+constexpr std::uint32_t pooled_frames_max = 4096;
+/// Submission queue entries of a worker's ring; a full queue is submitted early, never an error.
+constexpr std::uint32_t ring_entries = 256;
+/// Completion queue entries; the kernel keeps what does not fit (IORING_FEAT_NODROP).
+constexpr std::uint32_t ring_completion_entries = 1024;
+/// Tasks resumed in one turn of a worker before it looks at its ring again.
+constexpr std::uint32_t resumes_per_turn_max = 256;
+/// Threads that run blocking calls for one worker.
+constexpr std::uint32_t offload_threads_max = 2;
+/// Blocking calls waiting for a thread; one more fails with `limit_reached`.
+constexpr std::uint32_t offload_queue_max = 1024;
+/// Await chain entries given for a task.
+constexpr std::uint32_t await_chain_max = 32;
+
+} // namespace zsync::limits

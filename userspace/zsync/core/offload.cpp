@@ -1,0 +1,158 @@
+#include <zsync/core/assert.hpp>
+#include <zsync/core/offload.hpp>
+#include <zsync/core/task_record.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <linux/io_uring.h>
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <pthread.h>
+#include <unistd.h>
+
+namespace zsync {
+
+OffloadPool::OffloadPool(Worker& worker) : worker_(worker), event_(::eventfd(0, EFD_CLOEXEC)) {
+    ZASSERT(event_, "an eventfd can be made for the offload pool");
+    listen();
+}
+
+OffloadPool::~OffloadPool() {
+    {
+        const std::scoped_lock lock(mutex_);
+        stopping_ = true;
+    }
+    available_.notify_all();
+    threads_.clear();
+    // Ends the read on the eventfd, which refers to this object.
+    worker_.ring().queue_cancel(*this);
+    while (worker_.ring().in_flight() != 0) {
+        worker_.ring().enter(true, std::nullopt);
+        worker_.ring().deliver();
+    }
+}
+
+void OffloadPool::listen() noexcept {
+    worker_.ring().queue(
+        {
+            .opcode = IORING_OP_READ,
+            .fd = event_.get(),
+            .address = reinterpret_cast<std::uintptr_t>(&event_count_),
+            .length = sizeof event_count_,
+        },
+        *this
+    );
+}
+
+bool OffloadPool::submit(OffloadCall& call) {
+    {
+        const std::scoped_lock lock(mutex_);
+        if (waiting_count_ == limits::offload_queue_max) {
+            return false;
+        }
+        ++waiting_count_;
+        call.next = nullptr;
+        if (waiting_last_ != nullptr) {
+            waiting_last_->next = &call;
+        } else {
+            waiting_first_ = &call;
+        }
+        waiting_last_ = &call;
+        if (idle_threads_ < waiting_count_ && threads_.size() < limits::offload_threads_max) {
+            threads_.emplace_back([this] { serve(); });
+        }
+    }
+    available_.notify_one();
+    return true;
+}
+
+bool OffloadPool::withdraw(OffloadCall& call) noexcept {
+    const std::scoped_lock lock(mutex_);
+    OffloadCall* previous = nullptr;
+    for (OffloadCall* at = waiting_first_; at != nullptr; previous = at, at = at->next) {
+        if (at != &call) {
+            continue;
+        }
+        (previous != nullptr ? previous->next : waiting_first_) = at->next;
+        if (waiting_last_ == at) {
+            waiting_last_ = previous;
+        }
+        --waiting_count_;
+        return true;
+    }
+    return false;
+}
+
+void OffloadPool::serve() {
+    pthread_setname_np(pthread_self(), "zsync-offload");
+    // Signals are the worker's business.
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        ++idle_threads_;
+        available_.wait(lock, [this] { return stopping_ || waiting_first_ != nullptr; });
+        --idle_threads_;
+        if (waiting_first_ == nullptr) {
+            return;
+        }
+        OffloadCall& call = *waiting_first_;
+        waiting_first_ = call.next;
+        if (waiting_first_ == nullptr) {
+            waiting_last_ = nullptr;
+        }
+        --waiting_count_;
+        lock.unlock();
+        call.run();
+        lock.lock();
+        call.next = returned_;
+        returned_ = &call;
+        const std::uint64_t one = 1;
+        const ssize_t written = ::write(event_.get(), &one, sizeof one);
+        ZASSERT(written == sizeof one, "an eventfd takes a one");
+    }
+}
+
+void OffloadPool::complete(std::int32_t result, std::uint32_t /*flags*/) noexcept {
+    if (result == -ECANCELED || result == -EINTR) {
+        return;
+    }
+    ZASSERT(result == sizeof event_count_, "the eventfd of the offload pool can be read");
+    listen();
+    OffloadCall* returned = nullptr;
+    {
+        const std::scoped_lock lock(mutex_);
+        returned = std::exchange(returned_, nullptr);
+    }
+    while (returned != nullptr) {
+        OffloadCall* next = returned->next;
+        returned->returned();
+        returned = next;
+    }
+}
+
+bool OffloadWaitBase::start(PromiseBase& promise, std::coroutine_handle<> waiter) {
+    if (!enter(promise, waiter)) {
+        refused_ = Error(CoreError::canceled);
+        return false;
+    }
+    if (!worker_.offload_pool().submit(*this)) {
+        refused_ = Error(CoreError::limit_reached);
+        wake();
+    }
+    return true;
+}
+
+void OffloadWaitBase::request_cancel() noexcept {
+    if (worker_.offload_pool().withdraw(*this)) {
+        if (task().take_cancel()) {
+            refused_ = Error(CoreError::canceled);
+        }
+        wake();
+    }
+}
+
+} // namespace zsync

@@ -1,0 +1,147 @@
+// Task: a coroutine with one owner.
+#pragma once
+
+#include <zsync/core/assert.hpp>
+#include <zsync/core/frame_pool.hpp>
+#include <zsync/core/result.hpp>
+#include <zsync/core/task_record.hpp>
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <utility>
+
+namespace zsync {
+
+/// Ends a coroutine: hands control to the awaiting one, or tells the runtime that the task is over.
+struct FinalAwaiter {
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
+        PromiseBase& promise = self.promise();
+        TaskRecord& record = *promise.task;
+        if (promise.caller != nullptr) {
+            record.leaf_ = promise.caller;
+            return promise.continuation;
+        }
+        record.finish_(record);
+        return std::noop_coroutine();
+    }
+    void await_resume() const noexcept {}
+};
+
+template <class T> class Task;
+
+template <class T> class TaskPromise;
+
+/// What promises of all result types share beyond `PromiseBase`.
+class TaskPromiseCommon : public PromiseBase {
+public:
+    [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+    [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
+    // Exceptions never cross a public call here, so one that arrives is a bug.
+    [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+
+    /// Notes where the task is before every wait: this is what the task registry shows.
+    template <class Awaitable>
+    Awaitable&& await_transform(
+        Awaitable&& awaitable, std::source_location here = std::source_location::current()
+    ) noexcept {
+        where = here;
+        return static_cast<Awaitable&&>(awaitable);
+    }
+
+    static void* operator new(std::size_t size) { return allocate_frame(size); }
+    static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
+};
+
+template <class T> class TaskPromise : public TaskPromiseCommon {
+public:
+    Task<T> get_return_object() noexcept;
+    template <class U = T> void return_value(U&& value) { value_.emplace(std::forward<U>(value)); }
+    [[nodiscard]] T take() { return *std::move(value_); }
+
+private:
+    std::optional<T> value_;
+};
+
+template <> class TaskPromise<void> : public TaskPromiseCommon {
+public:
+    Task<void> get_return_object() noexcept;
+    void return_void() const noexcept {}
+    void take() const noexcept {}
+};
+
+/// A lazy coroutine that produces a `T`. It runs when it is awaited, or spawned in a `Scope`.
+///
+///     Task<Result<std::size_t>> copy(Io io, FdRef from, FdRef to);
+///     ...
+///     ZCO_TRY(std::size_t count, co_await copy(io, a, b));
+///
+/// Cancelling a task reaches the innermost wait of its chain. Parameters are taken by value, or by
+/// reference to what a parent scope owns.
+template <class T = void> class [[nodiscard]] Task {
+public:
+    using promise_type = TaskPromise<T>;
+    using Handle = std::coroutine_handle<promise_type>;
+
+    Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+    Task& operator=(Task&& other) noexcept {
+        Task old(std::move(*this));
+        handle_ = std::exchange(other.handle_, {});
+        return *this;
+    }
+    Task(const Task&) = delete;
+    Task& operator=(const Task&) = delete;
+    ~Task() {
+        if (handle_) {
+            ZASSERT(
+                handle_.done() || handle_.promise().task == nullptr,
+                "a task is destroyed while it runs; await it or let its scope join it"
+            );
+            handle_.destroy();
+        }
+    }
+
+    class Awaiter {
+    public:
+        explicit Awaiter(Handle child) noexcept : child_(child) {}
+        [[nodiscard]] bool await_ready() const noexcept { return false; }
+        template <class Promise>
+        Handle await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+            TaskPromise<T>& promise = child_.promise();
+            PromiseBase& awaiting = caller.promise();
+            promise.task = awaiting.task;
+            promise.caller = &awaiting;
+            promise.continuation = caller;
+            promise.task->leaf_ = &promise;
+            return child_;
+        }
+        T await_resume() { return child_.promise().take(); }
+
+    private:
+        Handle child_;
+    };
+
+    Awaiter operator co_await() && noexcept { return Awaiter(handle_); }
+
+    /// Gives the frame to the runtime, which destroys it when the task is over.
+    [[nodiscard]] Handle release() noexcept { return std::exchange(handle_, {}); }
+
+private:
+    friend class TaskPromise<T>;
+    explicit Task(Handle handle) noexcept : handle_(handle) {}
+
+    Handle handle_;
+};
+
+template <class T> Task<T> TaskPromise<T>::get_return_object() noexcept {
+    return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+
+inline Task<void> TaskPromise<void>::get_return_object() noexcept {
+    return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+
+} // namespace zsync
