@@ -96,27 +96,30 @@ live_session() {
     done
 }
 
-join_or_start() {
+# join_live COMMAND...: become COMMAND in the live session; returns where there is none.
+join_live() {
     local pid
     pid=$(live_session)
-    if [[ -n $pid ]]; then
-        TOP=$TOP WORKDIR=$PWD DEV_HOME=$DEV_HOME exec nsenter --mount="/proc/$pid/ns/mnt" --net="/proc/$pid/ns/net" -- \
-            "$TOP/scripts/dev/enter" --joined "$@"
-    fi
-    make_root
-    start_session "$@"
+    [[ -n $pid ]] || return 0
+    TOP=$TOP WORKDIR=$PWD DEV_HOME=$DEV_HOME exec nsenter --mount="/proc/$pid/ns/mnt" --net="/proc/$pid/ns/net" -- \
+        "$TOP/scripts/dev/enter" --joined "$@"
 }
 
 dev_exec() {
     [[ $# -gt 0 ]] || die "usage: ./dev exec COMMAND..."
+    if ! session_is_here; then
+        need_root exec "$@"
+        make_root
+    fi
+    join_live "$@"
     ! session_is_here || exec "$@"
-    need_root exec "$@"
-    join_or_start "$@"
+    start_session "$@"
 }
 
 dev_shell() {
     need_root shell
     make_root
-    [[ -n $(live_session) ]] || register_session shell || true
-    join_or_start bash -i
+    join_live bash -i
+    register_session shell || true
+    start_session bash -i
 }
