@@ -14,6 +14,20 @@ function(zsync_unit_test name)
     gtest_discover_tests(${name} PROPERTIES LABELS unit TIMEOUT 60 DISCOVERY_TIMEOUT 60)
 endfunction()
 
+# zsync_root_test(NAME USES subsystem... [LIBRARIES external...] SOURCES file...)
+# The same for tests against the real kernel: they need root, make their own namespaces, and take turns.
+function(zsync_root_test name)
+    if(NOT ZSYNC_TESTS OR ZSYNC_UNIT_TESTS_ONLY)
+        return()
+    endif()
+    cmake_parse_arguments(arg "" "" "USES;LIBRARIES;SOURCES" ${ARGN})
+    add_executable(${name} ${arg_SOURCES})
+    list(TRANSFORM arg_USES PREPEND zsync::)
+    target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest_main)
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+    gtest_discover_tests(${name} PROPERTIES LABELS root TIMEOUT 120 RESOURCE_LOCK root DISCOVERY_TIMEOUT 60)
+endfunction()
+
 # zsync_pytest(NAME LABEL root|systemd|unit FILE file.py [TIMEOUT seconds] [SERIAL] [ENVIRONMENT VAR=value...])
 # A pytest file as one ctest test, run inside the session with the built programs first in PATH. Everything but a unit
 # test takes turns with its kind unless SERIAL says that it must have the machine for itself.

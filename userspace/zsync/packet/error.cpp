@@ -14,6 +14,56 @@ constexpr std::array entries{
         "InvalidDesiredState",
         "the saved packet filter state cannot be read"
     },
+    ErrorEntry{
+        std::to_underlying(PacketError::rule_set_too_big),
+        "RuleSetTooBig",
+        "the rule set is over a limit"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::no_such_interface), "NoSuchInterface", "no such interface"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::interface_gone), "InterfaceGone", "the interface is gone"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::interface_enslaved),
+        "InterfaceEnslaved",
+        "the interface belongs to a bond or team"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::foreign_program),
+        "ForeignProgram",
+        "another XDP program is attached"
+    },
+    ErrorEntry{std::to_underlying(PacketError::not_permitted), "NotPermitted", "not permitted"},
+    ErrorEntry{
+        std::to_underlying(PacketError::no_bpffs),
+        "NoBpffs",
+        "the BPF directory is not on a BPF file system"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::program_refused),
+        "ProgramRefused",
+        "the kernel refused the filter program"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::mode_unavailable),
+        "ModeUnavailable",
+        "the driver cannot do this mode"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::already_attached),
+        "AlreadyAttached",
+        "a filter is attached already"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::not_attached), "NotAttached", "no filter is attached"
+    },
+    ErrorEntry{
+        std::to_underlying(PacketError::damaged_pins),
+        "DamagedPins",
+        "the pinned filter cannot be understood"
+    },
 };
 
 } // namespace

@@ -12,6 +12,26 @@ enum class PacketError : std::uint16_t {
     invalid_rules,
     /// A saved desired state is not one this version can read.
     invalid_desired_state,
+    /// A rule set is over one of the match engine's limits.
+    rule_set_too_big,
+    no_such_interface,
+    /// The device of an attached filter is no more.
+    interface_gone,
+    /// The interface belongs to a bond or team, which owns its packet path.
+    interface_enslaved,
+    /// Another XDP program is attached; it is never replaced.
+    foreign_program,
+    not_permitted,
+    /// The BPF directory is not on a bpffs.
+    no_bpffs,
+    /// The kernel's verifier refused the program.
+    program_refused,
+    /// The driver cannot do the mode that was asked for.
+    mode_unavailable,
+    already_attached,
+    not_attached,
+    /// What is pinned for an interface cannot be understood.
+    damaged_pins,
 };
 
 extern const ErrorDomain packet_errors;

@@ -29,4 +29,16 @@ constexpr std::size_t path_bytes_max = 4095;
 /// Diagnostics given for one rule file; one more line says that there were others.
 constexpr std::size_t diagnostics_max = 20;
 
+/// Bytes of the match engine's rule bitmaps, one for each way in which a set's prefixes overlap.
+constexpr std::size_t bitmap_bytes_max = std::size_t{64} << 20;
+/// Cells and nodes of the match engine's tables: their indexes share a word with a flag bit.
+constexpr std::size_t cells_max = std::size_t{1} << 26;
+constexpr std::size_t nodes_max = std::size_t{1} << 24;
+/// Counter slots of one interface: the rules of a live generation and of the next, and the default.
+constexpr std::uint32_t counter_slots = 2 * rules_max + 1;
+/// Bytes of a generation's record of its own rules, kept in the kernel beside its program.
+constexpr std::size_t meta_bytes_max = std::size_t{4} << 20;
+/// Bytes of the verifier's log that are read when it refuses a program.
+constexpr std::size_t verifier_log_bytes_max = std::size_t{1} << 20;
+
 } // namespace zsync::packet::limits

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * The match engine's packet side: from a parsed packet to the index of the first rule that matches.
+ *
+ * Each dimension maps the packet to a class, the bitmap of the rules that it admits; the rule is
+ * the first bit set in the AND of all of them (Lakshman and Stiliadis, SIGCOMM 1998). With more
+ * than 64 rules each bitmap begins with a summary word, one bit for each word that is not zero, and
+ * only the words that all summaries share are looked at (Baboescu and Varghese, SIGCOMM 2001).
+ *
+ * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_NODE(i), ZSYNC_BITMAP(i) and
+ * ZSYNC_WALK_IPV6(root, high, low), so that userspace runs the same code over the same tables.
+ */
+#ifndef ZSYNC_MATCH_H
+#define ZSYNC_MATCH_H
+
+#include "parse.h"
+#include "zsync_xdp.h"
+
+/* Unrolled, each test of `used` is a branch of its own, which the verifier can remove. */
+#ifdef __bpf__
+#define ZSYNC_UNROLL _Pragma("unroll")
+#else
+#define ZSYNC_UNROLL
+#endif
+
+/* BPF has no instruction for these; clang expands them to shifts and masks. */
+#define ZSYNC_POPCOUNT(x) ((__u32)__builtin_popcountll(x))
+#define ZSYNC_FIRST_BIT(x) ZSYNC_POPCOUNT(((x) & -(x)) - 1)
+
+/* The class of an address: walks from the root cell until a leaf. */
+ZSYNC_INLINE __u32 zsync_walk(__u32 root, __u64 high, __u64 low, int steps)
+{
+	__u32 cell = ZSYNC_CELL(root + (__u32)(high >> (64 - ZSYNC_ROOT_BITS)));
+	int i;
+
+	high = high << ZSYNC_ROOT_BITS | low >> (64 - ZSYNC_ROOT_BITS);
+	low <<= ZSYNC_ROOT_BITS;
+	for (i = 0; i < steps; i++) {
+		const volatile struct zsync_node *node;
+		__u32 first, bits;
+		__u64 mask;
+
+		if (cell & ZSYNC_LEAF)
+			break;
+		node = ZSYNC_NODE(cell);
+		first = node->first;
+		mask = node->mask;
+		if (first & ZSYNC_PATH) {
+			__u64 runs = node->runs;
+
+			bits = runs & 63;
+			if (high >> (64 - bits) != mask)
+				return (__u32)(runs >> 32);
+			cell = node->second;
+		} else {
+			__u32 slot = high >> (64 - ZSYNC_STRIDE_BITS);
+
+			bits = ZSYNC_STRIDE_BITS;
+			if (mask >> slot & 1) {
+				cell = node->second + ZSYNC_POPCOUNT(mask & ((1ULL << slot) - 1));
+			} else {
+				__u64 runs = node->runs & ((2ULL << slot) - 1);
+
+				return ZSYNC_CELL(first + ZSYNC_POPCOUNT(runs) - 1);
+			}
+		}
+		high = high << bits | low >> (64 - bits);
+		low <<= bits;
+	}
+	return cell & ~ZSYNC_LEAF;
+}
+
+ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet *packet,
+				       const struct zsync_address *address)
+{
+	if (packet->network == ZSYNC_NETWORK_IPV4 &&
+	    ZSYNC_CONFIG.root_ipv4[dimension] != ZSYNC_NO_TABLE)
+		return zsync_walk(ZSYNC_CONFIG.root_ipv4[dimension], address->high, 0,
+				  ZSYNC_IPV4_STEPS_MAX);
+	if (packet->network == ZSYNC_NETWORK_IPV6 &&
+	    ZSYNC_CONFIG.root_ipv6[dimension] != ZSYNC_NO_TABLE)
+		return ZSYNC_WALK_IPV6(ZSYNC_CONFIG.root_ipv6[dimension], address->high,
+				       address->low);
+	return ZSYNC_CONFIG.absent[dimension];
+}
+
+ZSYNC_INLINE __u32 zsync_port_class(int dimension, const struct zsync_packet *packet, __u16 port)
+{
+	__u32 page;
+
+	if (!packet->has_ports)
+		return ZSYNC_CONFIG.absent[dimension];
+	page = ZSYNC_CELL(ZSYNC_CONFIG.port_pages[dimension - ZSYNC_SOURCE_PORT] + (port >> 8));
+	return ZSYNC_CELL(page + (port & 0xff));
+}
+
+/* The class of the packet in every dimension that some rule restricts. */
+ZSYNC_INLINE void zsync_classify(const struct zsync_packet *packet,
+				 __u32 classes[ZSYNC_DIMENSIONS])
+{
+	int ip = packet->network == ZSYNC_NETWORK_IPV4 || packet->network == ZSYNC_NETWORK_IPV6;
+
+	if (ZSYNC_CONFIG.used[ZSYNC_SOURCE])
+		classes[ZSYNC_SOURCE] =
+			zsync_address_class(ZSYNC_SOURCE, packet, &packet->source);
+	if (ZSYNC_CONFIG.used[ZSYNC_DESTINATION])
+		classes[ZSYNC_DESTINATION] =
+			zsync_address_class(ZSYNC_DESTINATION, packet, &packet->destination);
+	if (ZSYNC_CONFIG.used[ZSYNC_SOURCE_PORT])
+		classes[ZSYNC_SOURCE_PORT] =
+			zsync_port_class(ZSYNC_SOURCE_PORT, packet, packet->source_port);
+	if (ZSYNC_CONFIG.used[ZSYNC_DESTINATION_PORT])
+		classes[ZSYNC_DESTINATION_PORT] =
+			zsync_port_class(ZSYNC_DESTINATION_PORT, packet, packet->destination_port);
+	if (ZSYNC_CONFIG.used[ZSYNC_PROTOCOL])
+		classes[ZSYNC_PROTOCOL] =
+			ip ? ZSYNC_CELL(ZSYNC_CONFIG.protocol_classes + packet->protocol) :
+			     ZSYNC_CONFIG.absent[ZSYNC_PROTOCOL];
+	if (ZSYNC_CONFIG.used[ZSYNC_TCP_FLAGS])
+		classes[ZSYNC_TCP_FLAGS] =
+			packet->has_tcp_flags ?
+				ZSYNC_CELL(ZSYNC_CONFIG.tcp_flags_classes + packet->tcp_flags) :
+				ZSYNC_CONFIG.absent[ZSYNC_TCP_FLAGS];
+	if (ZSYNC_CONFIG.used[ZSYNC_VLAN])
+		classes[ZSYNC_VLAN] = packet->vlan != ZSYNC_NO_VLAN ?
+					      ZSYNC_CELL(ZSYNC_CONFIG.vlan_classes + packet->vlan) :
+					      ZSYNC_CONFIG.absent[ZSYNC_VLAN];
+	if (ZSYNC_CONFIG.used[ZSYNC_FRAGMENT])
+		classes[ZSYNC_FRAGMENT] = packet->fragment ? ZSYNC_CONFIG.fragment_class :
+							     ZSYNC_CONFIG.absent[ZSYNC_FRAGMENT];
+}
+
+/* Word `word` of the AND of all used classes, starting from `bits`. */
+ZSYNC_INLINE __u64 zsync_and(const __u32 classes[ZSYNC_DIMENSIONS], __u32 word, __u64 bits)
+{
+	int i;
+
+	ZSYNC_UNROLL
+	for (i = 0; i < ZSYNC_DIMENSIONS; i++) {
+		if (ZSYNC_CONFIG.used[i])
+			bits &= ZSYNC_BITMAP(classes[i] + word);
+	}
+	return bits;
+}
+
+/* The index of the first rule that matches, or the number of rules when none does. */
+ZSYNC_INLINE __u32 zsync_match(const struct zsync_packet *packet)
+{
+	__u32 classes[ZSYNC_DIMENSIONS] = { 0 };
+	__u64 candidates, bits;
+	__u32 i;
+
+	if (ZSYNC_CONFIG.rules == 0)
+		return 0;
+	zsync_classify(packet, classes);
+	candidates = zsync_and(classes, 0, ZSYNC_CONFIG.summary);
+	if (ZSYNC_CONFIG.words == 1)
+		return candidates ? ZSYNC_FIRST_BIT(candidates) : ZSYNC_CONFIG.rules;
+	for (i = 0; i < ZSYNC_CONFIG.words && candidates; i++) {
+		__u32 word = ZSYNC_FIRST_BIT(candidates);
+
+		bits = zsync_and(classes, 1 + word, ~0ULL);
+		if (bits)
+			return word * 64 + ZSYNC_FIRST_BIT(bits);
+		candidates &= candidates - 1;
+	}
+	return ZSYNC_CONFIG.rules;
+}
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * What the XDP program and userspace share: fixed-width types only, no pointers.
+ *
+ * ZSYNC_LAYOUT_VERSION changes whenever a counter or stats record changes its meaning or size, so
+ * that a newer zsyncd that finds an older program attached knows it cannot simply read its maps.
+ */
+#ifndef ZSYNC_XDP_H
+#define ZSYNC_XDP_H
+
+#include <linux/types.h>
+
+#define ZSYNC_LAYOUT_VERSION 1
+
+/* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
+#define ZSYNC_LEAF 0x80000000u
+/* Bit of zsync_node.first that makes the node a path. */
+#define ZSYNC_PATH 0x80000000u
+/* Bit of a rule's cell: drop. The other bits are the rule's counter slot. */
+#define ZSYNC_DROP 0x80000000u
+
+/* The root of a trie has one cell for each value of an address's first 16 bits. */
+#define ZSYNC_ROOT_BITS 16
+#define ZSYNC_STRIDE_BITS 6
+/* A walk's longest chain below the root: every step but the last takes at least 6 bits. */
+#define ZSYNC_IPV4_STEPS_MAX 3
+#define ZSYNC_IPV6_STEPS_MAX 19
+/* A path node compares at most so many bits, one less than a shift by a whole word. */
+#define ZSYNC_PATH_BITS_MAX 63
+
+#define ZSYNC_WORDS_MAX 64 /* 64-bit words of a rule bitmap: 4096 rules, one summary word */
+
+/*
+ * A trie node, after Asai and Ohara, "Poptrie" (SIGCOMM 2015), with path compression added.
+ *
+ * Branch, by the next 6 bits: bit s of `mask` is set when slot s has a child node; the child is
+ * node second + (set bits below s). Otherwise the slot is a leaf: equal neighbours share one cell,
+ * and bit s of `runs` marks the start of a run, so the cell is first + (set bits up to s) - 1.
+ *
+ * Path, when `first` has ZSYNC_PATH: the next `runs & 63` bits must equal `mask`; then the walk
+ * goes on at the child cell `second`, otherwise it ends with the bitmap offset `runs >> 32`.
+ */
+struct zsync_node {
+	__u64 mask;
+	__u64 runs;
+	__u32 first;
+	__u32 second;
+};
+
+/* The dimensions a rule can restrict. A packet has one class in each, and the class is the bitmap
+ * of the rules that the dimension admits.
+ */
+enum zsync_dimension {
+	ZSYNC_SOURCE,
+	ZSYNC_DESTINATION,
+	ZSYNC_SOURCE_PORT,
+	ZSYNC_DESTINATION_PORT,
+	ZSYNC_PROTOCOL,
+	ZSYNC_TCP_FLAGS,
+	ZSYNC_VLAN,
+	ZSYNC_FRAGMENT,
+	ZSYNC_DIMENSIONS,
+};
+
+/* The cell index of an absent table. */
+#define ZSYNC_NO_TABLE 0xffffffffu
+
+/*
+ * Constant for the life of a generation and read-only for the program, so the verifier removes the
+ * code of every dimension that the rule set leaves alone.
+ *
+ * Indexes into `cells` and `bitmaps` are masked with sizes that are powers of two: the mask is the
+ * bound that the verifier needs, and no branch.
+ */
+struct zsync_config {
+	__u32 rules; /* count; the cell rule_cells + rules is the default's */
+	__u32 words; /* 64-bit words of a bitmap, without the summary */
+	__u32 rule_cells;
+	__u32 malformed_drop;
+	__u32 cells_mask;
+	__u32 nodes_mask;
+	__u32 bitmaps_mask;
+	__u32 used[ZSYNC_DIMENSIONS]; /* 0: no rule restricts this dimension */
+	__u32 absent[ZSYNC_DIMENSIONS]; /* class of a packet that has no such thing */
+	__u32 fragment_class;
+	__u32 root_ipv4[2]; /* by ZSYNC_SOURCE, ZSYNC_DESTINATION */
+	__u32 root_ipv6[2];
+	__u32 port_pages[2]; /* 256 cells, each the first cell of a page of 256 classes */
+	__u32 protocol_classes; /* 256 cells */
+	__u32 tcp_flags_classes; /* 256 cells */
+	__u32 vlan_classes; /* 4096 cells */
+	__u32 padding;
+	__u64 summary; /* one bit for each word of a bitmap */
+};
+
+struct zsync_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+#define ZSYNC_MALFORMED_COUNTERS 63
+
+/* One record a CPU for the whole interface. passed + dropped is every packet seen. */
+struct zsync_stats {
+	struct zsync_counter passed;
+	struct zsync_counter dropped;
+	struct zsync_counter arp; /* passed without asking the rules */
+	struct zsync_counter malformed;
+	__u64 malformed_by[ZSYNC_MALFORMED_COUNTERS + 1]; /* by enum zsync_malformed */
+};
+
+#endif

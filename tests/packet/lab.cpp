@@ -1,0 +1,102 @@
+#include "tests/packet/lab.hpp"
+
+#include <zsync/packet/pins.hpp>
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <gtest/gtest.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <format>
+#include <sched.h>
+#include <stdexcept>
+#include <unistd.h>
+
+namespace zsync::packet::test {
+namespace {
+
+void require(bool done, std::string_view what) {
+    if (!done) {
+        throw std::runtime_error(std::format("{}: {}", what, os_error(errno).message()));
+    }
+}
+
+} // namespace
+
+const Lab& Lab::enter() {
+    static const Lab lab;
+    return lab;
+}
+
+Lab::Lab() : bpf_dir_(std::format("/tmp/zsync-lab-{}", getpid())) {
+    require(unshare(CLONE_NEWNET | CLONE_NEWNS) == 0, "unshare");
+    require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "private mounts");
+    // On a tmpfs of its own: even the directory to mount on is gone with the namespace.
+    require(mount("tmpfs", "/mnt", "tmpfs", 0, nullptr) == 0, "tmpfs");
+    require(mkdir("/mnt/bpf", 0700) == 0, "mkdir");
+    require(mount("bpf", "/mnt/bpf", "bpf", 0, "mode=0700") == 0, "bpffs");
+    bpf_dir_ = "/mnt/bpf/zsync";
+    run("ip link set lo up");
+}
+
+void run(const std::string& command_line) {
+    const int status = std::system(command_line.c_str());
+    if (status != 0) {
+        throw std::runtime_error(std::format("{}: status {}", command_line, status));
+    }
+}
+
+Veth::Veth(std::string name, std::string peer) : name_(std::move(name)), peer_(std::move(peer)) {
+    run(std::format("ip link add {} type veth peer name {}", name_, peer_));
+    // Without addresses the kernel sends nothing of its own, so every count is the test's.
+    for (const std::string& end : {name_, peer_}) {
+        run(std::format(
+            "ip link set {0} addrgenmode none && ip link set {0} arp off multicast off up", end
+        ));
+    }
+}
+
+Veth::~Veth() { (void)std::system(std::format("ip link del {} 2>/dev/null", peer_).c_str()); }
+
+FrameSender::FrameSender(std::string_view ifname)
+    : socket_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)),
+      ifindex_(static_cast<int>(if_nametoindex(std::string(ifname).c_str()))) {
+    require(static_cast<bool>(socket_) && ifindex_ > 0, "packet socket");
+}
+
+void FrameSender::send(const Frame& frame) const {
+    sockaddr_ll to{};
+    to.sll_family = AF_PACKET;
+    to.sll_ifindex = ifindex_;
+    to.sll_halen = ETH_ALEN;
+    const ssize_t sent = sendto(
+        socket_.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)
+    );
+    require(sent == static_cast<ssize_t>(frame.size()), "sendto");
+}
+
+std::uint32_t test_run(const Fd& program, const Frame& frame, std::uint32_t repeat) {
+    LIBBPF_OPTS(
+        bpf_test_run_opts,
+        options,
+        .data_in = frame.data(),
+        .data_size_in = static_cast<std::uint32_t>(frame.size()),
+        .repeat = static_cast<int>(repeat)
+    );
+    require(bpf_prog_test_run_opts(program.get(), &options) == 0, "BPF_PROG_TEST_RUN");
+    return options.retval;
+}
+
+Fd live_program(const Filter& filter, std::string_view bpf_dir) {
+    auto program = Pins(bpf_dir, filter.ifname(), {}).open(filter.program_id(), "program");
+    require(program.has_value(), "pinned program");
+    return *std::move(program);
+}
+
+} // namespace zsync::packet::test

@@ -1,0 +1,67 @@
+// A place for tests against the real kernel: own network namespace, own BPF file system, veth
+// pairs.
+#pragma once
+
+#include "tests/packet/frames.hpp"
+
+#include <zsync/core/fd.hpp>
+#include <zsync/packet/filter.hpp>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace zsync::packet::test {
+
+/// Puts the process into a network and a mount namespace of its own, with a bpffs in `bpf_dir`.
+/// Everything made in it goes away with the process, whatever becomes of the test.
+class Lab {
+public:
+    /// Enters once a process; later calls return the same lab.
+    static const Lab& enter();
+
+    [[nodiscard]] const std::string& bpf_dir() const { return bpf_dir_; }
+
+private:
+    Lab();
+    std::string bpf_dir_;
+};
+
+/// Runs a command line and fails the test when it fails.
+void run(const std::string& command_line);
+
+/// A veth pair, both ends up. Deleted at the end of its life.
+class Veth {
+public:
+    explicit Veth(std::string name = "zt0", std::string peer = "zt1");
+    ~Veth();
+    Veth(const Veth&) = delete;
+    Veth& operator=(const Veth&) = delete;
+
+    [[nodiscard]] const std::string& name() const { return name_; }
+    [[nodiscard]] const std::string& peer() const { return peer_; }
+
+private:
+    std::string name_;
+    std::string peer_;
+};
+
+/// Sends frames out of an interface, as they are.
+class FrameSender {
+public:
+    explicit FrameSender(std::string_view ifname);
+    void send(const Frame& frame) const;
+
+private:
+    Fd socket_;
+    int ifindex_ = 0;
+};
+
+/// Runs the attached program on one frame by BPF_PROG_TEST_RUN; its counters count.
+std::uint32_t test_run(const Fd& program, const Frame& frame, std::uint32_t repeat = 1);
+
+/// The program of the live generation of `filter`.
+Fd live_program(const Filter& filter, std::string_view bpf_dir);
+
+} // namespace zsync::packet::test

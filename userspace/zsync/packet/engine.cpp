@@ -1,0 +1,302 @@
+#include <zsync/packet/engine.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/rule_classes.hpp>
+#include <zsync/packet/trie.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <format>
+#include <map>
+#include <unordered_map>
+
+namespace zsync::packet {
+namespace {
+
+/// Compiles one rule set; made for one `compile` call.
+class Compiler {
+public:
+    Compiler(const RuleSet& rules, const CounterSlots& slots)
+        : rules_(rules), slots_(slots), classes_(rules.rules.size()) {}
+
+    Outcome<Tables> compile() {
+        ZTRY(check_limits());
+        zsync_config& config = tables_.config;
+        config.rules = static_cast<std::uint32_t>(rules_.rules.size());
+        config.words = classes_.words();
+        config.summary = low_bits(config.words > 1 ? config.words : config.rules);
+        config.malformed_drop = rules_.malformed_verdict == Verdict::drop ? 1 : 0;
+        compile_addresses(ZSYNC_SOURCE, &Rule::from);
+        compile_addresses(ZSYNC_DESTINATION, &Rule::to);
+        compile_ports(ZSYNC_SOURCE_PORT, &Rule::source_ports);
+        compile_ports(ZSYNC_DESTINATION_PORT, &Rule::destination_ports);
+        compile_protocols();
+        compile_tcp_flags();
+        compile_vlans();
+        compile_fragment();
+        compile_verdicts();
+        if (classes_.bytes() > limits::bitmap_bytes_max ||
+            tables_.cells.size() > limits::cells_max || tables_.nodes.size() > limits::nodes_max) {
+            return fail(
+                PacketError::rule_set_too_big,
+                std::format(
+                    "the address sets overlap in too many ways: their tables need {} MiB",
+                    (classes_.bytes() + tables_.cells.size() * sizeof(std::uint32_t) +
+                     tables_.nodes.size() * sizeof(zsync_node)) >>
+                        20
+                )
+            );
+        }
+        finish();
+        return std::move(tables_);
+    }
+
+private:
+    Outcome<void> check_limits() const {
+        if (rules_.rules.size() > limits::rules_max) {
+            return fail(
+                PacketError::rule_set_too_big,
+                std::format("{} rules; at most {}", rules_.rules.size(), limits::rules_max)
+            );
+        }
+        if (const std::size_t prefixes = prefix_count(rules_); prefixes > limits::prefixes_max) {
+            return fail(
+                PacketError::rule_set_too_big,
+                std::format("{} prefixes; at most {}", prefixes, limits::prefixes_max)
+            );
+        }
+        return {};
+    }
+
+    static std::uint64_t low_bits(std::uint32_t count) {
+        return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+    }
+
+    /// Names the class of packets that have nothing for `dimension`: the rules that do not ask.
+    /// Returns those rules.
+    template <class Restricts> RuleBits open_dimension(int dimension, Restricts restricts) {
+        RuleBits unrestricted = classes_.none();
+        for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+            if (restricts(rules_.rules[i])) {
+                tables_.config.used[dimension] = 1;
+            } else {
+                set_rule(unrestricted, i);
+            }
+        }
+        tables_.config.absent[dimension] = classes_.intern(unrestricted);
+        return unrestricted;
+    }
+
+    std::uint32_t append_cells(std::size_t count, std::uint32_t value) {
+        const auto start = static_cast<std::uint32_t>(tables_.cells.size());
+        tables_.cells.resize(start + count, value);
+        return start;
+    }
+
+    void compile_addresses(int dimension, std::optional<std::uint32_t> Rule::* condition) {
+        open_dimension(dimension, [&](const Rule& rule) { return (rule.*condition).has_value(); });
+        std::vector<RuleBits> users(rules_.address_sets.size());
+        for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+            if (const auto& set = rules_.rules[i].*condition) {
+                RuleBits& bits = users[*set];
+                if (bits.empty()) {
+                    bits = classes_.none();
+                }
+                set_rule(bits, i);
+            }
+        }
+        std::array<std::vector<TriePrefix>, 2> prefixes;
+        for (std::uint32_t set = 0; set < users.size(); ++set) {
+            if (!users[set].empty()) {
+                for (const Prefix& prefix : rules_.address_sets[set]) {
+                    prefixes[std::to_underlying(prefix.family)].push_back(trie_prefix(prefix, set));
+                }
+            }
+        }
+        std::unordered_map<std::uint64_t, std::uint32_t> joined;
+        const JoinClass join = [&](std::uint32_t class_id, std::uint32_t set) {
+            const auto [place, fresh] = joined.try_emplace(std::uint64_t{class_id} << 32 | set);
+            if (fresh) {
+                place->second = classes_.join(class_id, users[set]);
+            }
+            return place->second;
+        };
+        const auto build = [&](std::vector<TriePrefix>& family) {
+            const std::uint32_t outside = tables_.config.absent[dimension];
+            return family.empty() ? ZSYNC_NO_TABLE
+                                  : build_trie(family, outside, join, tables_.cells, tables_.nodes);
+        };
+        tables_.config.root_ipv4[dimension] = build(prefixes[std::to_underlying(Family::ipv4)]);
+        tables_.config.root_ipv6[dimension] = build(prefixes[std::to_underlying(Family::ipv6)]);
+    }
+
+    void compile_ports(int dimension, std::vector<PortRange> Rule::* condition) {
+        constexpr std::size_t ports = 65536;
+        RuleBits bits =
+            open_dimension(dimension, [&](const Rule& rule) { return !(rule.*condition).empty(); });
+        if (!tables_.config.used[dimension]) {
+            return;
+        }
+        // A rule's ranges are merged, so each start and each end flips exactly its bit.
+        std::map<std::size_t, std::vector<std::size_t>> flips;
+        for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+            for (const PortRange& range : rules_.rules[i].*condition) {
+                flips[range.first].push_back(i);
+                flips[std::size_t{range.last} + 1].push_back(i);
+            }
+        }
+        std::vector<std::uint32_t> class_of(ports, tables_.config.absent[dimension]);
+        for (auto at = flips.begin(); at != flips.end() && at->first < ports; ++at) {
+            for (const std::size_t rule : at->second) {
+                flip_rule(bits, rule);
+            }
+            const auto next = std::next(at);
+            const std::size_t end = next == flips.end() ? ports : std::min(next->first, ports);
+            std::fill(
+                class_of.begin() + static_cast<std::ptrdiff_t>(at->first),
+                class_of.begin() + static_cast<std::ptrdiff_t>(end),
+                classes_.intern(bits)
+            );
+        }
+        tables_.config.port_pages[dimension - ZSYNC_SOURCE_PORT] = append_pages(class_of);
+    }
+
+    /// Two levels of 256, equal pages stored once: a port table stays in the first-level cache.
+    std::uint32_t append_pages(std::span<const std::uint32_t> class_of) {
+        const std::uint32_t pages = append_cells(256, 0);
+        std::map<std::vector<std::uint32_t>, std::uint32_t> known;
+        for (std::size_t page = 0; page < 256; ++page) {
+            const auto classes = class_of.subspan(page * 256, 256);
+            const auto [place, fresh] =
+                known.try_emplace(std::vector<std::uint32_t>(classes.begin(), classes.end()));
+            if (fresh) {
+                place->second = static_cast<std::uint32_t>(tables_.cells.size());
+                tables_.cells.insert(tables_.cells.end(), classes.begin(), classes.end());
+            }
+            tables_.cells[pages + page] = place->second;
+        }
+        return pages;
+    }
+
+    /// A table of `count` cells in which `matches(rule, value)` says what a rule admits.
+    template <class Matches>
+    std::uint32_t
+    append_table(int dimension, const RuleBits& unrestricted, std::size_t count, Matches matches) {
+        const std::uint32_t table = append_cells(count, tables_.config.absent[dimension]);
+        for (std::size_t value = 0; value < count; ++value) {
+            RuleBits bits = unrestricted;
+            for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+                if (matches(rules_.rules[i], value)) {
+                    set_rule(bits, i);
+                }
+            }
+            tables_.cells[table + value] = classes_.intern(bits);
+        }
+        return table;
+    }
+
+    void compile_protocols() {
+        const RuleBits unrestricted = open_dimension(ZSYNC_PROTOCOL, [](const Rule& rule) {
+            return rule.protocol.has_value();
+        });
+        if (tables_.config.used[ZSYNC_PROTOCOL]) {
+            tables_.config.protocol_classes = append_table(
+                ZSYNC_PROTOCOL,
+                unrestricted,
+                256,
+                [](const Rule& rule, std::size_t value) { return rule.protocol == value; }
+            );
+        }
+    }
+
+    void compile_tcp_flags() {
+        const RuleBits unrestricted = open_dimension(ZSYNC_TCP_FLAGS, [](const Rule& rule) {
+            return rule.tcp_flags.has_value();
+        });
+        if (tables_.config.used[ZSYNC_TCP_FLAGS]) {
+            tables_.config.tcp_flags_classes = append_table(
+                ZSYNC_TCP_FLAGS,
+                unrestricted,
+                256,
+                [](const Rule& rule, std::size_t value) {
+                    return rule.tcp_flags &&
+                           (value & rule.tcp_flags->mask) == rule.tcp_flags->value;
+                }
+            );
+        }
+    }
+
+    void compile_vlans() {
+        const RuleBits unrestricted =
+            open_dimension(ZSYNC_VLAN, [](const Rule& rule) { return rule.vlan.has_value(); });
+        if (!tables_.config.used[ZSYNC_VLAN]) {
+            return;
+        }
+        std::map<std::uint16_t, RuleBits> named;
+        for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+            if (const auto vlan = rules_.rules[i].vlan) {
+                set_rule(named.try_emplace(*vlan, unrestricted).first->second, i);
+            }
+        }
+        const std::uint32_t table = append_cells(4096, tables_.config.absent[ZSYNC_VLAN]);
+        for (const auto& [vlan, bits] : named) {
+            if (vlan < 4096) {
+                tables_.cells[table + vlan] = classes_.intern(bits);
+            }
+        }
+        tables_.config.vlan_classes = table;
+    }
+
+    void compile_fragment() {
+        open_dimension(ZSYNC_FRAGMENT, [](const Rule& rule) { return rule.fragment; });
+        RuleBits every = classes_.none();
+        for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+            set_rule(every, i);
+        }
+        tables_.config.fragment_class = classes_.intern(every);
+    }
+
+    void compile_verdicts() {
+        const auto cell = [](std::uint32_t slot, Verdict verdict) {
+            return slot | (verdict == Verdict::drop ? ZSYNC_DROP : 0);
+        };
+        tables_.config.rule_cells = static_cast<std::uint32_t>(tables_.cells.size());
+        for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+            tables_.cells.push_back(cell(slots_.rules[i], rules_.rules[i].verdict));
+        }
+        tables_.cells.push_back(cell(slots_.by_default, rules_.default_verdict));
+    }
+
+    void finish() {
+        tables_.bitmaps = std::move(classes_).take();
+        const auto pad = [](auto& array) {
+            array.resize(std::bit_ceil(std::max<std::size_t>(array.size(), 1)));
+            return static_cast<std::uint32_t>(array.size() - 1);
+        };
+        tables_.config.cells_mask = pad(tables_.cells);
+        tables_.config.nodes_mask = pad(tables_.nodes);
+        tables_.config.bitmaps_mask = pad(tables_.bitmaps);
+    }
+
+    const RuleSet& rules_;
+    const CounterSlots& slots_;
+    RuleClasses classes_;
+    Tables tables_;
+};
+
+} // namespace
+
+Outcome<Tables> compile(const RuleSet& rules, const CounterSlots& slots) {
+    return Compiler(rules, slots).compile();
+}
+
+std::size_t prefix_count(const RuleSet& rules) {
+    std::size_t count = 0;
+    for (const AddressSet& set : rules.address_sets) {
+        count += set.size();
+    }
+    return count;
+}
+
+} // namespace zsync::packet

@@ -1,0 +1,39 @@
+// The match engine's userspace side: a rule set becomes the tables that `bpf/match.h` reads.
+//
+// Everything outside of this file and `bpf/match.h` treats the tables as bytes to load, so another
+// engine can take their place.
+#pragma once
+
+#include <zsync/core/result.hpp>
+#include <zsync/packet/rule_set.hpp>
+
+#include <bpf/zsync_xdp.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace zsync::packet {
+
+/// One generation's tables. Each array's size is a power of two and its mask is in `config`.
+struct Tables {
+    zsync_config config{};
+    std::vector<std::uint32_t> cells;
+    std::vector<zsync_node> nodes;
+    std::vector<std::uint64_t> bitmaps;
+};
+
+/// Where each rule counts: one slot a rule, in the order of the rules, and the default verdict's.
+struct CounterSlots {
+    std::vector<std::uint32_t> rules;
+    std::uint32_t by_default = 0;
+};
+
+/// Compiles `rules`. Fails with `PacketError::rule_set_too_big`, in words, beyond a limit of
+/// `limits.hpp`. Deterministic; touches nothing but memory.
+Outcome<Tables> compile(const RuleSet& rules, const CounterSlots& slots);
+
+/// Prefixes in all address sets together.
+std::size_t prefix_count(const RuleSet& rules);
+
+} // namespace zsync::packet

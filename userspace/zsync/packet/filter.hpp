@@ -1,0 +1,146 @@
+// Filter: the packet filter of one network interface.
+#pragma once
+
+#include <zsync/core/fd.hpp>
+#include <zsync/core/result.hpp>
+#include <zsync/packet/counters.hpp>
+#include <zsync/packet/interface_facts.hpp>
+#include <zsync/packet/meta.hpp>
+#include <zsync/packet/pins.hpp>
+#include <zsync/packet/program.hpp>
+#include <zsync/packet/rule_set.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace zsync::packet {
+
+/// How to attach: `automatic` is native where the driver can, else generic.
+enum class AttachMode : std::uint8_t { automatic, native, generic };
+
+struct FilterOptions {
+    std::string ifname;
+    AttachMode mode = AttachMode::automatic;
+    std::string bpf_dir = "/sys/fs/bpf/zsync";
+    /// For tests that stop in the middle.
+    OnPinStep on_step{};
+};
+
+struct LoadReport {
+    std::uint32_t rules = 0;
+    std::uint64_t prefixes = 0;
+    /// Rules that were attached before and kept their counts.
+    std::uint32_t kept = 0;
+    /// From the call until packets met the new rules.
+    std::chrono::microseconds visible_after{};
+    /// What a person should know, such as counts that could not be kept; usually empty.
+    std::string note;
+};
+
+/// Where an attached filter's device is.
+struct Whereabouts {
+    enum class State : std::uint8_t {
+        here,    ///< under the filter's name
+        renamed, ///< under another name, `name`
+        moved,   ///< in another network namespace; the filter goes on matching there
+        gone,    ///< deleted; the filter can only be detached
+    };
+    State state = State::here;
+    std::uint32_t ifindex = 0;
+    std::string name;
+};
+
+/// One interface's packet filter: an XDP program that goes on matching whatever happens to this
+/// process, because its link, its counters and its own record are pinned on the BPF file system.
+///
+/// Destroying a `Filter` leaves everything attached; `detach` ends it. Another process, or the next
+/// version of this one, takes it over with `adopt`.
+///
+///     FilterOptions options{.ifname = "eth0"};
+///     Filter filter = ZTRY(Filter::attach(options, rules));
+///     ZTRY(filter.load(other_rules)); // packets see all of the old rules or all of the new ones
+///     RuleCount first = ZTRY(filter.rule_counts()).front();
+///
+/// Every call blocks, on system calls and on the verifier (milliseconds), so coroutines make them
+/// on an offload thread. A `Filter` is used by one thread at a time; two are independent.
+class Filter {
+public:
+    /// Attaches `rules` to an interface that has no XDP program. When it fails nothing is attached
+    /// and nothing pinned. `PacketError`: no_such_interface, interface_enslaved, foreign_program
+    /// (named; never replaced), already_attached (adopt it instead), not_permitted, no_bpffs,
+    /// program_refused, mode_unavailable, rule_set_too_big.
+    static Outcome<Filter> attach(const FilterOptions& options, const RuleSet& rules);
+
+    /// Takes over what is pinned for `options.ifname` and removes what a crash left beside it. The
+    /// rules go on matching all the while. `PacketError`: not_attached, interface_gone (both after
+    /// removing leftovers), damaged_pins, not_permitted.
+    static Outcome<Filter> adopt(const FilterOptions& options);
+
+    /// The names under which filters are pinned, for `adopt`; sorted.
+    static std::vector<std::string> list_pinned(std::string_view bpf_dir);
+
+    /// Replaces the rules, and the program too when `needs_upgrade`. All or nothing; packets see
+    /// the change in one step; rules with the same text keep their counts.
+    Outcome<LoadReport> load(const RuleSet& rules);
+
+    /// Ends the filtering and removes every pin. Also for a device that is gone.
+    Outcome<void> detach();
+
+    /// Moves the pins after the device got another name.
+    Outcome<void> rename(std::string_view ifname);
+
+    [[nodiscard]] Result<InterfaceStats> stats() const;
+    /// One entry a rule, in the order of `live_rules`.
+    [[nodiscard]] Result<std::vector<RuleCount>> rule_counts() const;
+    /// Packets that no rule matched.
+    [[nodiscard]] Result<RuleCount> default_count() const;
+    [[nodiscard]] const std::vector<LiveRule>& live_rules() const { return meta_.rules; }
+
+    /// Asks the kernel where the device is by now.
+    [[nodiscard]] Outcome<Whereabouts> whereabouts() const;
+
+    /// True when another build of the program is attached: it goes on matching, and `load` replaces
+    /// it.
+    [[nodiscard]] bool needs_upgrade() const;
+
+    [[nodiscard]] const std::string& ifname() const { return ifname_; }
+    [[nodiscard]] std::uint32_t ifindex() const { return meta_.ifindex; }
+    [[nodiscard]] XdpMode mode() const { return meta_.mode; }
+    [[nodiscard]] std::uint32_t program_id() const { return meta_.program_id; }
+    [[nodiscard]] std::uint32_t layout_version() const { return meta_.layout_version; }
+    [[nodiscard]] Verdict default_verdict() const { return meta_.default_verdict; }
+    [[nodiscard]] Verdict malformed_verdict() const { return meta_.malformed_verdict; }
+    [[nodiscard]] std::uint64_t prefixes() const { return meta_.prefixes; }
+    [[nodiscard]] std::chrono::microseconds loaded_realtime() const {
+        return std::chrono::microseconds(meta_.loaded_realtime_usec);
+    }
+
+private:
+    Filter(std::string ifname, Pins pins, SharedMaps maps, SlotTable slots)
+        : ifname_(std::move(ifname)), pins_(std::move(pins)), maps_(std::move(maps)),
+          slots_(std::move(slots)) {}
+
+    Outcome<void>
+    attach_pinned(const FilterOptions& options, const RuleSet& rules, const InterfaceFacts& facts);
+    Outcome<void>
+    create_link(const LoadedProgram& program, AttachMode mode, const InterfaceFacts& facts);
+    Outcome<void> pin_generation(const LoadedProgram& program, const SharedMaps& maps) const;
+    [[nodiscard]] Meta
+    describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id) const;
+    Outcome<LoadReport> replace(const RuleSet& rules, const SharedMaps& maps, SlotTable& slots);
+    Outcome<void>
+    switch_to(const LoadedProgram& program, const SharedMaps& maps, const Meta& meta) const;
+
+    std::string ifname_;
+    Pins pins_;
+    SharedMaps maps_;
+    SlotTable slots_;
+    Fd link_;
+    Fd program_;
+    Meta meta_;
+};
+
+} // namespace zsync::packet

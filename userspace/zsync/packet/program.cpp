@@ -1,0 +1,168 @@
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/program.hpp>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <zsync_xdp.skel.h>
+
+#include <cerrno>
+#include <cstring>
+#include <format>
+#include <memory>
+#include <string>
+
+namespace zsync::packet {
+namespace {
+
+/// Lines of the verifier's log that a refusal carries.
+constexpr std::size_t log_tail_lines = 12;
+
+struct DestroySkeleton {
+    void operator()(zsync_xdp* skeleton) const { zsync_xdp__destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<zsync_xdp, DestroySkeleton>;
+
+/// The last lines of a verifier log, without the statistics that end it.
+std::string log_tail(std::string_view log) {
+    while (log.ends_with('\n')) {
+        log.remove_suffix(1);
+    }
+    std::size_t start = log.size();
+    for (std::size_t line = 0;
+         line < log_tail_lines && start != std::string_view::npos && start > 0;
+         ++line) {
+        start = log.rfind('\n', start - 1);
+    }
+    return std::string(start == std::string_view::npos ? log : log.substr(start + 1));
+}
+
+template <class T> bool fill(bpf_map* map, const std::vector<T>& values) {
+    if (bpf_map__set_value_size(map, static_cast<std::uint32_t>(values.size() * sizeof(T))) < 0) {
+        return false;
+    }
+    std::size_t bytes = 0;
+    void* memory = bpf_map__initial_value(map, &bytes);
+    if (memory == nullptr || bytes < values.size() * sizeof(T)) {
+        return false;
+    }
+    std::memcpy(memory, values.data(), values.size() * sizeof(T));
+    return true;
+}
+
+std::unexpected<Fault> refused(int error, std::string_view log) {
+    if (error == EPERM || error == EACCES) {
+        const std::string tail = log_tail(log);
+        if (tail.empty()) {
+            return fail(
+                Error(PacketError::not_permitted, error),
+                "loading a BPF program needs CAP_BPF and CAP_NET_ADMIN (or root): " +
+                    os_error(error).message()
+            );
+        }
+    }
+    return fail(
+        Error(PacketError::program_refused, error),
+        std::format(
+            "the kernel refused the filter program ({}); its verifier said:\n{}",
+            os_error(error).message(),
+            log_tail(log)
+        )
+    );
+}
+
+std::unexpected<Fault> map_fault() {
+    const int error = errno;
+    if (error == EPERM) {
+        return refused(error, {});
+    }
+    return fail(
+        os_error(error), std::format("cannot make a BPF map: {}", os_error(error).message())
+    );
+}
+
+} // namespace
+
+Outcome<SharedMaps> create_shared_maps() {
+    SharedMaps maps;
+    maps.counters = Fd(bpf_map_create(
+        BPF_MAP_TYPE_PERCPU_ARRAY,
+        "zsync_counters",
+        sizeof(std::uint32_t),
+        sizeof(zsync_counter),
+        limits::counter_slots,
+        nullptr
+    ));
+    if (!maps.counters) {
+        return map_fault();
+    }
+    maps.stats = Fd(bpf_map_create(
+        BPF_MAP_TYPE_PERCPU_ARRAY,
+        "zsync_stats",
+        sizeof(std::uint32_t),
+        sizeof(zsync_stats),
+        1,
+        nullptr
+    ));
+    if (!maps.stats) {
+        return map_fault();
+    }
+    return maps;
+}
+
+Outcome<LoadedProgram> load_program(const Tables& tables, const SharedMaps& maps) {
+    // Failures are told through the return value, with the log; libbpf would print them too.
+    libbpf_set_print(nullptr);
+    const auto log = std::make_unique<char[]>(limits::verifier_log_bytes_max);
+    LIBBPF_OPTS(
+        bpf_object_open_opts,
+        options,
+        .kernel_log_buf = log.get(),
+        .kernel_log_size = limits::verifier_log_bytes_max
+    );
+    const Skeleton skeleton(zsync_xdp__open_opts(&options));
+    if (!skeleton) {
+        return map_fault();
+    }
+    std::memcpy(
+        const_cast<zsync_config*>(&skeleton->rodata->config), &tables.config, sizeof(zsync_config)
+    );
+    if (!fill(skeleton->maps.rodata_cells, tables.cells) ||
+        !fill(skeleton->maps.rodata_nodes, tables.nodes) ||
+        !fill(skeleton->maps.rodata_bitmaps, tables.bitmaps) ||
+        bpf_map__reuse_fd(skeleton->maps.counters, maps.counters.get()) < 0 ||
+        bpf_map__reuse_fd(skeleton->maps.stats, maps.stats.get()) < 0) {
+        return map_fault();
+    }
+    if (const int error = zsync_xdp__load(skeleton.get()); error < 0) {
+        return refused(-error, log.get());
+    }
+    LoadedProgram program;
+    program.fd = Fd(dup(bpf_program__fd(skeleton->progs.zsync_xdp)));
+    if (!program.fd) {
+        return map_fault();
+    }
+    program.id = ZTRY(program_id(program.fd));
+    return program;
+}
+
+std::uint64_t program_code_hash() {
+    std::size_t bytes = 0;
+    const auto* code = static_cast<const unsigned char*>(zsync_xdp__elf_bytes(&bytes));
+    std::uint64_t hash = 0xcbf29ce484222325U; // FNV-1a
+    for (std::size_t i = 0; i < bytes; ++i) {
+        hash = (hash ^ code[i]) * 0x100000001b3U;
+    }
+    return hash;
+}
+
+Result<std::uint32_t> program_id(const Fd& fd) {
+    bpf_prog_info info{};
+    std::uint32_t bytes = sizeof(info);
+    if (bpf_prog_get_info_by_fd(fd.get(), &info, &bytes) < 0) {
+        return fail(os_error(errno));
+    }
+    return info.id;
+}
+
+} // namespace zsync::packet

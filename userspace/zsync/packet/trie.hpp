@@ -1,0 +1,44 @@
+// The address tries of the match engine: prefixes to rule classes, in the cells and nodes that
+// `bpf/match.h` walks.
+#pragma once
+
+#include <zsync/packet/rule_set.hpp>
+
+#include <bpf/zsync_xdp.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+extern "C" {
+#include <bpf/parse.h>
+}
+
+namespace zsync::packet {
+
+/// A prefix as the leading bits of a 128-bit number, and the address set it stands in.
+struct TriePrefix {
+    zsync_address address{};
+    std::uint8_t length = 0;
+    std::uint32_t set = 0;
+};
+
+/// The number that `zsync_parse` makes of a packet's address.
+TriePrefix trie_prefix(const Prefix& prefix, std::uint32_t set);
+
+/// `join(class, set)` is the class of an address of `class` that also lies in a prefix of `set`.
+using JoinClass = std::function<std::uint32_t(std::uint32_t class_id, std::uint32_t set)>;
+
+/// Appends the trie of `prefixes`, all of one family, to `cells` and `nodes` and returns its root
+/// cell. A walk ends with the class of the address: `outside` joined with the set of every prefix
+/// that covers it. Sorts `prefixes`. Takes time in the order of prefixes times their depth.
+std::uint32_t build_trie(
+    std::span<TriePrefix> prefixes,
+    std::uint32_t outside,
+    const JoinClass& join,
+    std::vector<std::uint32_t>& cells,
+    std::vector<zsync_node>& nodes
+);
+
+} // namespace zsync::packet
