@@ -16,9 +16,10 @@ dev_deb() {
     rm -f "$out"/*.{deb,changes,buildinfo}
     (
         cd "$out/src"
-        export PATH=/usr/lib/ccache:$PATH CCACHE_BASEDIR=$out/src CCACHE_NOHASHDIR=1
-        export DEB_BUILD_OPTIONS="nocheck parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}"
-        dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes "$@"
+        export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$out/src CCACHE_NOHASHDIR=1
+        export DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}"
+        # The root was made from these build dependencies; build-essential, which goes without saying, is there in parts.
+        dpkg-buildpackage --build=binary --no-check-builddeps --unsigned-source --unsigned-changes "$@"
     )
     rm -rf "$out/src"
     ls -l "$out"/*.deb
