@@ -118,7 +118,7 @@ std::string printable(std::string_view text, std::size_t bytes_max) {
     return out;
 }
 
-std::string quoted(std::string_view text) { return "'" + printable(text, quoted_bytes_max) + "'"; }
+std::string in_quotes(std::string_view text) { return "'" + printable(text, quoted_bytes_max) + "'"; }
 
 std::string lower(std::string_view text) {
     std::string out(text);

@@ -31,7 +31,7 @@ struct CodePoint {
 [[nodiscard]] std::string printable(std::string_view text, std::size_t bytes_max = 1024);
 
 /// `printable` in single quotes, short enough for a sentence.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 /// ASCII lower case.
 [[nodiscard]] std::string lower(std::string_view text);

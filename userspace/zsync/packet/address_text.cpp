@@ -148,7 +148,7 @@ std::string without_leading_zeros(std::string_view address) {
 }
 
 Complaint bad_address(std::string_view text, std::string_view address, std::string_view length) {
-    const Complaint plain{.words = quoted(text) + " is no address or prefix", .hint = ""};
+    const Complaint plain{.words = in_quotes(text) + " is no address or prefix", .hint = ""};
     const auto with_hint = [&](std::string hint) {
         return Complaint{.words = plain.words, .hint = std::move(hint)};
     };
@@ -208,7 +208,7 @@ Complaint mapped_complaint(std::string_view text, const Prefix& prefix) {
     Prefix ipv4{.family = Family::ipv4, .length = static_cast<std::uint8_t>(prefix.length - 96)};
     std::copy_n(prefix.address.begin() + 12, 4, ipv4.address.begin());
     return {
-        .words = quoted(text) + " is an IPv4-mapped address, which no packet carries",
+        .words = in_quotes(text) + " is an IPv4-mapped address, which no packet carries",
         .hint = "write " + format_prefix(ipv4),
     };
 }
@@ -238,7 +238,7 @@ std::expected<Prefix, Complaint> parse_prefix(std::string_view text) {
             const bool mask = prefix.family == Family::ipv4 && digits.contains('.');
             return std::unexpected(Complaint{
                 .words = std::format(
-                    "{} has no prefix length from 0 to {}", quoted(text), prefix.length
+                    "{} has no prefix length from 0 to {}", in_quotes(text), prefix.length
                 ),
                 .hint = mask ? "write the length of the mask: 255.255.255.0 is 24" : "",
             });
@@ -247,7 +247,7 @@ std::expected<Prefix, Complaint> parse_prefix(std::string_view text) {
     }
     if (clear_host_bits(prefix)) {
         return std::unexpected(Complaint{
-            .words = quoted(text) + " has host bits set",
+            .words = in_quotes(text) + " has host bits set",
             .hint = "use " + format_prefix(prefix),
         });
     }

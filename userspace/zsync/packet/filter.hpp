@@ -3,6 +3,7 @@
 
 #include <zsync/core/fd.hpp>
 #include <zsync/core/result.hpp>
+#include <zsync/packet/attach_mode.hpp>
 #include <zsync/packet/counters.hpp>
 #include <zsync/packet/interface_facts.hpp>
 #include <zsync/packet/meta.hpp>
@@ -17,9 +18,6 @@
 #include <vector>
 
 namespace zsync::packet {
-
-/// How to attach: `automatic` is native where the driver can, else generic.
-enum class AttachMode : std::uint8_t { automatic, native, generic };
 
 struct FilterOptions {
     std::string ifname;

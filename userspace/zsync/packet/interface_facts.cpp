@@ -1,3 +1,5 @@
+#include <zsync/core/text.hpp>
+#include <zsync/packet/attach_mode.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/interface_facts.hpp>
 
@@ -144,10 +146,12 @@ Outcome<InterfaceFacts> query(std::uint32_t ifindex, std::string_view name, std:
 } // namespace
 
 Outcome<InterfaceFacts> interface_facts(std::string_view name) {
-    if (name.empty() || name.size() >= IFNAMSIZ || name.contains('/') || name.contains('\0')) {
+    if (!is_interface_name(name)) {
         return fail(
             PacketError::no_such_interface,
-            std::format("'{}' is not an interface's name (1 to {} bytes)", name, IFNAMSIZ - 1)
+            std::format(
+                "{} is no name of an interface (1 to {} bytes)", in_quotes(name), IFNAMSIZ - 1
+            )
         );
     }
     return query(0, name, std::string(name));

@@ -104,7 +104,7 @@ bool RuleSetBuilder::add_set(NamedSet set) {
     if (const auto found = sets_.find(set.name); found != sets_.end()) {
         report_.error(
             set.place,
-            std::format("the set {} is defined twice", quoted(set.name)),
+            std::format("the set {} is defined twice", in_quotes(set.name)),
             std::format("it stands on line {} already", found->second.place.line)
         );
         return true;
@@ -139,14 +139,16 @@ NamedSet* RuleSetBuilder::resolve(std::optional<Operand>& operand, ElementKind w
         report_.error(
             operand->place,
             std::format(
-                "the set {} {}", quoted(set.name), empty ? "is empty" : "has addresses, not ports"
+                "the set {} {}",
+                in_quotes(set.name),
+                empty ? "is empty" : "has addresses, not ports"
             ),
             "sport and dport take ports"
         );
     } else if (wanted == ElementKind::address && !set.contents.ports.empty()) {
         report_.error(
             operand->place,
-            std::format("the set {} has ports, not addresses", quoted(set.name)),
+            std::format("the set {} has ports, not addresses", in_quotes(set.name)),
             "from and to take addresses"
         );
     }
@@ -211,7 +213,7 @@ bool RuleSetBuilder::name_is_free(const RuleDraft& draft) {
     if (!added) {
         report_.error(
             *draft.place_of(Condition::name),
-            std::format("the name {} is taken", quoted(draft.name)),
+            std::format("the name {} is taken", in_quotes(draft.name)),
             std::format("the rule on line {} has it", found->second)
         );
     }
@@ -318,13 +320,13 @@ RuleSet RuleSetBuilder::finish() {
         if (found == sets_.end()) {
             report_.error(
                 unknown.place,
-                std::format("there is no set {}", quoted(unknown.name)),
+                std::format("there is no set {}", in_quotes(unknown.name)),
                 did_you_mean(unknown.name, names)
             );
         } else {
             report_.error(
                 unknown.place,
-                std::format("the set {} is used before it is defined", quoted(unknown.name)),
+                std::format("the set {} is used before it is defined", in_quotes(unknown.name)),
                 std::format("move it up from line {}", found->second.place.line)
             );
         }

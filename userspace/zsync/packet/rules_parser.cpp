@@ -25,7 +25,7 @@ std::string describe(const Token& token) {
     case TokenKind::end:
         return "the end of the file";
     default:
-        return quoted(token.text);
+        return in_quotes(token.text);
     }
 }
 
@@ -260,7 +260,7 @@ bool Parser::statement(const Token& word) {
                : drop ? "the verdict is called drop"
                       : "a line starts with pass, drop, set, default or malformed";
     }
-    return fail(word, "unknown word " + quoted(word.text), std::move(hint));
+    return fail(word, "unknown word " + in_quotes(word.text), std::move(hint));
 }
 
 bool Parser::verdict_statement(
@@ -279,7 +279,9 @@ bool Parser::verdict_statement(
 bool Parser::set_name(NamedSet& set) {
     const Token token = next();
     if (token.kind == TokenKind::word && token.text.starts_with('@')) {
-        return fail(token, quoted(token.text) + " is no name of a set", "write it without @ here");
+        return fail(
+            token, in_quotes(token.text) + " is no name of a set", "write it without @ here"
+        );
     }
     if (token.kind != TokenKind::word) {
         return fail_expected(token, "the name of a set");
@@ -287,7 +289,7 @@ bool Parser::set_name(NamedSet& set) {
     if (!is_set_name(token.text)) {
         return fail(
             token,
-            quoted(token.text) + " is no name of a set",
+            in_quotes(token.text) + " is no name of a set",
             std::format(
                 "a name is a letter, then letters, digits, _ . or -, at most {} bytes",
                 limits::name_bytes_max
@@ -339,11 +341,11 @@ bool Parser::set_file(NamedSet& set, const Token& statement) {
     }
     const auto path = unescape(token.text);
     if (!path || path->size() > limits::path_bytes_max || has_unprintable(*path)) {
-        report_.error(token.place, quoted(token.text) + " is no path of a file");
+        report_.error(token.place, in_quotes(token.text) + " is no path of a file");
         return true;
     }
     if (!path->starts_with('/')) {
-        report_.error(token.place, quoted(*path) + " is no absolute path", "start it with /");
+        report_.error(token.place, in_quotes(*path) + " is no absolute path", "start it with /");
         return true;
     }
     const auto text = read_(*path);
@@ -403,7 +405,7 @@ bool Parser::list(const Token& open, SetBuilder& set, Span span) {
         if (line_start && is_statement_word(token)) {
             report_.error(
                 token.place,
-                std::format("{} inside a list", quoted(token.text)),
+                std::format("{} inside a list", in_quotes(token.text)),
                 std::format("close the {{ of line {} first", open.place.line)
             );
             put_back(token);
@@ -480,7 +482,7 @@ bool Parser::condition(RuleDraft& draft, const Token& word) {
         if (const auto instead = other_word_for(name); !instead.empty()) {
             hint = instead;
         }
-        return fail(word, "unknown condition " + quoted(word.text), std::move(hint));
+        return fail(word, "unknown condition " + in_quotes(word.text), std::move(hint));
     }
     auto& place = draft.conditions[static_cast<std::size_t>(found - condition_words.begin())];
     if (place) {
@@ -525,7 +527,7 @@ bool Parser::operand(std::optional<Operand>& out, ElementKind wanted, const Toke
     if (token.kind == TokenKind::word && token.text.starts_with('@')) {
         operand.reference = token.text.substr(1);
         if (!is_set_name(operand.reference)) {
-            return fail(token, quoted(operand.reference) + " is no name of a set");
+            return fail(token, in_quotes(operand.reference) + " is no name of a set");
         }
         out = std::move(operand);
         return true;
@@ -580,7 +582,7 @@ bool Parser::protocol(RuleDraft& draft) {
     } else if (hint.empty()) {
         hint = "tcp, udp, icmp, icmpv6, sctp or a number from 0 to 255";
     }
-    return fail(token, quoted(token.text) + " is no protocol", std::move(hint));
+    return fail(token, in_quotes(token.text) + " is no protocol", std::move(hint));
 }
 
 bool Parser::flags(RuleDraft& draft) {
@@ -612,7 +614,7 @@ bool Parser::flag(TcpFlagsMatch& match) {
         std::string hint = did_you_mean(name, tcp_flag_words);
         return fail(
             token,
-            quoted(token.text) + " is no TCP flag",
+            in_quotes(token.text) + " is no TCP flag",
             hint.empty() ? "fin, syn, rst, psh, ack, urg, ece or cwr" : std::move(hint)
         );
     }

@@ -41,7 +41,7 @@ std::optional<unsigned> parse_number(std::string_view text) {
 }
 
 Complaint no_port(std::string_view text) {
-    Complaint complaint{.words = quoted(text) + " is no port or range of ports", .hint = ""};
+    Complaint complaint{.words = in_quotes(text) + " is no port or range of ports", .hint = ""};
     if (const auto port = known_port(lower(text))) {
         complaint.hint = std::format("{} is port {}", lower(text), *port);
     } else if (text.starts_with('!')) {
@@ -96,13 +96,13 @@ std::expected<PortRange, Complaint> parse_port_range(std::string_view text) {
     }
     if (*first > port_max || *last > port_max) {
         return std::unexpected(Complaint{
-            .words = quoted(text) + " is over the largest port",
+            .words = in_quotes(text) + " is over the largest port",
             .hint = "ports are 0 to 65535",
         });
     }
     if (*first > *last) {
         return std::unexpected(Complaint{
-            .words = quoted(text) + " ends before it starts",
+            .words = in_quotes(text) + " ends before it starts",
             .hint = std::format("write {}-{}", *last, *first),
         });
     }
@@ -116,13 +116,13 @@ Complaint SetBuilder::mixed(std::string_view element) const {
     const std::string_view is = wants_ports ? "an address" : "a port";
     if (wanted_) {
         return {
-            .words = std::format("{} is {}", quoted(element), is),
+            .words = std::format("{} is {}", in_quotes(element), is),
             .hint = wants_ports ? "sport and dport take ports" : "from and to take addresses",
         };
     }
     return {
         .words = std::format(
-            "{} is {} in a set of {}", quoted(element), is, wants_ports ? "ports" : "addresses"
+            "{} is {} in a set of {}", in_quotes(element), is, wants_ports ? "ports" : "addresses"
         ),
         .hint = "make two sets",
     };

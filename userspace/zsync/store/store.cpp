@@ -85,7 +85,7 @@ Outcome<void> check_name(std::string_view name) {
     if (is_document_name(name)) {
         return {};
     }
-    return fail(StoreError::invalid_name, quoted(name) + " is no name of a document");
+    return fail(StoreError::invalid_name, in_quotes(name) + " is no name of a document");
 }
 
 } // namespace

@@ -1,0 +1,118 @@
+#include <zsync/packet/desired.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <limits>
+
+using namespace zsync;
+using namespace zsync::packet;
+
+namespace {
+
+std::string wrong(std::string_view text) {
+    const auto desired = decode(text);
+    EXPECT_TRUE(desired || desired.error().error == PacketError::invalid_desired_state);
+    return desired ? "" : desired.error().message();
+}
+
+} // namespace
+
+TEST(DesiredInterface, is_text_a_person_can_read) {
+    const DesiredInterface desired{
+        .name = "eth0",
+        .mode = AttachMode::native,
+        .source = "/etc/zsync/my rules",
+        .rules = "default drop\n",
+        .load_realtime_us = 1'764'000'000'000'000,
+    };
+    EXPECT_EQ(
+        encode(desired),
+        "zsync-packet 1\ninterface eth0\nmode native\nsource /etc/zsync/my rules\n"
+        "loaded 1764000000000000\n\ndefault drop\n"
+    );
+}
+
+TEST(DesiredInterface, comes_back_whatever_is_in_it) {
+    using namespace std::string_literals;
+    const std::array cases{
+        DesiredInterface{
+            .name = "lo", .mode = {}, .source = "", .rules = "", .load_realtime_us = 0
+        },
+        DesiredInterface{
+            .name = "e%\"\xc3\xa9",
+            .mode = AttachMode::generic,
+            .source = "a\nb\0c%41\x7f \xff"s,
+            .rules = "\n\nzsync-packet 1\n\0"s,
+            .load_realtime_us = std::numeric_limits<std::uint64_t>::max()
+        },
+    };
+    for (const DesiredInterface& desired : cases) {
+        const auto back = decode(encode(desired));
+        ASSERT_TRUE(back) << back.error().message();
+        EXPECT_EQ(*back, desired);
+    }
+}
+
+TEST(DesiredInterface, what_it_did_not_write_is_refused_with_the_line) {
+    constexpr std::string_view where = " of the saved packet filter state has ";
+    const auto line = [&](int number, std::string_view words) {
+        return "line " + std::to_string(number) + std::string(where) + std::string(words);
+    };
+    const std::string head = "zsync-packet 1\n";
+    const std::string name = head + "interface eth0\n";
+    const std::string mode = name + "mode auto\n";
+    const std::string source = mode + "source x\n";
+    EXPECT_EQ(wrong(""), line(1, "the text ends"));
+    EXPECT_EQ(wrong("zsync-packet 2\n"), line(1, "an unknown format"));
+    EXPECT_EQ(wrong(head), line(2, "the text ends"));
+    EXPECT_EQ(wrong(head + "interfaces eth0\n"), line(2, "no interface"));
+    EXPECT_EQ(wrong(head + "interface\n"), line(2, "no interface"));
+    EXPECT_EQ(wrong(head + "interface ../x\n"), line(2, "a name that is no interface's"));
+    EXPECT_EQ(wrong(head + "interface %4\n"), line(2, "a damaged interface"));
+    EXPECT_EQ(wrong(head + "interface %zz\n"), line(2, "a damaged interface"));
+    EXPECT_EQ(wrong(head + "interface %41\n"), line(2, "a damaged interface"));
+    EXPECT_EQ(wrong(name + "mode fast\n"), line(3, "an unknown mode"));
+    EXPECT_EQ(wrong(mode + "mode auto\n"), line(4, "no source"));
+    EXPECT_EQ(wrong(source + "loaded -1\n\n"), line(5, "a time that is no number"));
+    EXPECT_EQ(wrong(source + "loaded 01\n\n"), line(5, "a time that is no number"));
+    EXPECT_EQ(
+        wrong(source + "loaded 99999999999999999999999\n\n"), line(5, "a time that is no number")
+    );
+    EXPECT_EQ(wrong(source + "loaded 1\nx\n"), line(6, "something before the rules"));
+    const std::string whole = source + "loaded 1\n\n";
+    EXPECT_EQ(wrong(whole + std::string(limits::file_bytes_max, 'x')), "");
+    EXPECT_EQ(
+        wrong(whole + std::string(limits::file_bytes_max + 1, 'x')),
+        line(6, "over 16777216 bytes of rules behind it")
+    );
+}
+
+TEST(DesiredInterface, document_names_are_safe_and_one_to_one) {
+    EXPECT_EQ(document_name("eth0"), "packet.eth0");
+    EXPECT_EQ(document_name("a/../b c%\xff"), "packet.a%2F..%2Fb%20c%25%FF");
+}
+
+TEST(AttachMode, names) {
+    for (const AttachMode mode : {AttachMode::automatic, AttachMode::native, AttachMode::generic}) {
+        EXPECT_EQ(attach_mode_from(name_of(mode)).value(), mode);
+    }
+    EXPECT_EQ(
+        attach_mode_from("fast").error().message(), "'fast' is no mode: auto, native or generic"
+    );
+}
+
+TEST(AttachMode, interface_names_are_those_the_kernel_takes) {
+    using namespace std::string_view_literals;
+    for (const std::string_view good :
+         {"e"sv, "eth0.100"sv, "..."sv, "123456789012345"sv, "\xff"sv}) {
+        EXPECT_TRUE(is_interface_name(good)) << good;
+    }
+    for (const std::string_view bad :
+         {""sv, "."sv, ".."sv, "a/b"sv, "a:1"sv, "a b"sv, "a\n"sv, "a\0b"sv, "1234567890123456"sv
+         }) {
+        EXPECT_FALSE(is_interface_name(bad)) << bad;
+    }
+}

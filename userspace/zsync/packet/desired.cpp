@@ -1,0 +1,150 @@
+#include <zsync/core/text.hpp>
+#include <zsync/packet/desired.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+
+#include <charconv>
+#include <format>
+#include <optional>
+
+namespace zsync::packet {
+namespace {
+
+constexpr std::string_view first_line = "zsync-packet 1";
+
+bool is_plain(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '_' || c == '-';
+}
+
+template <class IsPlain> std::string escape(std::string_view text, IsPlain is_plain_byte) {
+    std::string out;
+    for (const char c : text) {
+        if (is_plain_byte(c)) {
+            out += c;
+        } else {
+            out += std::format("%{:02X}", static_cast<std::uint8_t>(c));
+        }
+    }
+    return out;
+}
+
+std::string escape_value(std::string_view text) {
+    return escape(text, [](char c) { return c >= ' ' && c < '\x7f' && c != '%'; });
+}
+
+std::optional<std::string> unescape_value(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            out += text[i];
+            continue;
+        }
+        const std::string_view digits = text.substr(i + 1, 2);
+        unsigned byte = 0;
+        const auto [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+        if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) {
+            return std::nullopt;
+        }
+        out += static_cast<char>(byte);
+        i += 2;
+    }
+    // One way to write a value: what is escaped without need was not written here.
+    return escape_value(out) == text ? std::optional(out) : std::nullopt;
+}
+
+class Reader {
+public:
+    explicit Reader(std::string_view text) : rest_(text) {}
+
+    Outcome<std::string_view> line() {
+        ++line_;
+        const std::size_t end = rest_.find('\n');
+        if (end == std::string_view::npos) {
+            return wrong("the text ends");
+        }
+        const std::string_view line = rest_.substr(0, end);
+        rest_.remove_prefix(end + 1);
+        return line;
+    }
+
+    Outcome<std::string> value(std::string_view key) {
+        const std::string_view text = ZTRY(line());
+        if (!text.starts_with(key) || text.substr(key.size(), 1) != " ") {
+            return wrong(std::format("no {}", key));
+        }
+        auto value = unescape_value(text.substr(key.size() + 1));
+        if (!value) {
+            return wrong(std::format("a damaged {}", key));
+        }
+        return *std::move(value);
+    }
+
+    [[nodiscard]] std::unexpected<Fault> wrong(std::string_view what) const {
+        return fail(
+            PacketError::invalid_desired_state,
+            std::format("line {} of the saved packet filter state has {}", line_, what)
+        );
+    }
+
+    [[nodiscard]] std::string_view rest() const { return rest_; }
+
+private:
+    std::string_view rest_;
+    int line_ = 0;
+};
+
+} // namespace
+
+std::string encode(const DesiredInterface& desired) {
+    return std::format(
+        "{}\ninterface {}\nmode {}\nsource {}\nloaded {}\n\n{}",
+        first_line,
+        escape_value(desired.name),
+        name_of(desired.mode),
+        escape_value(desired.source),
+        desired.load_realtime_us,
+        desired.rules
+    );
+}
+
+Outcome<DesiredInterface> decode(std::string_view text) {
+    Reader reader(text);
+    if (ZTRY(reader.line()) != first_line) {
+        return reader.wrong("an unknown format");
+    }
+    DesiredInterface desired;
+    desired.name = ZTRY(reader.value("interface"));
+    if (!is_interface_name(desired.name)) {
+        return reader.wrong("a name that is no interface's");
+    }
+    const auto mode = attach_mode_from(ZTRY(reader.value("mode")));
+    if (!mode) {
+        return reader.wrong("an unknown mode");
+    }
+    desired.mode = *mode;
+    desired.source = ZTRY(reader.value("source"));
+    const std::string loaded = ZTRY(reader.value("loaded"));
+    const char* const loaded_end = loaded.data() + loaded.size();
+    const auto [end, error] = std::from_chars(loaded.data(), loaded_end, desired.load_realtime_us);
+    if (error != std::errc() || end != loaded_end ||
+        std::to_string(desired.load_realtime_us) != loaded) {
+        return reader.wrong("a time that is no number");
+    }
+    if (!ZTRY(reader.line()).empty()) {
+        return reader.wrong("something before the rules");
+    }
+    if (reader.rest().size() > limits::file_bytes_max) {
+        return reader.wrong(std::format("over {} bytes of rules behind it", limits::file_bytes_max)
+        );
+    }
+    desired.rules = reader.rest();
+    return desired;
+}
+
+std::string document_name(std::string_view interface_name) {
+    return "packet." + escape(interface_name, is_plain);
+}
+
+} // namespace zsync::packet

@@ -1,0 +1,38 @@
+// What a person wants of one interface, as the state store keeps it.
+#pragma once
+
+#include <zsync/core/result.hpp>
+#include <zsync/packet/attach_mode.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace zsync::packet {
+
+struct DesiredInterface {
+    std::string name;
+    AttachMode mode = AttachMode::automatic;
+    /// What the person called the rules they loaded, usually a path. Names them only: they are in
+    /// `rules`.
+    std::string source;
+    /// Self-contained rule text (`format_rules`); empty where none were ever loaded.
+    std::string rules;
+    /// When they were loaded, in microseconds since 1970; 0 where none were.
+    std::uint64_t load_realtime_us = 0;
+
+    friend bool operator==(const DesiredInterface&, const DesiredInterface&) = default;
+};
+
+/// `zsync-packet 1`, a line `KEY VALUE` for each field, an empty line, the rules. Unprintable bytes
+/// of a value and `%` are written `%XX`.
+[[nodiscard]] std::string encode(const DesiredInterface& desired);
+
+/// What `encode` wrote, and nothing else: `PacketError::invalid_desired_state` with the line. The
+/// rules are not parsed.
+[[nodiscard]] Outcome<DesiredInterface> decode(std::string_view text);
+
+/// The name of an interface's document in the store: `packet.eth0`, odd bytes as `%XX`.
+[[nodiscard]] std::string document_name(std::string_view interface_name);
+
+} // namespace zsync::packet
