@@ -1,6 +1,7 @@
 // Scope: tasks that live inside another one.
 #pragma once
 
+#include <zsync/core/io.hpp>
 #include <zsync/core/task.hpp>
 
 #include <cstdint>
@@ -9,8 +10,6 @@
 #include <type_traits>
 
 namespace zsync {
-
-class Io;
 
 /// Owns the tasks spawned in it and joins every one of them: there is no other way to start a task,
 /// so none outlives what it borrows. The first child that fails cancels its siblings, and `join`
