@@ -1,8 +1,6 @@
 """The tree keeps its own rules, and the rules catch what they are for."""
 
-import json
 import pathlib
-import subprocess
 
 import pytest
 import tree_rules
@@ -13,38 +11,6 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 def test_tree_keeps_its_rules():
     found = tree_rules.faults(TOP)
     assert not found, "\n" + "\n".join(found)
-
-
-def headers() -> list[pathlib.Path]:
-    return sorted((TOP / "userspace").rglob("*.hpp"))
-
-
-@pytest.fixture(scope="session")
-def flags() -> list[str]:
-    entries = json.loads((TOP / "build" / "release" / "compile_commands.json").read_text())
-    found: list[str] = []
-    for entry in entries:
-        words = entry["command"].split()
-        for index, word in enumerate(words):
-            if word == "-isystem":
-                found += ["-isystem", words[index + 1]]
-            elif word.startswith(("-I", "-D")):
-                found.append(word)
-    return list(dict.fromkeys(found))
-
-
-def test_each_header_compiles_alone(flags, tmp_path):
-    failed = []
-    for header in headers():
-        done = subprocess.run(
-            ["g++", "-std=gnu++23", "-fsyntax-only", f"-I{TOP / 'userspace'}", f"-I{TOP}", *flags, "-x", "c++", str(header)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        errors = [line for line in done.stderr.splitlines() if " error: " in line]
-        if done.returncode:
-            failed.append(f"{header.relative_to(TOP)}: " + "; ".join(errors[:3]))
-    assert not failed, "\n" + "\n".join(failed)
 
 
 @pytest.mark.parametrize(

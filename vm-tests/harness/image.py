@@ -62,9 +62,9 @@ case $($bb cat /proc/cmdline) in
 esac
 $bb umount /proc
 until [ -b /dev/vda ]; do $bb sleep 0.05; done
-$bb mount -t ext4 -o rw,noatime /dev/vda /root
-$bb mount --move /dev /root/dev
-exec $bb switch_root /root /usr/lib/systemd/systemd
+$bb mount -t ext4 -o rw,noatime /dev/vda /disk
+$bb mount --move /dev /disk/dev
+exec $bb switch_root /disk /usr/lib/systemd/systemd
 """
 
 
@@ -141,7 +141,7 @@ def make_initrd(target: pathlib.Path) -> None:
     """A busybox and the few modules that reach the disk; udev and the rest run from the disk itself."""
     tree = target.with_suffix(".tree")
     shutil.rmtree(tree, ignore_errors=True)
-    for folder in ("bin", "modules", "dev", "proc", "root"):
+    for folder in ("bin", "modules", "dev", "proc", "disk"):
         (tree / folder).mkdir(parents=True)
     shutil.copy(root() / "bin/busybox", tree / "bin/busybox")
     order = []
