@@ -25,11 +25,16 @@ native() {
     inside_root || { [[ -r /etc/os-release ]] && (. /etc/os-release && [[ ${ID:-} == debian && ${VERSION_ID:-0} -ge 13 ]]); }
 }
 
+made_root_dir() {
+    printf '%s/root-%s\n' "$DEV_HOME" "$(build_depends | sha256sum | cut -c1-12)"
+}
+
+# Where commands run.
 root_dir() {
     if native; then
         echo /
     else
-        printf '%s/root-%s\n' "$DEV_HOME" "$(build_depends | sha256sum | cut -c1-12)"
+        made_root_dir
     fi
 }
 
@@ -49,29 +54,52 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >&2
 }
 
+# with_home_locked FUNCTION: one ./dev at a time makes a root.
+with_home_locked() {
+    local lock
+    mkdir -p "$DEV_HOME"
+    exec {lock}>>"$DEV_HOME/lock"
+    flock "$lock"
+    "$@"
+    exec {lock}>&-
+}
+
+install_build_depends() {
+    root_ready && return 0
+    echo "dev: installing the build dependencies" >&2
+    # shellcheck disable=SC2046 # one word a package
+    apt_install $(build_depends)
+}
+
+bootstrap() {
+    local root
+    root=$(made_root_dir)
+    [[ ! -e $root/.complete ]] || return 0
+    command -v mmdebstrap >/dev/null || apt_install mmdebstrap
+    echo "dev: making the Debian 13 root in $root (about two minutes, once)" >&2
+    # An interrupted try leaves only a .partial, which is never used.
+    rm -rf "$root" "$root.partial"
+    unshare --mount --propagation private mmdebstrap --mode=root --variant=apt \
+        --include="$(build_depends | paste -sd,)" \
+        --aptopt='Acquire::Retries "3"' trixie "$root.partial" </dev/null >&2
+    touch "$root.partial/.complete"
+    mv "$root.partial" "$root"
+}
+
 make_root() {
     root_ready && return 0
-    local root lock
-    root=$(root_dir)
-    mkdir -p "$DEV_HOME"
-    exec {lock}>"$DEV_HOME/lock"
-    flock "$lock"
-    if root_ready; then
-        :
-    elif native; then
-        echo "dev: installing the build dependencies" >&2
-        # shellcheck disable=SC2046
-        apt_install $(build_depends)
+    if native; then
+        with_home_locked install_build_depends
     else
-        command -v mmdebstrap >/dev/null || apt_install mmdebstrap
-        echo "dev: making the Debian 13 root in $root (about two minutes, once)" >&2
-        # An interrupted try leaves only a .partial, which is never used.
-        rm -rf "$root" "$root.partial"
-        unshare --mount --propagation private mmdebstrap --mode=root --variant=apt \
-            --include="$(build_depends | paste -sd,)" \
-            --aptopt='Acquire::Retries "3"' trixie "$root.partial" </dev/null >&2
-        touch "$root.partial/.complete"
-        mv "$root.partial" "$root"
+        with_home_locked bootstrap
     fi
-    exec {lock}>&-
+}
+
+# The root that VM guests are made from: the one that commands run in, except on Debian 13, where that is the whole
+# machine with all that a person has on it.
+make_guest_root() {
+    native && ! inside_root || return 0
+    [[ -e $(made_root_dir)/.complete ]] || with_home_locked bootstrap
+    export ZSYNC_VM_ROOT
+    ZSYNC_VM_ROOT=$(made_root_dir)
 }
