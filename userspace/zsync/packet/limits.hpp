@@ -6,6 +6,8 @@
 
 namespace zsync::packet::limits {
 
+/// Interfaces filtered at a time.
+constexpr std::uint32_t interfaces_max = 256;
 /// Rules in one rule set.
 constexpr std::uint32_t rules_max = 1024;
 /// Named sets in one rule file.

@@ -1,0 +1,79 @@
+#include <zsync/packet/capabilities.hpp>
+
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <format>
+#include <fstream>
+#include <unistd.h>
+
+namespace zsync::packet {
+namespace {
+
+bool has_capability(unsigned capability) {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+    if (::syscall(SYS_capget, &header, data.data()) != 0) {
+        return false;
+    }
+    return (data[capability / 32].effective >> (capability % 32) & 1U) != 0;
+}
+
+Capability program_loading() {
+    std::string missing;
+    for (const auto& [capability, name] :
+         {std::pair{CAP_BPF, "CAP_BPF"}, std::pair{CAP_NET_ADMIN, "CAP_NET_ADMIN"}}) {
+        if (!has_capability(capability)) {
+            missing += missing.empty() ? "" : " and ";
+            missing += name;
+        }
+    }
+    return {
+        "packet.xdp",
+        missing.empty(),
+        missing.empty() ? "filters on network interfaces" : "zsyncd runs without " + missing,
+    };
+}
+
+Capability pinning(std::string_view bpf_dir) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    fs::path existing(bpf_dir);
+    while (!fs::exists(existing, error) && existing.has_relative_path()) {
+        existing = existing.parent_path();
+    }
+    struct statfs info{};
+    const bool is_bpffs = ::statfs(existing.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC;
+    return {
+        "packet.pins",
+        is_bpffs,
+        is_bpffs
+            ? "filters outlive the daemon"
+            : std::format("{} is not on a BPF file system: mount -t bpf bpf /sys/fs/bpf", bpf_dir),
+    };
+}
+
+Capability just_in_time_compiler() {
+    std::ifstream file("/proc/sys/net/core/bpf_jit_enable");
+    int enabled = 0;
+    const bool on = file >> enabled && enabled != 0;
+    return {
+        "packet.jit",
+        on,
+        on ? "filters run as machine code"
+           : "the kernel interprets filters, which is slow: sysctl net.core.bpf_jit_enable=1",
+    };
+}
+
+} // namespace
+
+std::vector<Capability> probe_capabilities(std::string_view bpf_dir) {
+    return {program_loading(), pinning(bpf_dir), just_in_time_compiler()};
+}
+
+} // namespace zsync::packet

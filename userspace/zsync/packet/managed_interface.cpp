@@ -1,0 +1,299 @@
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/managed_interface.hpp>
+#include <zsync/packet/rules.hpp>
+#include <zsync/store/store.hpp>
+
+#include <array>
+#include <chrono>
+#include <format>
+
+namespace zsync::packet {
+namespace {
+
+template <class Value> struct Named {
+    Value value;
+    std::string_view name;
+};
+
+constexpr std::array state_names{
+    Named{InterfaceState::attached, "attached"},
+    Named{InterfaceState::absent, "absent"},
+    Named{InterfaceState::moved, "moved"},
+    Named{InterfaceState::failed, "failed"},
+};
+constexpr std::array xdp_mode_names{
+    Named{XdpMode::none, ""},
+    Named{XdpMode::native, "native"},
+    Named{XdpMode::generic, "generic"},
+    Named{XdpMode::offload, "offload"},
+};
+constexpr std::array verdict_names{Named{Verdict::pass, "pass"}, Named{Verdict::drop, "drop"}};
+
+template <class Value, std::size_t N>
+constexpr std::string_view find_name(const std::array<Named<Value>, N>& names, Value value) {
+    for (const auto& entry : names) {
+        if (entry.value == value) {
+            return entry.name;
+        }
+    }
+    return {};
+}
+
+std::uint64_t realtime_us() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now).count()
+    );
+}
+
+/// An interface that no rules were loaded for lets everything through.
+RuleSet pass_everything() {
+    RuleSet rules;
+    rules.malformed_verdict = Verdict::pass;
+    return rules;
+}
+
+bool is_absence(const Fault& fault) { return fault.error == Error(PacketError::no_such_interface); }
+
+} // namespace
+
+std::string_view name_of(InterfaceState state) noexcept { return find_name(state_names, state); }
+std::string_view name_of(XdpMode mode) noexcept { return find_name(xdp_mode_names, mode); }
+std::string_view name_of(Verdict verdict) noexcept { return find_name(verdict_names, verdict); }
+
+ManagedInterface::ManagedInterface(
+    store::Store& store, std::string bpf_dir, DesiredInterface desired
+)
+    : store_(&store), bpf_dir_(std::move(bpf_dir)), desired_(std::move(desired)) {}
+
+FilterOptions ManagedInterface::options() const {
+    return {.ifname = desired_.name, .mode = desired_.mode, .bpf_dir = bpf_dir_};
+}
+
+void ManagedInterface::set_state(InterfaceState state, std::string reason) {
+    state_ = state;
+    reason_ = std::move(reason);
+}
+
+Outcome<RuleSet> ManagedInterface::desired_rules() const {
+    if (desired_.rules.empty()) {
+        return pass_everything();
+    }
+    auto rules = parse_rules(desired_.rules, desired_.source, &read_regular_file);
+    if (!rules) {
+        return fail(PacketError::invalid_rules, join_messages(rules.error()));
+    }
+    return *std::move(rules);
+}
+
+Outcome<void> ManagedInterface::save() const {
+    return store_->put(document_name(desired_.name), encode(desired_));
+}
+
+Outcome<void> ManagedInterface::attach_filter() {
+    const RuleSet rules = ZTRY(desired_rules());
+    auto filter = Filter::attach(options(), rules);
+    if (!filter && filter.error().error == Error(PacketError::already_attached)) {
+        // Left by an earlier run whose desired state was lost.
+        filter = Filter::adopt(options());
+        adopted_ = filter.has_value();
+        if (filter) {
+            ZTRY(filter->load(rules));
+        }
+    }
+    filter_.emplace(ZTRY(std::move(filter)));
+    set_state(InterfaceState::attached);
+    return {};
+}
+
+Outcome<void> ManagedInterface::attach(Presence presence) {
+    ZTRY(save());
+    const Outcome<void> attached = attach_filter();
+    if (attached) {
+        return {};
+    }
+    if (presence == Presence::optional && is_absence(attached.error())) {
+        set_state(InterfaceState::absent, attached.error().message());
+        return {};
+    }
+    ZTRY(store_->erase(document_name(desired_.name)));
+    return attached;
+}
+
+void ManagedInterface::adopt(bool rules_known) {
+    rules_known_ = rules_known;
+    auto filter = Filter::adopt(options());
+    if (filter) {
+        filter_.emplace(*std::move(filter));
+        adopted_ = true;
+        set_state(InterfaceState::attached);
+        load_desired();
+        return;
+    }
+    const Error error = filter.error().error;
+    if (error != Error(PacketError::not_attached) && error != Error(PacketError::interface_gone)) {
+        set_state(InterfaceState::failed, filter.error().message());
+    }
+}
+
+void ManagedInterface::load_desired() {
+    if (!rules_known_) {
+        reason_ = "the saved rules were lost; the rules that were attached go on matching";
+        return;
+    }
+    const auto loaded =
+        desired_rules().and_then([this](const RuleSet& rules) { return filter_->load(rules); });
+    if (!loaded) {
+        reason_ = "the rules that were attached go on matching: " + loaded.error().message();
+    }
+}
+
+Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
+    const DesiredInterface before = desired_;
+    desired_.rules = format_rules(rules);
+    desired_.source = std::move(source);
+    desired_.load_realtime_us = realtime_us();
+    if (const Outcome<void> saved = save(); !saved) {
+        desired_ = before;
+        return fail(saved.error().error, saved.error().detail);
+    }
+    if (!filter_) {
+        rules_known_ = true;
+        LoadReport report;
+        report.rules = static_cast<std::uint32_t>(rules.rules.size());
+        for (const AddressSet& set : rules.address_sets) {
+            report.prefixes += set.size();
+        }
+        report.note = std::format(
+            "{} is {}: the rules apply when it is attached", desired_.name, name_of(state_)
+        );
+        return report;
+    }
+    Outcome<LoadReport> loaded = filter_->load(rules);
+    if (!loaded) {
+        desired_ = before;
+        ZTRY(save());
+        return loaded;
+    }
+    rules_known_ = true;
+    reason_.clear();
+    return loaded;
+}
+
+Outcome<void> ManagedInterface::detach() {
+    ZTRY(store_->erase(document_name(desired_.name)));
+    if (filter_) {
+        if (const Outcome<void> detached = filter_->detach(); !detached) {
+            ZTRY(save());
+            return detached;
+        }
+        filter_.reset();
+    }
+    return {};
+}
+
+void ManagedInterface::follow_rename(const std::string& name) {
+    const std::string old = desired_.name;
+    desired_.name = name;
+    // The new document first: a crash in between leaves two, of which one names no device.
+    Outcome<void> moved = save();
+    if (moved) {
+        moved = filter_->rename(name);
+    }
+    if (!moved) {
+        desired_.name = old;
+        set_state(
+            InterfaceState::attached,
+            std::format("the device is called {} now: {}", name, moved.error().message())
+        );
+        return;
+    }
+    if (const Outcome<void> erased = store_->erase(document_name(old)); !erased) {
+        set_state(InterfaceState::attached, erased.error().message());
+        return;
+    }
+    set_state(InterfaceState::attached);
+}
+
+void ManagedInterface::reconcile() {
+    if (filter_) {
+        const auto where = filter_->whereabouts();
+        if (!where) {
+            set_state(InterfaceState::failed, where.error().message());
+            return;
+        }
+        switch (where->state) {
+        case Whereabouts::State::here:
+            if (state_ != InterfaceState::attached) {
+                set_state(InterfaceState::attached);
+            }
+            return;
+        case Whereabouts::State::renamed:
+            follow_rename(where->name);
+            return;
+        case Whereabouts::State::moved:
+            if (!interface_facts(desired_.name)) {
+                set_state(
+                    InterfaceState::moved,
+                    "the device is in another network namespace, where the rules go on matching"
+                );
+                return;
+            }
+            // Another device has the name here: the name is what a person asked to be filtered.
+            break;
+        case Whereabouts::State::gone:
+            break;
+        }
+        if (const Outcome<void> detached = filter_->detach(); !detached) {
+            set_state(InterfaceState::failed, detached.error().message());
+            return;
+        }
+        filter_.reset();
+        adopted_ = false;
+    }
+    if (const Outcome<void> attached = attach_filter(); !attached) {
+        set_state(
+            is_absence(attached.error()) ? InterfaceState::absent : InterfaceState::failed,
+            attached.error().message()
+        );
+    }
+}
+
+InterfaceView ManagedInterface::view() const {
+    InterfaceView view{
+        .name = desired_.name,
+        .requested_mode = desired_.mode,
+        .state = state_,
+        .reason = reason_,
+        .adopted = adopted_,
+        .rules_source = desired_.source,
+        .load_realtime_us = desired_.load_realtime_us,
+    };
+    if (filter_) {
+        view.ifindex = filter_->ifindex();
+        view.mode = filter_->mode();
+        view.program_id = filter_->program_id();
+        view.layout_version = filter_->layout_version();
+        view.rules = static_cast<std::uint32_t>(filter_->live_rules().size());
+        view.prefixes = filter_->prefixes();
+        view.default_verdict = filter_->default_verdict();
+        view.malformed_verdict = filter_->malformed_verdict();
+    }
+    return view;
+}
+
+Outcome<InterfaceReading> ManagedInterface::read() const {
+    if (!filter_) {
+        return fail(
+            PacketError::not_attached,
+            std::format("{} is {}: {}", desired_.name, name_of(state_), reason_)
+        );
+    }
+    InterfaceReading reading;
+    reading.stats = ZTRY(filter_->stats());
+    reading.rules = filter_->live_rules();
+    reading.counts = ZTRY(filter_->rule_counts());
+    return reading;
+}
+
+} // namespace zsync::packet

@@ -1,0 +1,113 @@
+// ManagedInterface: one interface that a person wants filtered, and what came of it.
+#pragma once
+
+#include <zsync/core/result.hpp>
+#include <zsync/packet/attach_mode.hpp>
+#include <zsync/packet/desired.hpp>
+#include <zsync/packet/filter.hpp>
+#include <zsync/packet/rule_set.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace zsync {
+namespace store {
+class Store;
+}
+} // namespace zsync
+
+namespace zsync::packet {
+
+enum class InterfaceState : std::uint8_t {
+    attached, ///< packets meet the rules
+    absent,   ///< no such device; it is filtered when it appears
+    moved,    ///< the device is in another network namespace, still filtered
+    failed,   ///< the device is there and cannot be filtered; the reason says why
+};
+
+[[nodiscard]] std::string_view name_of(InterfaceState state) noexcept;
+[[nodiscard]] std::string_view name_of(XdpMode mode) noexcept;
+[[nodiscard]] std::string_view name_of(Verdict verdict) noexcept;
+
+/// Whether a device must be there to be attached.
+enum class Presence : std::uint8_t { required, optional };
+
+/// An interface as it is shown: a copy of plain values.
+struct InterfaceView {
+    std::string name;
+    std::uint32_t ifindex = 0;
+    AttachMode requested_mode = AttachMode::automatic;
+    XdpMode mode = XdpMode::none;
+    InterfaceState state = InterfaceState::absent;
+    std::string reason;   ///< why it is not simply attached; empty otherwise
+    bool adopted = false; ///< taken over from an earlier run
+    std::uint32_t program_id = 0;
+    std::uint32_t layout_version = 0;
+    std::uint32_t rules = 0;
+    std::uint64_t prefixes = 0;
+    Verdict default_verdict = Verdict::pass;
+    Verdict malformed_verdict = Verdict::pass;
+    std::string rules_source; ///< the file the rules came from; empty if none were loaded
+    std::uint64_t load_realtime_us = 0;
+
+    friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
+};
+
+/// One reading of an interface's counters.
+struct InterfaceReading {
+    InterfaceStats stats;
+    std::vector<LiveRule> rules;
+    std::vector<RuleCount> counts; ///< one for each of `rules`
+};
+
+/// Desired state in the store, and the filter that makes it true. Whatever changes it is written
+/// first, then applied, and taken back if it cannot be applied: after a crash in between, the next
+/// `reconcile` applies it.
+///
+/// Calls block; one at a time.
+class ManagedInterface {
+public:
+    ManagedInterface(store::Store& store, std::string bpf_dir, DesiredInterface desired);
+
+    /// Takes over what an earlier run left attached, then brings it to the desired rules. With
+    /// `rules_known` false the store had lost them: what is attached stays as it is.
+    void adopt(bool rules_known);
+    /// Writes the desired state and attaches. On failure nothing is left of either; an absent
+    /// device is a failure only if its presence is required.
+    Outcome<void> attach(Presence presence);
+    /// Replaces the rules, in the store and for packets. On failure both stay as they were. For an
+    /// absent device only the desired state changes, which the report's note says.
+    Outcome<LoadReport> load(RuleSet rules, std::string source);
+    /// Ends the filtering and forgets the desired state.
+    Outcome<void> detach();
+    /// Makes the host match: attaches a device that came, cleans up after one that went, follows
+    /// one that was renamed.
+    void reconcile();
+
+    [[nodiscard]] InterfaceView view() const;
+    [[nodiscard]] Outcome<InterfaceReading> read() const;
+    [[nodiscard]] const DesiredInterface& desired() const noexcept { return desired_; }
+
+private:
+    [[nodiscard]] FilterOptions options() const;
+    [[nodiscard]] Outcome<RuleSet> desired_rules() const;
+    Outcome<void> save() const;
+    Outcome<void> attach_filter();
+    void load_desired();
+    void follow_rename(const std::string& name);
+    void set_state(InterfaceState state, std::string reason = {});
+
+    store::Store* store_;
+    std::string bpf_dir_;
+    DesiredInterface desired_;
+    std::optional<Filter> filter_;
+    InterfaceState state_ = InterfaceState::absent;
+    std::string reason_;
+    bool adopted_ = false;
+    bool rules_known_ = true;
+};
+
+} // namespace zsync::packet

@@ -1,0 +1,309 @@
+#include <zsync/core/log.hpp>
+#include <zsync/core/text.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/link_monitor.hpp>
+#include <zsync/packet/rules.hpp>
+#include <zsync/packet/service.hpp>
+#include <zsync/store/store.hpp>
+
+#include <format>
+#include <set>
+
+namespace zsync::packet {
+namespace {
+
+Outcome<RuleSet> parse(std::string_view text, std::string_view source) {
+    auto rules = parse_rules(text, source, &read_regular_file);
+    if (!rules) {
+        return fail(PacketError::invalid_rules, join_messages(rules.error()));
+    }
+    return *std::move(rules);
+}
+
+/// What an earlier run left: wishes on disk, filters in the kernel.
+struct Found {
+    std::vector<DesiredInterface> desired;
+    std::vector<std::string> pinned;
+    std::vector<Fault> damaged;
+};
+
+Outcome<Found> find_all(store::Store& store, const std::string& bpf_dir) {
+    store::Contents contents = ZTRY(store.read_all());
+    Found found;
+    found.pinned = Filter::list_pinned(bpf_dir);
+    found.damaged = std::move(contents.damaged);
+    for (const store::Document& document : contents.documents) {
+        auto desired = decode(document.content);
+        if (desired) {
+            found.desired.push_back(*std::move(desired));
+        } else {
+            found.damaged.push_back(store.set_aside(document.name, desired.error().message()));
+        }
+    }
+    return found;
+}
+
+void log_state(const InterfaceView& view) {
+    const log::Level level =
+        view.state == InterfaceState::failed ? log::Level::warning : log::Level::info;
+    log::write(
+        level,
+        std::format(
+            "packet: {} is {}{}{}",
+            view.name,
+            name_of(view.state),
+            view.reason.empty() ? "" : ": ",
+            view.reason
+        ),
+        {{"ZSYNC_INTERFACE", view.name}, {"ZSYNC_STATE", std::string(name_of(view.state))}}
+    );
+}
+
+} // namespace
+
+Outcome<Service::EntryRef> Service::find(const std::string& name) const {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) {
+        return fail(
+            PacketError::not_attached,
+            std::format("{} is not attached: zsyncctl packet attach {}", name, name)
+        );
+    }
+    return found->second;
+}
+
+std::map<std::string, InterfaceView> Service::interfaces() const {
+    std::map<std::string, InterfaceView> views;
+    for (const auto& [name, entry] : entries_) {
+        views.emplace(name, entry->view);
+    }
+    return views;
+}
+
+void Service::rekey(const EntryRef& entry, const std::string& old_name) {
+    const std::string& name = entry->view.name;
+    if (name == old_name) {
+        return;
+    }
+    log::notice(
+        std::format("packet: {} was renamed to {}", old_name, name),
+        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_OLD_NAME", old_name}}
+    );
+    entries_.erase(old_name);
+    if (const auto other = entries_.find(name); other != entries_.end()) {
+        // It waited for a device of this name; that device is filtered by now, with its own rules.
+        other->second->removed = true;
+    }
+    entries_.insert_or_assign(name, entry);
+}
+
+Task<Outcome<void>> Service::start() {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(Found found, co_await io_.offload([this] { return find_all(store_, bpf_dir_); }));
+    for (const Fault& damaged : found.damaged) {
+        log::error("packet: " + damaged.message());
+    }
+    std::set<std::string> known;
+    for (DesiredInterface& desired : found.desired) {
+        known.insert(desired.name);
+        auto entry = std::make_shared<Entry>(store_, bpf_dir_, desired);
+        entries_.emplace(desired.name, std::move(entry));
+    }
+    for (const std::string& name : found.pinned) {
+        if (!known.contains(name)) {
+            DesiredInterface unknown;
+            unknown.name = name;
+            entries_.emplace(name, std::make_shared<Entry>(store_, bpf_dir_, std::move(unknown)));
+        }
+    }
+    for (const auto& [name, entry] : std::map(entries_)) {
+        const bool rules_known = known.contains(name);
+        ZCO_CHECK(co_await io_.offload([&managed = entry->managed, rules_known] {
+            managed.adopt(rules_known);
+            managed.reconcile();
+        }));
+        entry->view = entry->managed.view();
+        rekey(entry, name);
+        log_state(entry->view);
+    }
+    co_return {};
+}
+
+Task<Result<void>> Service::follow_links() {
+    auto monitor = LinkMonitor::open();
+    if (!monitor) {
+        log::error("packet: " + monitor.error().message());
+        co_return fail(monitor.error().error);
+    }
+    // What changed before the monitor listened.
+    for (;;) {
+        if (const Outcome<void> reconciled = co_await reconcile(); !reconciled) {
+            co_return fail(reconciled.error().error);
+        }
+        ZCO_CHECK(co_await monitor->changed(io_));
+    }
+}
+
+Task<Outcome<void>> Service::reconcile() {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    bool changed = false;
+    for (const auto& [name, entry] : std::map(entries_)) {
+        if (entry->removed) {
+            continue;
+        }
+        ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+        ZCO_CHECK(co_await io_.offload([&managed = entry->managed] { managed.reconcile(); }));
+        const InterfaceView before = std::exchange(entry->view, entry->managed.view());
+        rekey(entry, name);
+        if (entry->view != before) {
+            log_state(entry->view);
+            changed = true;
+        }
+    }
+    if (changed) {
+        changes_.notify();
+    }
+    co_return {};
+}
+
+Task<Outcome<void>> Service::attach(std::string name, AttachMode mode) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    co_return co_await attach_locked(std::move(name), mode, Presence::required);
+}
+
+Task<Outcome<void>> Service::attach_locked(std::string name, AttachMode mode, Presence presence) {
+    if (const auto found = entries_.find(name); found != entries_.end()) {
+        const InterfaceView& view = found->second->view;
+        if (view.requested_mode == mode && view.state == InterfaceState::attached) {
+            co_return {};
+        }
+        co_return fail(
+            PacketError::already_attached,
+            std::format(
+                "{} is {} already with mode {}{}{}: detach it first",
+                name,
+                name_of(view.state),
+                name_of(view.requested_mode),
+                view.reason.empty() ? "" : "; ",
+                view.reason
+            )
+        );
+    }
+    if (!is_interface_name(name)) {
+        co_return fail(
+            PacketError::no_such_interface, in_quotes(name) + " cannot be an interface's name"
+        );
+    }
+    if (entries_.size() >= limits::interfaces_max) {
+        co_return fail(
+            CoreError::limit_reached,
+            std::format("{} interfaces are attached, which is the limit", limits::interfaces_max)
+        );
+    }
+    DesiredInterface desired;
+    desired.name = name;
+    desired.mode = mode;
+    auto entry = std::make_shared<Entry>(store_, bpf_dir_, std::move(desired));
+    ZCO_CHECK(co_await io_.offload([&managed = entry->managed, presence] {
+        return managed.attach(presence);
+    }));
+    entry->view = entry->managed.view();
+    log_state(entry->view);
+    entries_.emplace(std::move(name), std::move(entry));
+    co_return {};
+}
+
+Task<Outcome<void>> Service::detach(std::string name) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    ZCO_CHECK(co_await io_.offload([&managed = entry->managed] { return managed.detach(); }));
+    entry->removed = true;
+    entries_.erase(name);
+    log::info("packet: " + name + " is detached", {{"ZSYNC_INTERFACE", name}});
+    co_return {};
+}
+
+Task<Outcome<LoadReport>> Service::load(std::string name, std::string text, std::string source) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    co_return co_await load_locked(std::move(name), std::move(text), std::move(source));
+}
+
+Task<Outcome<LoadReport>>
+Service::load_locked(std::string name, std::string text, std::string source) {
+    ZCO_TRY(const EntryRef entry, find(name));
+    // Parsed before the entry is taken, so that its counters can be read meanwhile.
+    ZCO_TRY(RuleSet rules, co_await io_.offload([&] { return parse(text, source); }));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    ZCO_TRY(LoadReport report, co_await io_.offload([&] {
+        return entry->managed.load(std::move(rules), source);
+    }));
+    entry->view = entry->managed.view();
+    log::info(
+        std::format(
+            "packet: {} has {} rules and {} prefixes of {}{}{}",
+            name,
+            report.rules,
+            report.prefixes,
+            source,
+            report.note.empty() ? "" : "; ",
+            report.note
+        ),
+        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULES", std::to_string(report.rules)}}
+    );
+    co_return report;
+}
+
+Task<Outcome<CheckReport>> Service::check(std::string text, std::string source) {
+    ZCO_TRY(const RuleSet rules, co_await io_.offload([&] { return parse(text, source); }));
+    CheckReport report{.rules = static_cast<std::uint32_t>(rules.rules.size())};
+    for (const AddressSet& set : rules.address_sets) {
+        report.prefixes += set.size();
+    }
+    co_return report;
+}
+
+Task<Outcome<InterfaceReading>> Service::read(std::string name) {
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+    if (entry->removed) {
+        co_return fail(PacketError::not_attached, name + " was detached just then");
+    }
+    co_return co_await io_.offload([&managed = entry->managed] { return managed.read(); });
+}
+
+Task<Outcome<void>> Service::configure(std::vector<ConfiguredInterface> configured) {
+    std::string failures;
+    for (const ConfiguredInterface& interface : configured) {
+        const Outcome<void> done = co_await configure_one(interface);
+        if (!done && done.error().error.is_canceled()) {
+            co_return done;
+        }
+        if (!done) {
+            failures += failures.empty() ? "" : "\n";
+            failures += interface.name + ": " + done.error().message();
+        }
+    }
+    if (!failures.empty()) {
+        co_return fail(PacketError::not_attached, std::move(failures));
+    }
+    co_return {};
+}
+
+Task<Outcome<void>> Service::configure_one(ConfiguredInterface configured) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    const std::string& name = configured.name;
+    if (!entries_.contains(name)) {
+        ZCO_CHECK(co_await attach_locked(name, configured.mode, Presence::optional));
+    }
+    if (configured.rules_file.empty()) {
+        co_return {};
+    }
+    const std::string& file = configured.rules_file;
+    ZCO_TRY(std::string text, co_await io_.offload([&file] { return read_regular_file(file); }));
+    ZCO_CHECK(co_await load_locked(name, std::move(text), file));
+    co_return {};
+}
+
+} // namespace zsync::packet

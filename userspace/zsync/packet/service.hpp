@@ -1,0 +1,92 @@
+// Service: every filtered interface of this host, as coroutines.
+#pragma once
+
+#include <zsync/core/io.hpp>
+#include <zsync/core/sync.hpp>
+#include <zsync/packet/managed_interface.hpp>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace zsync::packet {
+
+/// An interface that the configuration wants attached.
+struct ConfiguredInterface {
+    std::string name;
+    AttachMode mode = AttachMode::automatic;
+    std::string rules_file; ///< empty: keep what was loaded
+};
+
+struct CheckReport {
+    std::uint32_t rules = 0;
+    std::uint64_t prefixes = 0;
+};
+
+/// Owns the filtered interfaces: takes commands, follows devices that come and go, and keeps a
+/// snapshot of plain values for whoever shows it. Blocking work runs on offload threads; changes
+/// are made one at a time, and counters of an interface can be read while another one changes.
+///
+/// A command that was begun is carried through even when its task is cancelled: cancelling never
+/// leaves half of it.
+class Service {
+public:
+    Service(Io io, store::Store& store, std::string bpf_dir)
+        : io_(io), store_(store), bpf_dir_(std::move(bpf_dir)) {}
+
+    /// Takes over what is attached and saved, and makes the host match. What cannot be used is told
+    /// in the log and in the interfaces' states; only a store that cannot be read is an error.
+    Task<Outcome<void>> start();
+    /// Follows devices until cancelled.
+    Task<Result<void>> follow_links();
+
+    /// Attaches an interface with rules that pass everything. Attaching again in the same mode is
+    /// no error and changes nothing.
+    Task<Outcome<void>> attach(std::string name, AttachMode mode);
+    Task<Outcome<void>> detach(std::string name);
+    /// Loads a rule file's text; `source` names it in diagnostics (`PacketError::invalid_rules`).
+    Task<Outcome<LoadReport>> load(std::string name, std::string text, std::string source);
+    /// What `load` would say, without loading.
+    Task<Outcome<CheckReport>> check(std::string text, std::string source);
+    Task<Outcome<InterfaceReading>> read(std::string name);
+    /// Brings configured interfaces up: attached, with the rules of their files. Every one is
+    /// tried; the fault names all that failed.
+    Task<Outcome<void>> configure(std::vector<ConfiguredInterface> configured);
+    /// Compares everything with what should be, and mends it.
+    Task<Outcome<void>> reconcile();
+
+    /// By name.
+    [[nodiscard]] std::map<std::string, InterfaceView> interfaces() const;
+    /// Told after `interfaces` may have changed by itself, not by a command.
+    [[nodiscard]] Notify& changes() noexcept { return changes_; }
+
+private:
+    struct Entry {
+        Entry(store::Store& store, const std::string& bpf_dir, DesiredInterface desired)
+            : managed(store, bpf_dir, std::move(desired)), view(managed.view()) {}
+
+        Mutex mutex; ///< held around every use of `managed` off this thread
+        ManagedInterface managed;
+        InterfaceView view;
+        bool removed = false;
+    };
+    // Shared: a reader that waits for the entry's mutex keeps it alive past its removal.
+    using EntryRef = std::shared_ptr<Entry>;
+
+    [[nodiscard]] Outcome<EntryRef> find(const std::string& name) const;
+    Task<Outcome<void>> attach_locked(std::string name, AttachMode mode, Presence presence);
+    Task<Outcome<LoadReport>> load_locked(std::string name, std::string text, std::string source);
+    Task<Outcome<void>> configure_one(ConfiguredInterface configured);
+    void rekey(const EntryRef& entry, const std::string& old_name);
+
+    Io io_;
+    store::Store& store_;
+    std::string bpf_dir_;
+    Mutex commands_; ///< held around every change
+    std::map<std::string, EntryRef> entries_;
+    Notify changes_;
+};
+
+} // namespace zsync::packet
