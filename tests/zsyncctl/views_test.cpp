@@ -1,0 +1,216 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <zsyncctl/views.hpp>
+
+namespace zsyncctl {
+namespace {
+
+const Style plain{.color = false};
+
+Json interface_properties() {
+    return {
+        {"Name", "eth0"},
+        {"Ifindex", 7U},
+        {"Mode", "native"},
+        {"RequestedMode", "auto"},
+        {"State", "attached"},
+        {"StateReason", ""},
+        {"Adopted", true},
+        {"ProgramId", 55U},
+        {"LayoutVersion", 1U},
+        {"RuleCount", 2U},
+        {"PrefixCount", 10000U},
+        {"DefaultVerdict", "pass"},
+        {"MalformedVerdict", "drop"},
+        {"RulesSource", "lab.rules"},
+        {"LoadTimestamp", 1'700'000'000'000'000U},
+    };
+}
+
+Json stats_answer() {
+    return Json::array(
+        {110U, 11000U, 90U, 9000U, 20U, 2000U, Json{{"ipv4_short", 3U}, {"tcp_short", 0U}}}
+    );
+}
+
+Json rules_answer() {
+    return Json::array({Json::array(
+        {Json::array({0U, "drop from @bad", "known bad", 17U, 1700U}),
+         Json::array({1U, "drop vlan 42", "", 0U, 0U}),
+         Json::array({2U, "default pass", "", 90U, 9000U})}
+    )});
+}
+
+StatusView example_status() {
+    InterfaceStatus eth0{interface_view(interface_properties()), counter_view(stats_answer())};
+    InterfaceStatus gone{
+        .view = {.name = "wg0", .state = "absent", .state_reason = "no such interface"},
+        .counters = std::nullopt,
+    };
+    return {.version = "0.1.0", .pid = 42, .uptime_ms = 65'000, .interfaces = {eth0, gone}};
+}
+
+TEST(Status, table_has_a_line_for_each_interface_and_says_what_is_wrong) {
+    EXPECT_EQ(
+        status_text(example_status(), plain),
+        "zsyncd 0.1.0, pid 42, up 1 min 5 s\n"
+        "\n"
+        "INTERFACE  STATE     MODE    RULES  PREFIXES  PACKETS  DROPPED  LOADED FROM\n"
+        "eth0       attached  native      2     10000      110       20  lab.rules\n"
+        "wg0        absent    -           0         0        0        0\n"
+        "wg0: no such interface\n"
+    );
+}
+
+TEST(Status, document_has_the_fields_that_the_manual_promises) {
+    const Json document = status_json(example_status());
+    EXPECT_EQ(
+        document.dump(),
+        R"({"version":"0.1.0","pid":42,"uptime_ms":65000,"interfaces":[)"
+        R"({"ifname":"eth0","ifindex":7,"state":"attached","state_reason":"","mode":"native",)"
+        R"("rules":2,"prefixes":10000,"rules_source":"lab.rules","packets":110,"bytes":11000,)"
+        R"("passed":90,"dropped":20,"malformed":3},)"
+        R"({"ifname":"wg0","ifindex":0,"state":"absent","state_reason":"no such interface",)"
+        R"("mode":"","rules":0,"prefixes":0,"rules_source":"","packets":0,"bytes":0,)"
+        R"("passed":0,"dropped":0,"malformed":0}]})"
+    );
+}
+
+TEST(Status, without_interfaces_it_says_how_to_begin) {
+    const StatusView status{.version = "1", .pid = 1, .uptime_ms = 0, .interfaces = {}};
+    EXPECT_TRUE(status_text(status, plain).contains("zsyncctl packet attach IFACE"));
+    EXPECT_EQ(status_json(status)["interfaces"].dump(), "[]");
+}
+
+TEST(Features, rows_keep_their_order) {
+    const Json features = Json::array(
+        {Json::array({"xdp", true, "native and generic"}),
+         Json::array({"bpffs", false, "not mounted"})}
+    );
+    EXPECT_EQ(
+        features_json(features).dump(),
+        R"([{"name":"xdp","available":true,"detail":"native and generic"},)"
+        R"({"name":"bpffs","available":false,"detail":"not mounted"}])"
+    );
+    EXPECT_EQ(
+        features_text(features, plain),
+        "FEATURE  AVAILABLE  DETAIL\n"
+        "xdp      yes        native and generic\n"
+        "bpffs    no         not mounted\n"
+    );
+}
+
+TEST(Tasks, each_stands_under_its_parent) {
+    const Json tasks = Json::array(
+        {Json::array({1U, 0U, "main", "waiting", "main.cpp:10", 5'000'000U}),
+         Json::array({3U, 2U, "call", "waiting", "bus.cpp:30", 1000U}),
+         Json::array({2U, 1U, "bus", "waiting", "bus.cpp:20", 5'000'000U}),
+         Json::array({9U, 8U, "orphan", "running", "", 0U})}
+    );
+    EXPECT_EQ(
+        tasks_text(tasks, plain),
+        "TASK      ID  STATE     AGE  WAITS AT\n"
+        "main       1  waiting   5 s  main.cpp:10\n"
+        "  bus      2  waiting   5 s  bus.cpp:20\n"
+        "    call   3  waiting  1 ms  bus.cpp:30\n"
+        "orphan     9  running  0 ms\n"
+    );
+    EXPECT_EQ(
+        tasks_json(tasks)[0].dump(),
+        R"({"id":1,"parent":0,"name":"main","state":"waiting","where":"main.cpp:10","age_us":5000000})"
+    );
+}
+
+TEST(Tasks, parents_in_a_ring_end) {
+    const Json tasks =
+        Json::array({Json::array({1U, 2U, "a", "", "", 0U}), Json::array({2U, 1U, "b", "", "", 0U})}
+        );
+    EXPECT_TRUE(tasks_text(tasks, plain).contains("TASK"));
+}
+
+TEST(Jobs, progress_is_shown_in_percent) {
+    const std::vector<JobView> jobs{
+        {.id = 3,
+         .kind = "load",
+         .subject = "eth0",
+         .state = "running",
+         .path = "/org/zsync1/job/3",
+         .progress = 0.25}
+    };
+    EXPECT_EQ(
+        jobs_text(jobs, plain),
+        "JOB  KIND  SUBJECT  STATE    DONE\n  3  load  eth0     running   25%\n"
+    );
+    EXPECT_EQ(
+        jobs_json(jobs).dump(),
+        R"([{"id":3,"kind":"load","subject":"eth0","state":"running","progress":0.25,"path":"/org/zsync1/job/3"}])"
+    );
+    EXPECT_EQ(jobs_text({}, plain), "no job is running\n");
+    EXPECT_EQ(jobs_json({}).dump(), "[]");
+}
+
+TEST(Rules, document_has_rules_only_and_the_table_what_they_leave) {
+    const RuleList list = rule_list(rules_answer());
+    EXPECT_EQ(
+        rules_json(list).dump(),
+        R"([{"index":0,"text":"drop from @bad","name":"known bad","packets":17,"bytes":1700},)"
+        R"({"index":1,"text":"drop vlan 42","name":"","packets":0,"bytes":0}])"
+    );
+    EXPECT_EQ(
+        rules_text(list, counter_view(stats_answer()), plain),
+        "#  PACKETS  BYTES  RULE                            NAME\n"
+        "0       17   1700  drop from @bad                  known bad\n"
+        "1        0      0  drop vlan 42\n"
+        "        90   9000  default pass\n"
+        "         3         malformed (see 'packet stats')\n"
+    );
+}
+
+TEST(Stats, document_has_the_fields_that_the_manual_promises) {
+    const Json document =
+        stats_json(interface_view(interface_properties()), counter_view(stats_answer()));
+    EXPECT_EQ(
+        document.dump(),
+        R"({"ifname":"eth0","ifindex":7,"state":"attached","state_reason":"","mode":"native",)"
+        R"("requested_mode":"auto","adopted":true,"program_id":55,"layout_version":1,"rules":2,)"
+        R"("prefixes":10000,"default_verdict":"pass","malformed_verdict":"drop",)"
+        R"("rules_source":"lab.rules","loaded_at_us":1700000000000000,"packets":110,"bytes":11000,)"
+        R"("passed":90,"passed_bytes":9000,"dropped":20,"dropped_bytes":2000,)"
+        R"("malformed":{"ipv4_short":3,"tcp_short":0}})"
+    );
+}
+
+TEST(Stats, table_leaves_out_reasons_that_never_happened) {
+    const std::string text =
+        stats_text(interface_view(interface_properties()), counter_view(stats_answer()), plain);
+    EXPECT_TRUE(text.contains("ipv4_short")) << text;
+    EXPECT_FALSE(text.contains("tcp_short")) << text;
+    EXPECT_TRUE(text.starts_with("eth0: attached, native, 2 rules from lab.rules\n")) << text;
+}
+
+TEST(Interfaces, are_sorted_and_other_objects_left_out) {
+    Json second = interface_properties();
+    second["Name"] = "br0";
+    const Json objects{
+        {"/org/zsync1/packet", {{"org.zsync1.Packet", Json::object()}}},
+        {"/org/zsync1/packet/eth0", {{"org.zsync1.PacketInterface", interface_properties()}}},
+        {"/org/zsync1/packet/br0", {{"org.zsync1.PacketInterface", second}}},
+    };
+    const auto views = interface_views(objects);
+    ASSERT_EQ(views.size(), 2U);
+    EXPECT_EQ(views[0].name, "br0");
+    EXPECT_EQ(views[1].name, "eth0");
+}
+
+TEST(InvalidRules, summary_counts_errors_and_says_what_stays) {
+    const std::string two = "r:1:1: error: a; hint: b\nr:2:5: error: c";
+    EXPECT_EQ(
+        invalid_rules_summary(two, "r", "eth0", false),
+        "r: 2 errors; the rules in force on eth0 stay"
+    );
+    EXPECT_EQ(invalid_rules_summary("r:1:1: error: a", "r", "eth0", true), "r: 1 error");
+}
+
+} // namespace
+} // namespace zsyncctl

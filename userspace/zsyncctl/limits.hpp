@@ -1,0 +1,23 @@
+// Named limits of the command line.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace zsyncctl::limits {
+
+/// Bytes of rules taken from standard input or a pipe. More than the daemon takes, so that it is
+/// the daemon that says what its limit is.
+constexpr std::size_t spooled_bytes_max = std::size_t{64} << 20;
+
+/// How long a reply may take: a person may have to type a password for polkit first.
+constexpr std::chrono::seconds reply_timeout{60};
+
+/// The same for what a live view reads, so that Ctrl-C is never far away.
+constexpr std::chrono::seconds watch_reply_timeout{2};
+
+/// Seconds between two tables of a live view.
+constexpr double watch_interval_seconds_min = 0.1;
+constexpr double watch_interval_seconds_max = 3600;
+
+} // namespace zsyncctl::limits

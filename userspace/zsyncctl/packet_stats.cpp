@@ -1,0 +1,112 @@
+#include <format>
+#include <zsyncctl/quantity.hpp>
+#include <zsyncctl/session.hpp>
+#include <zsyncctl/verbs.hpp>
+#include <zsyncctl/views.hpp>
+
+namespace zsyncctl {
+namespace {
+
+Answer<void> run(Session& session) {
+    const std::string& ifname = session.operand(0);
+    Daemon daemon = ZTRY(session.daemon());
+    const InterfaceView view = ZTRY(ask_interface(daemon, ifname));
+    const CounterView counters = ZTRY(ask_counters(daemon, ifname));
+    session.print_either(stats_json(view, counters), stats_text(view, counters, session.style()));
+    return {};
+}
+
+} // namespace
+
+Tone tone_of_state(std::string_view state) {
+    if (state == "attached") {
+        return Tone::good;
+    }
+    return state == "failed" ? Tone::bad : Tone::warning;
+}
+
+std::string interface_line(const InterfaceView& view, const Style& style) {
+    std::string text = std::format(
+        "{}: {}{}{}, {}",
+        printable(view.name),
+        style.paint(view.state, tone_of_state(view.state)),
+        view.mode.empty() ? "" : ", ",
+        view.mode,
+        counted(view.rules, "rule")
+    );
+    if (!view.rules_source.empty()) {
+        text += std::format(" from {}", printable(view.rules_source));
+    }
+    if (!view.state_reason.empty()) {
+        text += std::format(" ({})", printable(view.state_reason));
+    }
+    return text + '\n';
+}
+
+Json stats_json(const InterfaceView& view, const CounterView& counters) {
+    Json malformed = Json::object();
+    for (const auto& [reason, packets] : counters.malformed) {
+        malformed[reason] = packets;
+    }
+    return {
+        {"ifname", view.name},
+        {"ifindex", view.ifindex},
+        {"state", view.state},
+        {"state_reason", view.state_reason},
+        {"mode", view.mode},
+        {"requested_mode", view.requested_mode},
+        {"adopted", view.adopted},
+        {"program_id", view.program_id},
+        {"layout_version", view.layout_version},
+        {"rules", view.rules},
+        {"prefixes", view.prefixes},
+        {"default_verdict", view.default_verdict},
+        {"malformed_verdict", view.malformed_verdict},
+        {"rules_source", view.rules_source},
+        {"loaded_at_us", view.loaded_at_us},
+        {"packets", counters.packets},
+        {"bytes", counters.bytes},
+        {"passed", counters.passed},
+        {"passed_bytes", counters.passed_bytes},
+        {"dropped", counters.dropped},
+        {"dropped_bytes", counters.dropped_bytes},
+        {"malformed", std::move(malformed)},
+    };
+}
+
+std::string stats_text(const InterfaceView& view, const CounterView& counters, const Style& style) {
+    Table table({{""}, {"PACKETS", Align::right}, {"BYTES", Align::right}});
+    table.row({"seen", counters.packets, counters.bytes});
+    table.row({"passed", counters.passed, counters.passed_bytes});
+    table.row(
+        {Cell("dropped", counters.dropped != 0 ? Tone::bad : Tone::plain),
+         counters.dropped,
+         counters.dropped_bytes}
+    );
+    table.row({"malformed", counters.malformed_packets()});
+    for (const auto& [reason, packets] : counters.malformed) {
+        if (packets != 0) {
+            table.row({"  " + reason, packets});
+        }
+    }
+    std::string text = interface_line(view, style);
+    text += std::format("default {}", view.default_verdict);
+    text += std::format(", malformed {}", view.malformed_verdict);
+    text += std::format(", {}", counted(view.prefixes, "prefix"));
+    text += std::format(", loaded {}\n\n", time_text(view.loaded_at_us));
+    return text + table.text(style);
+}
+
+constinit const Verb packet_stats_verb{
+    .path = "packet stats",
+    .operands = "IFACE",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Show an interface's state, and what passed, was dropped or malformed",
+    .details = "",
+    .options = {},
+    .check = nullptr,
+    .run = run,
+};
+
+} // namespace zsyncctl

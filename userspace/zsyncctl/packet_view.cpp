@@ -1,0 +1,148 @@
+#include <algorithm>
+#include <format>
+#include <zsyncctl/packet_view.hpp>
+
+namespace zsyncctl {
+
+std::uint64_t CounterView::malformed_packets() const {
+    std::uint64_t sum = 0;
+    for (const auto& [reason, count] : malformed) {
+        sum += count;
+    }
+    return sum;
+}
+
+InterfaceView interface_view(const Json& properties) {
+    return {
+        .name = text_field(properties, "Name"),
+        .ifindex = number_field(properties, "Ifindex"),
+        .state = text_field(properties, "State"),
+        .state_reason = text_field(properties, "StateReason"),
+        .mode = text_field(properties, "Mode"),
+        .requested_mode = text_field(properties, "RequestedMode"),
+        .adopted = flag_field(properties, "Adopted"),
+        .program_id = number_field(properties, "ProgramId"),
+        .layout_version = number_field(properties, "LayoutVersion"),
+        .rules = number_field(properties, "RuleCount"),
+        .prefixes = number_field(properties, "PrefixCount"),
+        .default_verdict = text_field(properties, "DefaultVerdict"),
+        .malformed_verdict = text_field(properties, "MalformedVerdict"),
+        .rules_source = text_field(properties, "RulesSource"),
+        .loaded_at_us = number_field(properties, "LoadTimestamp"),
+    };
+}
+
+CounterView counter_view(const Json& stats_answer) {
+    CounterView view{
+        .packets = number_at(stats_answer, 0),
+        .bytes = number_at(stats_answer, 1),
+        .passed = number_at(stats_answer, 2),
+        .passed_bytes = number_at(stats_answer, 3),
+        .dropped = number_at(stats_answer, 4),
+        .dropped_bytes = number_at(stats_answer, 5),
+        .malformed = {},
+    };
+    if (stats_answer.size() > 6 && stats_answer[6].is_object()) {
+        for (const auto& [reason, packets] : stats_answer[6].items()) {
+            view.malformed.emplace_back(reason, packets.get<std::uint64_t>());
+        }
+    }
+    return view;
+}
+
+RuleList rule_list(const Json& list_answer) {
+    RuleList list;
+    for (const Json& row : list_answer.at(0)) {
+        RuleView rule{
+            .index = number_at(row, 0),
+            .text = text_at(row, 1),
+            .name = text_at(row, 2),
+            .packets = number_at(row, 3),
+            .bytes = number_at(row, 4),
+        };
+        // The last row is what no rule matched; no rule's own text begins with this word.
+        if (rule.text.starts_with("default ")) {
+            list.fallback = std::move(rule);
+        } else {
+            list.rules.push_back(std::move(rule));
+        }
+    }
+    return list;
+}
+
+std::vector<InterfaceView> interface_views(const Json& managed_objects) {
+    std::vector<InterfaceView> views;
+    for (const auto& [path, interfaces] : managed_objects.items()) {
+        if (const auto found = interfaces.find(names::packet_interface);
+            found != interfaces.end()) {
+            views.push_back(interface_view(*found));
+        }
+    }
+    std::ranges::sort(views, {}, &InterfaceView::name);
+    return views;
+}
+
+Refusal explain_interface(Daemon& daemon, const std::string& ifname, Refusal refusal) {
+    const std::string& error = refusal.bus_error;
+    const bool may_be_missing =
+        error == SD_BUS_ERROR_UNKNOWN_OBJECT || error == SD_BUS_ERROR_UNKNOWN_METHOD ||
+        error == SD_BUS_ERROR_UNKNOWN_INTERFACE || error == "org.zsync1.Error.NotAttached";
+    if (!may_be_missing) {
+        return refusal;
+    }
+    const auto objects = daemon.managed_objects();
+    if (!objects) {
+        return refusal;
+    }
+    const auto views = interface_views(*objects);
+    if (std::ranges::contains(views, ifname, &InterfaceView::name)) {
+        return refusal;
+    }
+    std::string others;
+    for (const InterfaceView& view : views) {
+        others += (others.empty() ? "" : ", ") + view.name;
+    }
+    refusal.message = std::format(
+        "no filter is attached to '{}' ({}); attach one with 'zsyncctl packet attach {}'",
+        ifname,
+        others.empty() ? "nor to any other interface" : "filtered are: " + others,
+        ifname
+    );
+    return refusal;
+}
+
+Answer<InterfaceView> ask_interface(Daemon& daemon, const std::string& ifname) {
+    auto properties = daemon.properties(packet_object(ifname), names::packet_interface);
+    if (!properties) {
+        return std::unexpected(explain_interface(daemon, ifname, properties.error()));
+    }
+    return interface_view(*properties);
+}
+
+Answer<CounterView> ask_counters(Daemon& daemon, const std::string& ifname) {
+    auto answer = daemon.call(
+        {.path = packet_object(ifname),
+         .interface = names::packet_interface,
+         .name = "Stats",
+         .reply_signature = "tttttta{st}"}
+    );
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    return counter_view(*answer);
+}
+
+Answer<RuleList> ask_rules(Daemon& daemon, const std::string& ifname) {
+    auto answer = daemon.call(
+        {.path = packet_object(ifname),
+         .interface = names::packet_interface,
+         .name = "ListRules",
+         .reply_signature = "a(usstt)"}
+    );
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    return rule_list(*answer);
+}
+
+} // namespace zsyncctl

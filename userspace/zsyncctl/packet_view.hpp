@@ -1,0 +1,75 @@
+// What zsyncd says of filtered interfaces, as plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+#include <zsyncctl/daemon.hpp>
+#include <zsyncctl/wire.hpp>
+
+namespace zsyncctl {
+
+/// The properties of org.zsync1.PacketInterface.
+struct InterfaceView {
+    std::string name{};
+    std::uint64_t ifindex = 0;
+    std::string state{};
+    std::string state_reason{};
+    std::string mode{};
+    std::string requested_mode{};
+    bool adopted = false;
+    std::uint64_t program_id = 0;
+    std::uint64_t layout_version = 0;
+    std::uint64_t rules = 0;
+    std::uint64_t prefixes = 0;
+    std::string default_verdict{};
+    std::string malformed_verdict{};
+    std::string rules_source{};
+    std::uint64_t loaded_at_us = 0;
+};
+
+/// The counters of an interface.
+struct CounterView {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t passed = 0;
+    std::uint64_t passed_bytes = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t dropped_bytes = 0;
+    /// By reason, zeros included.
+    std::vector<std::pair<std::string, std::uint64_t>> malformed{};
+
+    [[nodiscard]] std::uint64_t malformed_packets() const;
+};
+
+struct RuleView {
+    std::uint64_t index = 0;
+    std::string text{};
+    std::string name{};
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+};
+
+/// The rules of an interface in their order, and what no rule matched.
+struct RuleList {
+    std::vector<RuleView> rules;
+    RuleView fallback;
+};
+
+InterfaceView interface_view(const Json& properties);
+CounterView counter_view(const Json& stats_answer);
+RuleList rule_list(const Json& list_answer);
+/// From the objects of the ObjectManager, sorted by name.
+std::vector<InterfaceView> interface_views(const Json& managed_objects);
+
+/// One interface's properties, counters, rules; a refusal says which interfaces are filtered.
+Answer<InterfaceView> ask_interface(Daemon& daemon, const std::string& ifname);
+Answer<CounterView> ask_counters(Daemon& daemon, const std::string& ifname);
+Answer<RuleList> ask_rules(Daemon& daemon, const std::string& ifname);
+
+/// `refusal` of a call on an interface's object, put in words where the interface has no filter.
+Refusal explain_interface(Daemon& daemon, const std::string& ifname, Refusal refusal);
+
+} // namespace zsyncctl

@@ -1,0 +1,36 @@
+// Every verb of the command line; each is defined in the file of its name.
+#pragma once
+
+#include <array>
+#include <zsyncctl/command_line.hpp>
+
+namespace zsyncctl {
+
+extern const Verb status_verb;
+extern const Verb features_verb;
+extern const Verb tasks_verb;
+extern const Verb jobs_verb;
+extern const Verb reload_verb;
+extern const Verb packet_attach_verb;
+extern const Verb packet_detach_verb;
+extern const Verb packet_load_verb;
+extern const Verb packet_rules_verb;
+extern const Verb packet_stats_verb;
+extern const Verb packet_watch_verb;
+
+/// In the order of the help.
+inline constexpr std::array all_verbs{
+    &status_verb,
+    &features_verb,
+    &tasks_verb,
+    &jobs_verb,
+    &reload_verb,
+    &packet_attach_verb,
+    &packet_detach_verb,
+    &packet_load_verb,
+    &packet_rules_verb,
+    &packet_stats_verb,
+    &packet_watch_verb,
+};
+
+} // namespace zsyncctl

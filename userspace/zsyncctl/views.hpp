@@ -1,0 +1,110 @@
+// What the verbs print, made from plain data: a table for people and a document for programs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <zsyncctl/packet_view.hpp>
+#include <zsyncctl/table.hpp>
+#include <zsyncctl/wire.hpp>
+
+namespace zsyncctl {
+
+// status
+
+/// A filtered interface with its counters; these may be missing while it is absent.
+struct InterfaceStatus {
+    InterfaceView view;
+    std::optional<CounterView> counters;
+};
+
+struct StatusView {
+    std::string version{};
+    std::uint64_t pid = 0;
+    std::uint64_t uptime_ms = 0;
+    std::vector<InterfaceStatus> interfaces{};
+};
+
+Json status_json(const StatusView& status);
+std::string status_text(const StatusView& status, const Style& style);
+
+// features, tasks, jobs: from what the bus says
+
+Json features_json(const Json& features);
+std::string features_text(const Json& features, const Style& style);
+
+Json tasks_json(const Json& tasks);
+/// Each task under its parent.
+std::string tasks_text(const Json& tasks, const Style& style);
+
+struct JobView {
+    std::uint64_t id = 0;
+    std::string kind{};
+    std::string subject{};
+    std::string state{};
+    std::string path{};
+    double progress = 0; ///< 0 to 1
+};
+
+Json jobs_json(const std::vector<JobView>& jobs);
+std::string jobs_text(const std::vector<JobView>& jobs, const Style& style);
+
+// packet load
+
+/// What a refused rule file says last, after its diagnostics.
+std::string invalid_rules_summary(
+    std::string_view diagnostics, std::string_view source, std::string_view ifname, bool check_only
+);
+
+// packet rules, packet stats
+
+Json rules_json(const RuleList& list);
+std::string rules_text(const RuleList& list, const CounterView& counters, const Style& style);
+
+Json stats_json(const InterfaceView& view, const CounterView& counters);
+std::string stats_text(const InterfaceView& view, const CounterView& counters, const Style& style);
+
+/// One line on an interface: `eth0: attached, native, 3 rules from rules.txt`.
+std::string interface_line(const InterfaceView& view, const Style& style);
+Tone tone_of_state(std::string_view state);
+
+// packet watch
+
+/// Everything about an interface at one moment.
+struct Sample {
+    std::uint64_t monotonic_us = 0;
+    std::uint64_t realtime_us = 0;
+    InterfaceView view;
+    CounterView counters;
+    RuleList list;
+};
+
+/// Packets and bytes a second; empty where there is nothing to compare with.
+struct Rate {
+    std::optional<double> packets;
+    std::optional<double> bytes;
+};
+
+/// A sample with its changes since the one before.
+struct WatchView {
+    Sample sample;
+    Rate total;
+    Rate passed;
+    Rate dropped;
+    Rate malformed;
+    Rate fallback;
+    std::vector<Rate> rules; ///< in the order of the rules
+};
+
+/// Compares two samples; `before` may be null. Rules are the same where their texts are, in order.
+WatchView watch_view(const Sample* before, Sample sample);
+
+Json watch_json(const WatchView& watch);
+/// At most `rows_max` lines of at most `columns_max` columns, where these are not 0.
+std::vector<std::string> watch_lines(
+    const WatchView& watch, const Style& style, std::size_t rows_max, std::size_t columns_max
+);
+
+} // namespace zsyncctl
