@@ -73,8 +73,8 @@ TEST(Watch, document_is_stats_with_time_rates_and_rules) {
     EXPECT_EQ(document["ifname"], "eth0");
     EXPECT_EQ(document["time_us"], 1'700'000'000'000'000);
     EXPECT_EQ(document["packets_per_second"], 2.0);
-    EXPECT_EQ(document["rules"][0]["packets"], 3);
-    EXPECT_EQ(document["rules"][0]["bytes_per_second"], 200.0);
+    EXPECT_EQ(document["rule_list"][0]["packets"], 3);
+    EXPECT_EQ(document["rule_list"][0]["bytes_per_second"], 200.0);
     const Json first = watch_json(watch_view(nullptr, sample(1, {rule(0, "a", 1)}, 1)));
     EXPECT_TRUE(first["packets_per_second"].is_null());
     EXPECT_FALSE(first.dump().contains('\n'));

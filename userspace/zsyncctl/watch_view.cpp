@@ -145,9 +145,9 @@ Json watch_json(const WatchView& watch) {
     Json object = stats_json(sample.view, sample.counters);
     object["time_us"] = sample.realtime_us;
     put_rate(object, watch.total);
-    object["rules"] = rules_json(sample.list);
+    object["rule_list"] = rules_json(sample.list);
     for (std::size_t i = 0; i < watch.rules.size(); ++i) {
-        put_rate(object["rules"][i], watch.rules[i]);
+        put_rate(object["rule_list"][i], watch.rules[i]);
     }
     return object;
 }
