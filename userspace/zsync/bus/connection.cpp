@@ -98,7 +98,12 @@ Task<Outcome<void>> Connection::open() {
     }
     server_ = scope_.spawn("bus", serve());
     for (const std::string& name : names_) {
-        ZCO_CHECK(co_await request_name(name));
+        if (Outcome<void> owned = co_await request_name(name); !owned) {
+            // Half a service is none: the next attempt begins anew.
+            server_.request_cancel();
+            (void)co_await lost();
+            co_return owned;
+        }
     }
     co_return {};
 }
@@ -122,7 +127,7 @@ Task<void> Connection::serve() {
     handlers.spawn("bus.changes", announce_changes());
     handlers.spawn("bus.departures", callers_.watch(io_));
     const Result<void> ended = co_await read_messages();
-    lost_reason_ = ended ? Error(BusError::connection_lost) : ended.error();
+    lost_reason_ = ended || closing_ ? Error(BusError::connection_lost) : ended.error();
     closing_ = true;
     if (!lost_reason_.is_canceled()) {
         callers_.all_left();

@@ -1,0 +1,148 @@
+#include "daemon.hpp"
+
+#include "limits.hpp"
+#include "manager_object.hpp"
+
+#include <zsync/core/log.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <format>
+#include <memory>
+
+namespace zsync::zsyncd {
+namespace {
+
+constexpr const char* bus_name = "org.zsync1";
+
+std::vector<Feature> runtime_features(const Ring& ring) {
+    std::vector<Feature> features;
+    for (RingFeature& feature : ring.features()) {
+        features.push_back({std::move(feature.name), feature.available, std::move(feature.detail)});
+    }
+    return features;
+}
+
+} // namespace
+
+struct Daemon::Parts {
+    Parts(Io io, const Options& options)
+        : scope(io, "zsyncd"), bus(io, scope, {.address = options.bus_address}), jobs(io, bus) {}
+
+    Scope scope;
+    bus::Connection bus;
+    JobRegistry jobs;
+    Features features;
+    Config config;
+};
+
+Daemon::Daemon(Io io, Options options, SignalSet signals)
+    : io_(io), options_(std::move(options)), signals_(std::move(signals)), manager_(io) {}
+
+Task<int> Daemon::run() {
+    Parts parts(io_, options_);
+    parts.scope.spawn("signals", follow_signals(&parts));
+    parts.scope.spawn("service", serve(&parts));
+    // Every task ends here, whether a signal or a failure stops them.
+    (void)co_await parts.scope.join();
+    log::info(failed_ ? "ended" : "stopped");
+    co_return failed_ ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+Task<Result<void>> Daemon::follow_signals(Parts* parts) {
+    for (;;) {
+        ZCO_TRY(const int signal, co_await signals_.next(io_));
+        if (signal == SIGHUP) {
+            parts->scope.spawn("reload", reload_on_signal(parts));
+            continue;
+        }
+        log::info("stopping");
+        co_await manager_.stopping();
+        parts->scope.cancel();
+        co_return {};
+    }
+}
+
+Task<Result<void>> Daemon::serve(Parts* parts) {
+    if (const Outcome<void> started = co_await start(parts); !started) {
+        if (!started.error().error.is_canceled()) {
+            failed_ = true;
+            log::error(started.error().message());
+        }
+        co_return fail(started.error().error);
+    }
+    co_await manager_.ready("serving");
+    log::info(std::format("serving on {}", bus_name));
+    parts->scope.spawn("watchdog", manager_.feed_watchdog());
+    co_return co_await keep_on_bus(parts);
+}
+
+Task<Outcome<void>> Daemon::start(Parts* parts) {
+    ZCO_CHECK(co_await configure(parts));
+    parts->features.add([this] { return runtime_features(io_.worker().ring()); });
+    const auto manager =
+        std::make_shared<ManagerObject>(io_, parts->features, parts->jobs, [this, parts] {
+            return reload(parts);
+        });
+    ZCO_CHECK(parts->bus.add_object_manager(ManagerObject::path));
+    ZCO_CHECK(parts->bus.add(ManagerObject::path, manager));
+    ZCO_CHECK(co_await parts->bus.open());
+    co_return co_await parts->bus.own_name(bus_name);
+}
+
+Task<Result<void>> Daemon::keep_on_bus(Parts* parts) {
+    for (;;) {
+        const Error reason = (co_await parts->bus.lost()).error();
+        if (reason.is_canceled()) {
+            co_return {};
+        }
+        log::warning("the bus is gone; filters go on", {{"ERROR", reason.message()}});
+        std::chrono::milliseconds delay = limits::reconnect_delay_first;
+        for (bool open = false; !open; delay = std::min(2 * delay, limits::reconnect_delay_max)) {
+            ZCO_CHECK(co_await io_.sleep_for(delay));
+            const Outcome<void> opened = co_await parts->bus.open();
+            open = opened.has_value();
+            if (!open) {
+                log::debug(opened.error().message());
+            }
+        }
+        log::notice(std::format("serving on {} again", bus_name));
+    }
+}
+
+Task<Result<void>> Daemon::reload_on_signal(Parts* parts) {
+    if (const Outcome<void> reloaded = co_await reload(parts); !reloaded) {
+        log::error(reloaded.error().message());
+    }
+    co_return {};
+}
+
+Task<Outcome<void>> Daemon::reload(Parts* parts) {
+    if (std::exchange(reloading_, true)) {
+        co_return fail(CoreError::limit_reached, "a reload is running already; wait for its end");
+    }
+    co_await manager_.reloading();
+    Outcome<void> result;
+    if (Outcome<JobRegistry::Entry> job = parts->jobs.add("reload", options_.config_file); !job) {
+        result = std::unexpected(job.error());
+    } else {
+        result = job->end(co_await configure(parts));
+    }
+    co_await manager_.ready("serving");
+    reloading_ = false;
+    co_return result;
+}
+
+Task<Outcome<void>> Daemon::configure(Parts* parts) {
+    const auto missing = options_.config_was_named ? MissingFile::refuse : MissingFile::use_default;
+    ZCO_TRY(Config config, co_await io_.offload([file = options_.config_file, missing] {
+        return load_config(file, missing);
+    }));
+    log::set_level(config.log_level);
+    parts->config = std::move(config);
+    co_return {};
+}
+
+} // namespace zsync::zsyncd

@@ -1,0 +1,15 @@
+// Named limits of the daemon.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace zsync::zsyncd::limits {
+
+/// Jobs running at the same time.
+constexpr std::size_t jobs_max = 128;
+/// First and longest wait between attempts to reach a lost bus again.
+constexpr std::chrono::milliseconds reconnect_delay_first{50};
+constexpr std::chrono::milliseconds reconnect_delay_max{1000};
+
+} // namespace zsync::zsyncd::limits

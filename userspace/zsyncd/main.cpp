@@ -1,0 +1,32 @@
+// zsyncd: the host service. Reads its options, makes the one worker, and runs the daemon on it.
+#include "daemon.hpp"
+#include "options.hpp"
+
+#include <zsync/core/log.hpp>
+#include <zsync/core/signals.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <csignal>
+#include <cstdlib>
+
+int main(int argc, char** argv) {
+    using namespace zsync;
+
+    const zsyncd::ParsedOptions parsed = zsyncd::parse_options(argc, argv);
+    if (!parsed.options) {
+        return zsyncd::print_and_choose_exit_code(parsed);
+    }
+    // Blocked before any other thread starts, so that only the daemon's own task sees them.
+    Result<SignalSet> signals = SignalSet::create({SIGHUP, SIGTERM, SIGINT});
+    if (!signals) {
+        log::error("signals cannot be received: " + signals.error().message());
+        return EXIT_FAILURE;
+    }
+    Outcome<std::unique_ptr<Worker>> worker = Worker::create();
+    if (!worker) {
+        log::error(worker.error().message());
+        return EXIT_FAILURE;
+    }
+    zsyncd::Daemon daemon((*worker)->io(), *parsed.options, *std::move(signals));
+    return (*worker)->run("zsyncd", daemon.run());
+}

@@ -1,0 +1,76 @@
+#include "manager_object.hpp"
+
+#include "jobs.hpp"
+
+#include <zsync/bus/authorize.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <chrono>
+#include <unistd.h>
+
+namespace zsync::zsyncd {
+namespace {
+
+template <class ClockType> std::uint64_t now_us() {
+    const auto now = ClockType::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now).count()
+    );
+}
+
+} // namespace
+
+const bus::Interface& ManagerObject::bus_interface() {
+    static const bus::Interface interface =
+        bus::InterfaceBuilder<ManagerObject>("org.zsync1.Manager")
+            .property<&ManagerObject::version>("Version", bus::Emits::constant)
+            .property<&ManagerObject::pid>("Pid", bus::Emits::constant)
+            .property<&ManagerObject::start_timestamp>("StartTimestamp", bus::Emits::constant)
+            .property<&ManagerObject::start_timestamp_monotonic>(
+                "StartTimestampMonotonic", bus::Emits::constant
+            )
+            .property<&ManagerObject::features>("Features", bus::Emits::nothing)
+            .property<&ManagerObject::jobs>("Jobs", bus::Emits::change)
+            .method<&ManagerObject::list_tasks>("ListTasks", {}, {"tasks"})
+            .method<&ManagerObject::reload>("Reload", {"options"}, {})
+            .signal(job_removed, {"id", "job", "result"})
+            .build();
+    return interface;
+}
+
+ManagerObject::ManagerObject(
+    Io io, const Features& features, const JobRegistry& jobs, Reload reload
+)
+    : io_(io), features_(features), jobs_(jobs), reload_(std::move(reload)),
+      start_realtime_us_(now_us<std::chrono::system_clock>()),
+      start_monotonic_us_(now_us<Clock>()) {}
+
+std::string ManagerObject::version() const { return ZSYNC_VERSION; }
+
+std::uint32_t ManagerObject::pid() const { return static_cast<std::uint32_t>(::getpid()); }
+
+std::vector<JobRow> ManagerObject::jobs() const { return jobs_.rows(); }
+
+Task<Outcome<std::vector<TaskRow>>> ManagerObject::list_tasks(bus::CallContext /*call*/) {
+    std::vector<TaskRow> rows;
+    for (TaskInfo& task : io_.worker().tasks()) {
+        const auto age = std::chrono::duration_cast<std::chrono::microseconds>(task.age);
+        rows.emplace_back(
+            task.id,
+            task.parent,
+            std::move(task.name),
+            std::move(task.state),
+            std::move(task.where),
+            static_cast<std::uint64_t>(age.count())
+        );
+    }
+    co_return rows;
+}
+
+Task<Outcome<void>> ManagerObject::reload(bus::CallContext call, bus::Options options) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, "org.zsync1.reload"));
+    co_return co_await reload_();
+}
+
+} // namespace zsync::zsyncd
