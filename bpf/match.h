@@ -7,8 +7,8 @@
  * than 64 rules each bitmap begins with a summary word, one bit for each word that is not zero, and
  * only the words that all summaries share are looked at (Baboescu and Varghese, SIGCOMM 2001).
  *
- * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_NODE(i), ZSYNC_BITMAP(i) and
- * ZSYNC_WALK_IPV6(root, high, low), so that userspace runs the same code over the same tables.
+ * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_NODE(i) and ZSYNC_BITMAP(i), so that
+ * userspace runs the same code over the same tables.
  */
 #ifndef ZSYNC_MATCH_H
 #define ZSYNC_MATCH_H
@@ -79,8 +79,8 @@ ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet 
 				  ZSYNC_IPV4_STEPS_MAX);
 	if (packet->network == ZSYNC_NETWORK_IPV6 &&
 	    ZSYNC_CONFIG.root_ipv6[dimension] != ZSYNC_NO_TABLE)
-		return ZSYNC_WALK_IPV6(ZSYNC_CONFIG.root_ipv6[dimension], address->high,
-				       address->low);
+		return zsync_walk(ZSYNC_CONFIG.root_ipv6[dimension], address->high, address->low,
+				  ZSYNC_IPV6_STEPS_MAX);
 	return ZSYNC_CONFIG.absent[dimension];
 }
 
@@ -143,10 +143,11 @@ ZSYNC_INLINE __u64 zsync_and(const __u32 classes[ZSYNC_DIMENSIONS], __u32 word, 
 	return bits;
 }
 
-/* The index of the first rule that matches, or the number of rules when none does. */
-ZSYNC_INLINE __u32 zsync_match(const struct zsync_packet *packet)
+/* The index of the first rule that matches, or the number of rules when none does. `classes` is
+ * room to work in.
+ */
+ZSYNC_INLINE __u32 zsync_match(const struct zsync_packet *packet, __u32 classes[ZSYNC_DIMENSIONS])
 {
-	__u32 classes[ZSYNC_DIMENSIONS] = { 0 };
 	__u64 candidates, bits;
 	__u32 i;
 

@@ -74,8 +74,8 @@ struct zsync_address {
 };
 
 struct zsync_packet {
-	struct zsync_address source;
-	struct zsync_address destination;
+	struct zsync_address source; /* valid for IP */
+	struct zsync_address destination; /* valid for IP */
 	__u16 source_port; /* valid with has_ports */
 	__u16 destination_port; /* valid with has_ports */
 	__u16 vlan; /* outermost tag's id, or ZSYNC_NO_VLAN */
@@ -119,7 +119,23 @@ struct zsync_cursor {
 	__u32 bytes;
 	__u8 protocol;
 	__u8 jumbo; /* IPv6 payload length 0: lengths of the transport header may be 0 too */
+	__u8 transport; /* a transport header follows */
+	__u8 fragments; /* fragment headers met */
 };
+
+/* Where ways meet again: values come from memory from here on, which the verifier knows nothing
+ * about, so that it need not walk on from here once for each way.
+ */
+#ifdef __bpf__
+#define ZSYNC_MEET() asm volatile("" ::: "memory")
+#else
+#define ZSYNC_MEET() ((void)0)
+#endif
+
+/* No header starts as far as this from the frame's first byte: 14 + 4 tags + 40 + 8 extensions of
+ * 2048. The verifier wants it said at each access.
+ */
+#define ZSYNC_OFFSET_MASK 0x7fff
 
 #ifdef __bpf__
 #define ZSYNC_LOAD(type, p) (*(const type *)(p))
@@ -163,7 +179,7 @@ ZSYNC_INLINE __u64 zsync_load64(const __u8 *p)
 /* The bytes [offset, offset + size) if they are in the linear part, else NULL. */
 ZSYNC_INLINE const __u8 *zsync_at(const struct zsync_frame *frame, __u32 offset, __u32 size)
 {
-	const __u8 *p = frame->data + offset;
+	const __u8 *p = frame->data + (offset & ZSYNC_OFFSET_MASK);
 
 	return p + size > frame->data_end ? 0 : p;
 }
@@ -223,10 +239,9 @@ ZSYNC_INLINE enum zsync_malformed zsync_check_fragment(const struct zsync_cursor
 	return ZSYNC_WELL_FORMED;
 }
 
-/* Sets *transport when the transport header follows at the cursor. */
 ZSYNC_INLINE enum zsync_malformed zsync_parse_ipv4(const struct zsync_frame *frame,
 						   struct zsync_packet *packet,
-						   struct zsync_cursor *cursor, __u32 *transport)
+						   struct zsync_cursor *cursor)
 {
 	const __u8 *p = zsync_at(frame, cursor->offset, 20);
 	__u32 header, total, start, more;
@@ -247,14 +262,16 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_ipv4(const struct zsync_frame *fra
 	if (total < header || total > cursor->bytes)
 		return ZSYNC_MALFORMED_ipv4_total_length;
 	packet->source.high = (__u64)zsync_load32(p + 12) << 32;
+	packet->source.low = 0;
 	packet->destination.high = (__u64)zsync_load32(p + 16) << 32;
+	packet->destination.low = 0;
 	packet->protocol = p[9];
 	start = (__u32)(zsync_load16(p + 6) & 0x1fff) * 8;
 	more = p[6] & 0x20;
 	cursor->offset += header;
 	cursor->bytes = total - header;
 	cursor->protocol = p[9];
-	*transport = start == 0;
+	cursor->transport = start == 0;
 	if (!start && !more)
 		return ZSYNC_WELL_FORMED;
 	packet->fragment = 1;
@@ -273,17 +290,17 @@ ZSYNC_INLINE int zsync_is_extension(__u8 protocol)
  */
 ZSYNC_INLINE enum zsync_malformed zsync_parse_extensions(const struct zsync_frame *frame,
 							 struct zsync_packet *packet,
-							 struct zsync_cursor *cursor,
-							 __u32 *transport)
+							 struct zsync_cursor *cursor)
 {
-	__u32 fragments = 0;
 	__u32 i;
 
 	for (i = 0; i <= ZSYNC_IPV6_EXTENSIONS_MAX; i++) {
 		const __u8 *p;
 		__u32 length;
-		__u8 kind = cursor->protocol;
+		__u8 kind;
 
+		ZSYNC_MEET();
+		kind = cursor->protocol;
 		if (!zsync_is_extension(kind))
 			break;
 		if (i == ZSYNC_IPV6_EXTENSIONS_MAX)
@@ -309,7 +326,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_extensions(const struct zsync_fram
 			__u32 place = zsync_load16(p + 2);
 			enum zsync_malformed reason;
 
-			if (fragments++)
+			if (cursor->fragments++)
 				return ZSYNC_MALFORMED_ipv6_extension_order;
 			/* RFC 6946: offset 0 and no more is a whole packet, not a fragment. */
 			if (!(place & 0xfff9))
@@ -319,7 +336,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_extensions(const struct zsync_fram
 			if (reason)
 				return reason;
 			if (place & 0xfff8) {
-				*transport = 0;
+				cursor->transport = 0;
 				break;
 			}
 		}
@@ -330,7 +347,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_extensions(const struct zsync_fram
 
 ZSYNC_INLINE enum zsync_malformed zsync_parse_ipv6(const struct zsync_frame *frame,
 						   struct zsync_packet *packet,
-						   struct zsync_cursor *cursor, __u32 *transport)
+						   struct zsync_cursor *cursor)
 {
 	const __u8 *p = zsync_at(frame, cursor->offset, 40);
 	__u32 payload;
@@ -356,8 +373,8 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_ipv6(const struct zsync_frame *fra
 	cursor->protocol = p[6];
 	cursor->offset += 40;
 	cursor->bytes = payload;
-	*transport = 1;
-	return zsync_parse_extensions(frame, packet, cursor, transport);
+	cursor->transport = 1;
+	return zsync_parse_extensions(frame, packet, cursor);
 }
 
 ZSYNC_INLINE enum zsync_malformed zsync_parse_tcp(const struct zsync_frame *frame,
@@ -443,29 +460,35 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_transport(const struct zsync_frame
 	}
 }
 
-/* Fills *packet, which must be zero but for vlan = ZSYNC_NO_VLAN, or says why it cannot. */
-ZSYNC_INLINE enum zsync_malformed zsync_parse(const void *data, const void *data_end,
-					      __u32 frame_bytes, struct zsync_packet *packet)
+/* Fills *packet or says why it cannot. *cursor is room to work in. */
+ZSYNC_INLINE enum zsync_malformed zsync_parse(const struct zsync_frame *frame,
+					      struct zsync_packet *packet,
+					      struct zsync_cursor *cursor)
 {
-	struct zsync_frame frame = {
-		(const __u8 *)data,
-		(const __u8 *)data_end,
-		frame_bytes,
-	};
-	struct zsync_cursor cursor = { 0, 0, 0, 0 };
 	enum zsync_malformed reason;
-	__u32 transport = 0;
 
-	reason = zsync_parse_link(&frame, packet, &cursor);
+	packet->vlan = ZSYNC_NO_VLAN;
+	packet->network = ZSYNC_NETWORK_OTHER;
+	packet->has_ports = 0;
+	packet->has_tcp_flags = 0;
+	packet->fragment = 0;
+	cursor->jumbo = 0;
+	cursor->transport = 0;
+	cursor->fragments = 0;
+	reason = zsync_parse_link(frame, packet, cursor);
 	if (reason)
 		return reason;
+	ZSYNC_MEET();
 	if (packet->network == ZSYNC_NETWORK_IPV4)
-		reason = zsync_parse_ipv4(&frame, packet, &cursor, &transport);
+		reason = zsync_parse_ipv4(frame, packet, cursor);
 	else if (packet->network == ZSYNC_NETWORK_IPV6)
-		reason = zsync_parse_ipv6(&frame, packet, &cursor, &transport);
-	if (reason || !transport)
+		reason = zsync_parse_ipv6(frame, packet, cursor);
+	if (reason)
 		return reason;
-	return zsync_parse_transport(&frame, packet, &cursor);
+	ZSYNC_MEET();
+	if (!cursor->transport)
+		return ZSYNC_WELL_FORMED;
+	return zsync_parse_transport(frame, packet, cursor);
 }
 
 #endif

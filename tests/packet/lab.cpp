@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <gtest/gtest.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -34,14 +33,14 @@ const Lab& Lab::enter() {
     return lab;
 }
 
-Lab::Lab() : bpf_dir_(std::format("/tmp/zsync-lab-{}", getpid())) {
+Lab::Lab() {
     require(unshare(CLONE_NEWNET | CLONE_NEWNS) == 0, "unshare");
     require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "private mounts");
     // On a tmpfs of its own: even the directory to mount on is gone with the namespace.
     require(mount("tmpfs", "/mnt", "tmpfs", 0, nullptr) == 0, "tmpfs");
     require(mkdir("/mnt/bpf", 0700) == 0, "mkdir");
     require(mount("bpf", "/mnt/bpf", "bpf", 0, "mode=0700") == 0, "bpffs");
-    bpf_dir_ = "/mnt/bpf/zsync";
+    require(mkdir(scratch_dir_.c_str(), 0700) == 0, "mkdir");
     run("ip link set lo up");
 }
 
@@ -81,7 +80,7 @@ void FrameSender::send(const Frame& frame) const {
     require(sent == static_cast<ssize_t>(frame.size()), "sendto");
 }
 
-std::uint32_t test_run(const Fd& program, const Frame& frame, std::uint32_t repeat) {
+std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat) {
     LIBBPF_OPTS(
         bpf_test_run_opts,
         options,
@@ -89,7 +88,7 @@ std::uint32_t test_run(const Fd& program, const Frame& frame, std::uint32_t repe
         .data_size_in = static_cast<std::uint32_t>(frame.size()),
         .repeat = static_cast<int>(repeat)
     );
-    require(bpf_prog_test_run_opts(program.get(), &options) == 0, "BPF_PROG_TEST_RUN");
+    require(bpf_prog_test_run_opts(program, &options) == 0, "BPF_PROG_TEST_RUN");
     return options.retval;
 }
 

@@ -22,10 +22,13 @@ public:
     static const Lab& enter();
 
     [[nodiscard]] const std::string& bpf_dir() const { return bpf_dir_; }
+    /// An empty folder in memory.
+    [[nodiscard]] const std::string& scratch_dir() const { return scratch_dir_; }
 
 private:
     Lab();
-    std::string bpf_dir_;
+    std::string bpf_dir_ = "/mnt/bpf/zsync";
+    std::string scratch_dir_ = "/mnt/scratch";
 };
 
 /// Runs a command line and fails the test when it fails.
@@ -59,7 +62,7 @@ private:
 };
 
 /// Runs the attached program on one frame by BPF_PROG_TEST_RUN; its counters count.
-std::uint32_t test_run(const Fd& program, const Frame& frame, std::uint32_t repeat = 1);
+std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat = 1);
 
 /// The program of the live generation of `filter`.
 Fd live_program(const Filter& filter, std::string_view bpf_dir);
