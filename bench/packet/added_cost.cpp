@@ -1,18 +1,18 @@
 // What a packet pays for being filtered: ours against xdp-filter's program with every feature, both
 // over 9,000 exact IPv4 addresses, as time added to a program that only drops. BPF_PROG_TEST_RUN,
 // a random source address each packet, the three in turn within each round, medians.
+#include "bench/packet/report.hpp"
+#include "tests/packet/lab.hpp"
+#include "tests/packet/rule_maker.hpp"
+
 #include <zsync/packet/filter.hpp>
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <random_source.skel.h>
 #include <sys/mount.h>
 
-#include "bench/packet/report.hpp"
-#include "tests/packet/lab.hpp"
-#include "tests/packet/rule_maker.hpp"
-
-#include <arpa/inet.h>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -69,7 +69,8 @@ RuleSet one_rule(const std::vector<std::uint32_t>& addresses) {
 /// The same behind rules that ask about everything a rule can ask about; none of them matches.
 RuleSet every_dimension(const std::vector<std::uint32_t>& addresses) {
     RuleSet rules;
-    const std::uint32_t nowhere = add_set(rules, test::addresses({"198.51.100.0/24", "2001:db8::/32"}));
+    const std::uint32_t nowhere =
+        add_set(rules, test::addresses({"198.51.100.0/24", "2001:db8::/32"}));
     for (std::uint16_t i = 0; i < 100; ++i) {
         Rule& rule = add_rule(rules, Verdict::drop, std::format("drop unlikely {}", i));
         rule.to = nowhere;
@@ -108,9 +109,8 @@ public:
             );
             const std::uint32_t key = 0;
             const int target = program_ ? program_.get() : drop;
-            if (bpf_map_update_elem(
-                    bpf_map__fd(skeleton_->maps.target), &key, &target, BPF_ANY
-                ) == 0) {
+            if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.target), &key, &target, BPF_ANY) ==
+                0) {
                 return;
             }
         }
@@ -227,9 +227,9 @@ int main() {
     const Veth full("zb2", "zb3");
     const Veth theirs("zb4", "zb5");
 
-    const Filter one = must(Filter::attach(
-        {.ifname = plain.name(), .bpf_dir = lab.bpf_dir()}, one_rule(addresses)
-    ));
+    const Filter one =
+        must(Filter::attach({.ifname = plain.name(), .bpf_dir = lab.bpf_dir()}, one_rule(addresses))
+        );
     const Filter all = must(Filter::attach(
         {.ifname = full.name(), .bpf_dir = lab.bpf_dir()}, every_dimension(addresses)
     ));
@@ -247,7 +247,8 @@ int main() {
     const std::uint64_t hits_all = all.rule_counts()->back().packets;
     std::fprintf(
         stderr,
-        "baseline %.1f ns; runs: zsync %lu (rule counted %lu), every dimension %lu (%lu), xdp-filter %lu (%lu)\n",
+        "baseline %.1f ns; runs: zsync %lu (rule counted %lu), every dimension %lu (%lu), "
+        "xdp-filter %lu (%lu)\n",
         bench::median(baseline.ns),
         ours.calls(),
         hits,

@@ -1,13 +1,11 @@
 // From a rule file on disk to packets that meet its rules: 10,000 prefixes in a file of their own,
 // read, parsed, compiled, verified and switched to.
+#include "bench/packet/report.hpp"
+#include "tests/packet/lab.hpp"
+
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/filter.hpp>
 #include <zsync/packet/rules.hpp>
-
-#include <bpf/bpf.h>
-
-#include "bench/packet/report.hpp"
-#include "tests/packet/lab.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -32,7 +30,8 @@ void write_rule_file(const std::string& folder, std::uint32_t seed) {
     for (int i = 0; i < prefixes_count; ++i) {
         if (i % 2 == 0) {
             const auto length = 16 + random() % 17;
-            const auto address = static_cast<std::uint32_t>(random() >> (32 - length) << (32 - length));
+            const auto address =
+                static_cast<std::uint32_t>(random() >> (32 - length) << (32 - length));
             list << std::format(
                 "{}.{}.{}.{}/{}\n",
                 address >> 24,
@@ -72,7 +71,8 @@ RuleSet read_rules(const std::string& folder) {
 }
 
 double ms_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+        .count();
 }
 
 } // namespace
@@ -103,15 +103,13 @@ int main() {
         );
     }
     const Fd program = live_program(filter, lab.bpf_dir());
-    bpf_prog_info info{};
-    std::uint32_t info_bytes = sizeof(info);
-    (void)bpf_prog_get_info_by_fd(program.get(), &info, &info_bytes);
     std::fprintf(
         stderr,
-        "load: parse %.1f ms, compile %.1f ms, the rest is the kernel's (%u instructions verified)\n",
+        "load: parse %.1f ms, compile %.1f ms, the rest is the kernel's (%u instructions "
+        "verified)\n",
         bench::median(parse),
         bench::median(compiled),
-        info.verified_insns
+        verified_instructions(program)
     );
     bench::print_limit("10,000 prefixes, file to visible", bench::median(whole), "ms", 100);
     return 0;

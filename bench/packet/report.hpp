@@ -16,7 +16,12 @@ inline double median(std::vector<double> values) {
 
 /// One row: `ours` against `peer`, and whether `ratio` is at most `goal`.
 inline void print_ratio(
-    std::string_view what, double ours, double peer, std::string_view unit, double ratio, double goal
+    std::string_view what,
+    double ours,
+    double peer,
+    std::string_view unit,
+    double ratio,
+    double goal
 ) {
     std::printf(
         R"({"what":"%.*s","ours":%.2f,"peer":%.2f,"unit":"%.*s","ratio":%.3f,"goal":%g,"reached":%s})"

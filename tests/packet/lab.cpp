@@ -92,6 +92,13 @@ std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat) {
     return options.retval;
 }
 
+std::uint32_t verified_instructions(const Fd& program) {
+    bpf_prog_info info{};
+    std::uint32_t bytes = sizeof(info);
+    require(bpf_prog_get_info_by_fd(program.get(), &info, &bytes) == 0, "program info");
+    return info.verified_insns;
+}
+
 Fd live_program(const Filter& filter, std::string_view bpf_dir) {
     auto program = Pins(bpf_dir, filter.ifname(), {}).open(filter.program_id(), "program");
     require(program.has_value(), "pinned program");

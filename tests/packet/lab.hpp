@@ -64,6 +64,9 @@ private:
 /// Runs the attached program on one frame by BPF_PROG_TEST_RUN; its counters count.
 std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat = 1);
 
+/// How many steps the verifier took for `program`.
+std::uint32_t verified_instructions(const Fd& program);
+
 /// The program of the live generation of `filter`.
 Fd live_program(const Filter& filter, std::string_view bpf_dir);
 

@@ -32,9 +32,9 @@ constexpr std::size_t path_bytes_max = 4095;
 constexpr std::size_t diagnostics_max = 20;
 
 /// Bytes of the match engine's rule bitmaps, one for each way in which a set's prefixes overlap.
-constexpr std::size_t bitmap_bytes_max = std::size_t{64} << 20;
+constexpr std::size_t bitmap_bytes_max = std::size_t{16} << 20;
 /// Cells and nodes of the match engine's tables: their indexes share a word with a flag bit.
-constexpr std::size_t cells_max = std::size_t{1} << 26;
+constexpr std::size_t cells_max = std::size_t{1} << 24;
 constexpr std::size_t nodes_max = std::size_t{1} << 24;
 /// Counter slots of one interface: the rules of a live generation and of the next, and the default.
 constexpr std::uint32_t counter_slots = 2 * rules_max + 1;

@@ -1,0 +1,164 @@
+// The real program in the real kernel against the naive reference.
+#include "tests/packet/lab.hpp"
+#include "tests/packet/random_traffic.hpp"
+#include "tests/packet/reference.hpp"
+#include "tests/packet/user_engine.hpp"
+
+#include <zsync/packet/engine.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/program.hpp>
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+
+using namespace zsync;
+using namespace zsync::packet;
+using namespace zsync::packet::test;
+
+namespace {
+
+constexpr std::uint32_t xdp_drop = 1;
+constexpr std::uint32_t xdp_pass = 2;
+
+/// One generation, loaded but attached nowhere: slot 0 is the default's, rule i counts in i + 1.
+struct Generation {
+    explicit Generation(const RuleSet& rules) {
+        CounterSlots slots;
+        slots.rules.resize(rules.rules.size());
+        std::iota(slots.rules.begin(), slots.rules.end(), 1);
+        auto made = create_shared_maps();
+        if (!made) {
+            throw std::runtime_error(made.error().message());
+        }
+        maps = *std::move(made);
+        auto loaded = load_program(compile(rules, slots).value(), maps);
+        if (!loaded) {
+            throw std::runtime_error(loaded.error().message());
+        }
+        program = *std::move(loaded);
+    }
+    SharedMaps maps;
+    LoadedProgram program;
+};
+
+/// What the counters should say after the frames so far.
+struct Expected {
+    std::vector<RuleCount> slots;
+    RuleCount passed;
+    RuleCount dropped;
+    RuleCount arp;
+    RuleCount malformed;
+    std::map<std::string, std::uint64_t> malformed_by;
+
+    static void add(RuleCount& count, std::size_t bytes) {
+        ++count.packets;
+        count.bytes += bytes;
+    }
+
+    std::uint32_t frame(const RuleSet& rules, const Frame& frame) {
+        const ReferencePacket packet = reference_parse(frame);
+        Verdict verdict = Verdict::pass;
+        if (!packet.malformed.empty()) {
+            ++malformed_by[packet.malformed];
+            add(malformed, frame.size());
+            verdict = rules.malformed_verdict;
+        } else if (packet.arp) {
+            add(arp, frame.size());
+        } else {
+            const std::size_t rule = reference_match(rules, packet);
+            const bool found = rule < rules.rules.size();
+            add(slots[found ? rule + 1 : 0], frame.size());
+            verdict = found ? rules.rules[rule].verdict : rules.default_verdict;
+        }
+        add(verdict == Verdict::drop ? dropped : passed, frame.size());
+        return verdict == Verdict::drop ? xdp_drop : xdp_pass;
+    }
+};
+
+void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, int frames) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomTraffic traffic(seed);
+    RuleCount seen;
+    RuleCount malformed;
+    RuleCount by_default;
+    for (int i = 0; i < rule_sets; ++i) {
+        const RuleSet rules = traffic.rules(rules_max);
+        const Generation generation(rules);
+        Expected expected;
+        expected.slots.resize(limits::counter_slots);
+        for (int j = 0; j < frames; ++j) {
+            Frame frame = traffic.frame();
+            frame.resize(std::max<std::size_t>(frame.size(), 14)
+            ); // the kernel runs no shorter ones
+            ASSERT_EQ(test_run(generation.program.fd.get(), frame), expected.frame(rules, frame))
+                << "rule set " << i << ", frame " << j;
+        }
+        ASSERT_EQ(read_counters(generation.maps.counters).value(), expected.slots);
+        const InterfaceStats stats = read_stats(generation.maps.stats).value();
+        EXPECT_EQ(stats.passed, expected.passed);
+        EXPECT_EQ(stats.dropped, expected.dropped);
+        EXPECT_EQ(stats.arp, expected.arp);
+        EXPECT_EQ(stats.malformed, expected.malformed);
+        for (const InterfaceStats::Reason& reason : stats.malformed_by) {
+            EXPECT_EQ(reason.packets, expected.malformed_by[std::string(reason.name)])
+                << reason.name;
+        }
+        seen.packets += stats.passed.packets + stats.dropped.packets;
+        malformed.packets += stats.malformed.packets;
+        by_default.packets += expected.slots[0].packets;
+    }
+    // The comparison is worth something only if the frames meet the rules.
+    EXPECT_LT(malformed.packets, seen.packets / 3);
+    EXPECT_GT(malformed.packets, seen.packets / 50);
+    EXPECT_LT(by_default.packets, seen.packets * 3 / 4);
+}
+
+} // namespace
+
+TEST(EngineInKernel, agrees_with_trying_one_rule_after_the_other) {
+    Lab::enter();
+    expect_agreement(std::random_device{}(), 60, 64, 3000);
+}
+
+TEST(EngineInKernel, agrees_beyond_one_word_of_rules) {
+    Lab::enter();
+    expect_agreement(std::random_device{}(), 20, limits::rules_max, 3000);
+}
+
+TEST(EngineInKernel, loads_at_both_limits_in_few_verifier_steps) {
+    Lab::enter();
+    RandomTraffic traffic(5);
+    RuleSet rules = traffic.rules(limits::rules_max);
+    while (rules.rules.size() < limits::rules_max) {
+        RuleSet more = traffic.rules(limits::rules_max);
+        const auto shift = static_cast<std::uint32_t>(rules.address_sets.size());
+        for (AddressSet& set : more.address_sets) {
+            rules.address_sets.push_back(std::move(set));
+        }
+        for (Rule& rule : more.rules) {
+            if (rules.rules.size() < limits::rules_max) {
+                for (auto* set : {&rule.from, &rule.to}) {
+                    if (*set) {
+                        **set += shift;
+                    }
+                }
+                rules.rules.push_back(std::move(rule));
+            }
+        }
+    }
+    rules.rules.front().from = static_cast<std::uint32_t>(rules.address_sets.size());
+    AddressSet& big = rules.address_sets.emplace_back();
+    std::size_t others = prefix_count(rules);
+    for (std::uint32_t i = 0; others + i < limits::prefixes_max; ++i) {
+        Prefix& prefix = big.emplace_back();
+        prefix.length = 32;
+        const std::uint32_t address = i * 32749;
+        for (std::size_t byte = 0; byte < 4; ++byte) {
+            prefix.address[byte] = static_cast<std::uint8_t>(address >> (24 - 8 * byte));
+        }
+    }
+    const Generation generation(rules);
+    EXPECT_LT(verified_instructions(generation.program.fd), 30'000U);
+}

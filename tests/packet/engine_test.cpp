@@ -1,0 +1,270 @@
+#include "tests/packet/random_traffic.hpp"
+#include "tests/packet/reference.hpp"
+#include "tests/packet/rule_maker.hpp"
+#include "tests/packet/user_engine.hpp"
+
+#include <zsync/packet/engine.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/pins.hpp>
+#include <zsync/packet/trie.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+#include <random>
+
+using namespace zsync;
+using namespace zsync::packet;
+using namespace zsync::packet::test;
+
+namespace {
+
+CounterSlots slots_for(const RuleSet& rules) {
+    CounterSlots slots;
+    slots.rules.resize(rules.rules.size());
+    std::iota(slots.rules.begin(), slots.rules.end(), 1);
+    return slots;
+}
+
+Tables tables_of(const RuleSet& rules) { return compile(rules, slots_for(rules)).value(); }
+
+Prefix numbered_prefix(std::uint32_t number) {
+    Prefix prefix;
+    prefix.length = 32;
+    for (std::size_t i = 0; i < 4; ++i) {
+        prefix.address[i] = static_cast<std::uint8_t>(number >> (24 - 8 * i));
+    }
+    return prefix;
+}
+
+void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, int frames) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomTraffic traffic(seed);
+    for (int i = 0; i < rule_sets; ++i) {
+        const RuleSet rules = traffic.rules(rules_max);
+        const Tables tables = tables_of(rules);
+        for (int j = 0; j < frames; ++j) {
+            const Frame frame = traffic.frame();
+            const Parsed parsed = parse(frame);
+            if (parsed.malformed == ZSYNC_WELL_FORMED) {
+                ASSERT_EQ(
+                    match(tables, parsed.packet), reference_match(rules, reference_parse(frame))
+                ) << "rule set "
+                  << i << ", frame " << j;
+            }
+        }
+    }
+}
+
+} // namespace
+
+TEST(Engine, agrees_with_trying_one_rule_after_the_other) {
+    expect_agreement(std::random_device{}(), 60, 60, 1000);
+}
+
+TEST(Engine, agrees_beyond_one_word_of_rules) {
+    expect_agreement(std::random_device{}(), 15, limits::rules_max, 1500);
+}
+
+TEST(Engine, the_first_rule_that_matches_decides) {
+    RuleSet rules;
+    const std::uint32_t wide = add_set(rules, addresses({"10.0.0.0/8"}));
+    const std::uint32_t narrow = add_set(rules, addresses({"10.1.2.3"}));
+    add_rule(rules, Verdict::drop, "wide").from = wide;
+    add_rule(rules, Verdict::pass, "narrow").from = narrow;
+    const Frame frame = ethernet(0x0800) + ipv4({.source = 0x0a010203}, udp(1, 2));
+    EXPECT_EQ(match(tables_of(rules), parse(frame).packet), 0U);
+    std::swap(rules.rules[0], rules.rules[1]);
+    EXPECT_EQ(match(tables_of(rules), parse(frame).packet), 0U);
+}
+
+TEST(Engine, a_prefix_inside_another_keeps_both_apart) {
+    RuleSet rules;
+    for (const auto* text : {"10.1.2.3", "10.1.2.0/24", "10.1.0.0/16", "10.0.0.0/8", "0.0.0.0/0"}) {
+        const std::uint32_t set = add_set(rules, addresses({text}));
+        add_rule(rules, Verdict::drop, text).from = set;
+    }
+    const Tables tables = tables_of(rules);
+    const auto rule_of = [&](std::uint32_t source) {
+        return match(tables, parse(ethernet(0x0800) + ipv4({.source = source}, udp(1, 2))).packet);
+    };
+    EXPECT_EQ(rule_of(0x0a010203), 0U);
+    EXPECT_EQ(rule_of(0x0a010204), 1U);
+    EXPECT_EQ(rule_of(0x0a010304), 2U);
+    EXPECT_EQ(rule_of(0x0a020304), 3U);
+    EXPECT_EQ(rule_of(0x0b020304), 4U);
+    EXPECT_EQ(match(tables, parse(ethernet(0x86dd) + ipv6({}, udp(1, 2))).packet), 5U);
+}
+
+TEST(Engine, non_ip_frames_match_only_rules_without_ip_conditions) {
+    RuleSet rules;
+    const std::uint32_t everyone = add_set(rules, addresses({"0.0.0.0/0", "::/0"}));
+    add_rule(rules, Verdict::drop, "from").from = everyone;
+    add_rule(rules, Verdict::drop, "proto").protocol = 0;
+    add_rule(rules, Verdict::drop, "port").destination_ports = {{0, 65535}};
+    add_rule(rules, Verdict::drop, "flags").tcp_flags = TcpFlagsMatch{};
+    add_rule(rules, Verdict::drop, "fragment").fragment = true;
+    add_rule(rules, Verdict::drop, "vlan").vlan = 42;
+    const Tables tables = tables_of(rules);
+    const Frame lldp = ethernet(0x8100) + vlan_tag(42, 0x88cc) + zeros(46);
+    EXPECT_EQ(match(tables, parse(lldp).packet), 5U);
+    EXPECT_EQ(match(tables, parse(ethernet(0x88cc) + zeros(46)).packet), 6U);
+}
+
+TEST(Engine, a_rule_without_conditions_matches_everything) {
+    RuleSet rules;
+    add_rule(rules, Verdict::drop, "drop");
+    EXPECT_EQ(match(tables_of(rules), parse(ethernet(0x88cc) + zeros(46)).packet), 0U);
+    EXPECT_EQ(match(tables_of(RuleSet{}), parse(ethernet(0x88cc) + zeros(46)).packet), 0U);
+}
+
+TEST(Engine, holds_its_limit_of_rules_and_refuses_one_more) {
+    RuleSet rules;
+    for (std::uint32_t i = 0; i < limits::rules_max; ++i) {
+        add_rule(rules, Verdict::drop, std::to_string(i)).destination_ports = {
+            {static_cast<std::uint16_t>(i), static_cast<std::uint16_t>(i)}
+        };
+    }
+    const Tables tables = tables_of(rules);
+    for (const std::uint16_t port : {0, 63, 64, 1023}) {
+        EXPECT_EQ(match(tables, parse(ethernet(0x0800) + ipv4({}, udp(9, port))).packet), port);
+    }
+    add_rule(rules, Verdict::drop, "one more");
+    const auto refused = compile(rules, slots_for(rules));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
+    EXPECT_EQ(refused.error().detail, "1025 rules; at most 1024");
+}
+
+TEST(Engine, holds_its_limit_of_prefixes_and_refuses_one_more) {
+    RuleSet rules;
+    AddressSet set;
+    for (std::uint32_t i = 0; i < limits::prefixes_max; ++i) {
+        set.push_back(numbered_prefix(i * 32749));
+    }
+    std::ranges::sort(set);
+    add_rule(rules, Verdict::drop, "big").from = add_set(rules, set);
+    const Tables tables = tables_of(rules);
+    const auto rule_of = [&](std::uint32_t source) {
+        return match(tables, parse(ethernet(0x0800) + ipv4({.source = source}, udp(1, 2))).packet);
+    };
+    EXPECT_EQ(rule_of(32749 * 77777U), 0U);
+    EXPECT_EQ(rule_of(32749 * 77777U + 1), 1U);
+    rules.address_sets.front().push_back(numbered_prefix(1));
+    const auto refused = compile(rules, slots_for(rules));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
+}
+
+TEST(Engine, refuses_sets_whose_overlaps_need_too_much_memory) {
+    // A binary tree of prefixes, each in a set drawn at random: no two nodes have the same rules.
+    const auto nested = [](std::uint32_t nodes) {
+        RuleSet rules;
+        std::mt19937 random(1);
+        rules.address_sets.resize(limits::rules_max);
+        for (std::uint32_t node = 1; node <= nodes; ++node) {
+            const auto depth = static_cast<unsigned>(std::bit_width(node)) - 1;
+            Prefix prefix = numbered_prefix((node - (1U << depth)) << (24 - depth));
+            prefix.length = static_cast<std::uint8_t>(8 + depth);
+            rules.address_sets[random() % limits::rules_max].push_back(prefix);
+        }
+        for (std::uint32_t i = 0; i < limits::rules_max; ++i) {
+            std::ranges::sort(rules.address_sets[i]);
+            add_rule(rules, Verdict::drop, std::to_string(i)).from = i;
+        }
+        return rules;
+    };
+    const RuleSet fits = nested(limits::prefixes_max / 2);
+    EXPECT_TRUE(compile(fits, slots_for(fits)));
+    const RuleSet too_big = nested(limits::prefixes_max);
+    const auto refused = compile(too_big, slots_for(too_big));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
+}
+
+TEST(Engine, equal_ways_to_match_are_stored_once) {
+    RuleSet rules;
+    AddressSet set;
+    for (std::uint32_t i = 0; i < 10'000; ++i) {
+        set.push_back(numbered_prefix(i * 429496U));
+    }
+    add_rule(rules, Verdict::drop, "list").from = add_set(rules, set);
+    const Tables tables = tables_of(rules);
+    EXPECT_EQ(tables.bitmaps.size(), 2U);
+    // One path node an address, and one branch where several share their first 16 bits.
+    EXPECT_LE(tables.nodes.size(), 16384U);
+}
+
+TEST(Trie, agrees_with_the_longest_covering_prefixes) {
+    const std::uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomTraffic traffic(seed);
+    for (int round = 0; round < 200; ++round) {
+        // A class is a set of sets here: bit s for set s.
+        std::vector<TriePrefix> prefixes;
+        for (std::uint32_t set = 0; set < 20; ++set) {
+            TriePrefix& prefix = prefixes.emplace_back();
+            prefix.set = set;
+            prefix.length = static_cast<std::uint8_t>(traffic.below(129));
+            const auto mask = [&](unsigned from) {
+                const unsigned bits =
+                    prefix.length <= from ? 0 : std::min<unsigned>(prefix.length - from, 64);
+                return bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits);
+            };
+            prefix.address.high = (0x2001'0db8'0000'0000U | traffic.below(3)) & mask(0);
+            prefix.address.low = traffic.below(3) << (8 * traffic.below(8)) & mask(64);
+        }
+        std::vector<std::uint32_t> cells;
+        std::vector<zsync_node> nodes;
+        const auto all = prefixes;
+        const std::uint32_t root = build_trie(
+            prefixes,
+            0,
+            [](std::uint32_t c, std::uint32_t set) { return c | 1U << set; },
+            cells,
+            nodes
+        );
+        Tables tables;
+        tables.cells = cells;
+        tables.nodes = nodes;
+        tables.cells.resize(std::bit_ceil(cells.size()));
+        tables.nodes.resize(std::bit_ceil(std::max<std::size_t>(nodes.size(), 1)));
+        tables.config.cells_mask = static_cast<std::uint32_t>(tables.cells.size() - 1);
+        tables.config.nodes_mask = static_cast<std::uint32_t>(tables.nodes.size() - 1);
+        for (int probe = 0; probe < 200; ++probe) {
+            const zsync_address address{
+                .high = 0x2001'0db8'0000'0000U | traffic.below(4),
+                .low = traffic.below(4) << (8 * traffic.below(8)),
+            };
+            std::uint32_t expected = 0;
+            for (const TriePrefix& prefix : all) {
+                const unsigned agree =
+                    address.high != prefix.address.high
+                        ? static_cast<unsigned>(std::countl_zero(address.high ^ prefix.address.high)
+                          )
+                        : 64 + static_cast<unsigned>(
+                                   std::countl_zero(address.low ^ prefix.address.low)
+                               );
+                expected |= agree >= prefix.length ? 1U << prefix.set : 0;
+            }
+            ASSERT_EQ(walk(tables, root, address), expected) << "round " << round;
+        }
+    }
+}
+
+TEST(Pins, names_are_escaped_both_ways) {
+    EXPECT_EQ(escape_name("eth0"), "eth0");
+    EXPECT_EQ(escape_name("eth0.42"), "eth0_2e42");
+    EXPECT_EQ(escape_name("0a"), "_30a");
+    EXPECT_EQ(escape_name(""), "_");
+    EXPECT_EQ(escape_name("a_b"), "a_5fb");
+    for (const std::string name : {"eth0", "eth0.42", "0a", "a_b", "wl\xc3\xbcn", "br-1:2"}) {
+        EXPECT_EQ(unescape_name(escape_name(name)), name);
+    }
+    for (const std::string_view bad : {"_", "_2", "_zz", "eth0.42", "_61"}) {
+        EXPECT_EQ(unescape_name(bad), "") << bad;
+    }
+}

@@ -1,0 +1,39 @@
+// The BPF program's own parser and match engine, run in this process.
+#pragma once
+
+#include "tests/packet/reference.hpp"
+
+#include <zsync/packet/engine.hpp>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+extern "C" {
+#include <bpf/parse.h>
+}
+
+namespace zsync::packet::test {
+
+struct Parsed {
+    zsync_malformed malformed = ZSYNC_WELL_FORMED;
+    zsync_packet packet{};
+};
+
+/// Parses the first `linear` bytes of `frame`, which is `frame.size()` long on the wire.
+Parsed parse(std::span<const std::uint8_t> frame, std::size_t linear);
+Parsed parse(std::span<const std::uint8_t> frame);
+
+/// A reason's name, empty for a well-formed packet.
+std::string_view reason_name(zsync_malformed reason);
+
+/// The index of the first rule that `tables` match, or the number of rules.
+std::size_t match(const Tables& tables, const zsync_packet& packet);
+
+/// The class that a walk from `root` ends with.
+std::uint32_t walk(const Tables& tables, std::uint32_t root, const zsync_address& address);
+
+/// Empty when both parsers say the same, else the difference in words.
+std::string difference(const Parsed& ours, const ReferencePacket& reference);
+
+} // namespace zsync::packet::test
