@@ -2,15 +2,20 @@
 
 #include "limits.hpp"
 #include "manager_object.hpp"
+#include "packet_objects.hpp"
 
 #include <zsync/core/log.hpp>
 #include <zsync/core/worker.hpp>
+#include <zsync/packet/capabilities.hpp>
+#include <zsync/packet/service.hpp>
+#include <zsync/store/store.hpp>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <format>
 #include <memory>
+#include <optional>
 
 namespace zsync::zsyncd {
 namespace {
@@ -25,6 +30,22 @@ std::vector<Feature> runtime_features(const Ring& ring) {
     return features;
 }
 
+std::vector<Feature> packet_features(const std::vector<packet::Capability>& capabilities) {
+    std::vector<Feature> features;
+    for (const packet::Capability& capability : capabilities) {
+        features.push_back({capability.name, capability.available, capability.detail});
+    }
+    return features;
+}
+
+std::vector<packet::ConfiguredInterface> configured_interfaces(const Config& config) {
+    std::vector<packet::ConfiguredInterface> configured;
+    for (const Config::Interface& interface : config.interfaces) {
+        configured.push_back({interface.name, interface.mode, interface.rules});
+    }
+    return configured;
+}
+
 } // namespace
 
 struct Daemon::Parts {
@@ -36,6 +57,9 @@ struct Daemon::Parts {
     JobRegistry jobs;
     Features features;
     Config config;
+    std::optional<store::Store> store;
+    std::optional<packet::Service> packets;
+    std::shared_ptr<PacketObjects> packet_objects;
 };
 
 Daemon::Daemon(Io io, Options options, SignalSet signals)
@@ -46,7 +70,10 @@ Task<int> Daemon::run() {
     parts.scope.spawn("signals", follow_signals(&parts));
     parts.scope.spawn("service", serve(&parts));
     // Every task ends here, whether a signal or a failure stops them.
-    (void)co_await parts.scope.join();
+    if (const Result<void> joined = co_await parts.scope.join(); !joined && !failed_) {
+        failed_ = true;
+        log::error("a task failed: " + joined.error().message());
+    }
     log::info(failed_ ? "ended" : "stopped");
     co_return failed_ ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -88,8 +115,35 @@ Task<Outcome<void>> Daemon::start(Parts* parts) {
         });
     ZCO_CHECK(parts->bus.add_object_manager(ManagerObject::path));
     ZCO_CHECK(parts->bus.add(ManagerObject::path, manager));
+    ZCO_CHECK(co_await start_packets(parts));
     ZCO_CHECK(co_await parts->bus.open());
-    co_return co_await parts->bus.own_name(bus_name);
+    ZCO_CHECK(co_await parts->bus.own_name(bus_name));
+    parts->scope.spawn("packet-links", parts->packets->follow_links());
+    parts->scope.spawn("packet-objects", parts->packet_objects->follow());
+    co_return {};
+}
+
+Task<Outcome<void>> Daemon::start_packets(Parts* parts) {
+    ZCO_TRY(
+        const auto capabilities,
+        co_await io_.offload([this] { return packet::probe_capabilities(options_.bpf_dir); })
+    );
+    parts->features.add([capabilities] { return packet_features(capabilities); });
+    ZCO_TRY(
+        store::Store store,
+        co_await io_.offload([this] { return store::Store::open(options_.state_dir); })
+    );
+    parts->store.emplace(std::move(store));
+    parts->packets.emplace(io_, *parts->store, options_.bpf_dir);
+    ZCO_CHECK(co_await parts->packets->start());
+    const auto configured = co_await parts->packets->configure(configured_interfaces(parts->config));
+    if (!configured) {
+        // One wrong interface must not leave the others unserved.
+        log::error(configured.error().message());
+    }
+    parts->packet_objects =
+        std::make_shared<PacketObjects>(*parts->packets, parts->bus, parts->jobs);
+    co_return parts->packet_objects->add();
 }
 
 Task<Result<void>> Daemon::keep_on_bus(Parts* parts) {
@@ -128,11 +182,20 @@ Task<Outcome<void>> Daemon::reload(Parts* parts) {
     if (Outcome<JobRegistry::Entry> job = parts->jobs.add("reload", options_.config_file); !job) {
         result = std::unexpected(job.error());
     } else {
-        result = job->end(co_await configure(parts));
+        result = job->end(co_await reconfigure(parts));
     }
     co_await manager_.ready("serving");
     reloading_ = false;
     co_return result;
+}
+
+Task<Outcome<void>> Daemon::reconfigure(Parts* parts) {
+    ZCO_CHECK(co_await configure(parts));
+    ZCO_CHECK(co_await parts->packets->reconcile());
+    Outcome<void> configured =
+        co_await parts->packets->configure(configured_interfaces(parts->config));
+    parts->packet_objects->publish();
+    co_return configured;
 }
 
 Task<Outcome<void>> Daemon::configure(Parts* parts) {

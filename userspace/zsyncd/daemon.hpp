@@ -27,10 +27,13 @@ private:
 
     Task<Result<void>> serve(Parts* parts);
     Task<Outcome<void>> start(Parts* parts);
+    /// Takes over the filters that are attached and brings up those of the configuration.
+    Task<Outcome<void>> start_packets(Parts* parts);
     Task<Result<void>> follow_signals(Parts* parts);
     Task<Result<void>> keep_on_bus(Parts* parts);
     Task<Result<void>> reload_on_signal(Parts* parts);
     Task<Outcome<void>> reload(Parts* parts);
+    Task<Outcome<void>> reconfigure(Parts* parts);
     /// Reads the configuration and puts it into force; the running one stays if it is wrong.
     Task<Outcome<void>> configure(Parts* parts);
 

@@ -1,0 +1,171 @@
+#include "packet_interface_object.hpp"
+
+#include "jobs.hpp"
+#include "packet_objects.hpp"
+#include "read_text.hpp"
+
+#include <zsync/packet/limits.hpp>
+
+#include <format>
+
+namespace zsync::zsyncd {
+namespace {
+
+using packet::InterfaceView;
+using Object = PacketInterfaceObject;
+
+/// A property and the part of the view it shows.
+struct Shown {
+    const char* property;
+    bool (*same)(const InterfaceView&, const InterfaceView&);
+};
+
+template <auto Member> constexpr bool same_member(const InterfaceView& a, const InterfaceView& b) {
+    return a.*Member == b.*Member;
+}
+
+constexpr Shown shown_properties[] = {
+    {"Ifindex", &same_member<&InterfaceView::ifindex>},
+    {"Mode", &same_member<&InterfaceView::mode>},
+    {"RequestedMode", &same_member<&InterfaceView::requested_mode>},
+    {"State", &same_member<&InterfaceView::state>},
+    {"StateReason", &same_member<&InterfaceView::reason>},
+    {"Adopted", &same_member<&InterfaceView::adopted>},
+    {"ProgramId", &same_member<&InterfaceView::program_id>},
+    {"LayoutVersion", &same_member<&InterfaceView::layout_version>},
+    {"RuleCount", &same_member<&InterfaceView::rules>},
+    {"PrefixCount", &same_member<&InterfaceView::prefixes>},
+    {"DefaultVerdict", &same_member<&InterfaceView::default_verdict>},
+    {"MalformedVerdict", &same_member<&InterfaceView::malformed_verdict>},
+    {"RulesSource", &same_member<&InterfaceView::rules_source>},
+    {"LoadTimestamp", &same_member<&InterfaceView::load_realtime_us>},
+};
+
+} // namespace
+
+const bus::Interface& PacketInterfaceObject::bus_interface() {
+    static const auto interface =
+        bus::InterfaceBuilder<Object>("org.zsync1.PacketInterface")
+            .property<&Object::name>("Name", bus::Emits::constant)
+            .property<&Object::ifindex>("Ifindex", bus::Emits::change)
+            .property<&Object::mode>("Mode", bus::Emits::change)
+            .property<&Object::requested_mode>("RequestedMode", bus::Emits::change)
+            .property<&Object::state>("State", bus::Emits::change)
+            .property<&Object::state_reason>("StateReason", bus::Emits::change)
+            .property<&Object::adopted>("Adopted", bus::Emits::change)
+            .property<&Object::program_id>("ProgramId", bus::Emits::change)
+            .property<&Object::layout_version>("LayoutVersion", bus::Emits::change)
+            .property<&Object::rule_count>("RuleCount", bus::Emits::change)
+            .property<&Object::prefix_count>("PrefixCount", bus::Emits::change)
+            .property<&Object::default_verdict>("DefaultVerdict", bus::Emits::change)
+            .property<&Object::malformed_verdict>("MalformedVerdict", bus::Emits::change)
+            .property<&Object::rules_source>("RulesSource", bus::Emits::change)
+            .property<&Object::load_timestamp>("LoadTimestamp", bus::Emits::change)
+            .method<&Object::load>(
+                "Load", {"rules", "source_name", "options"}, {"rules", "prefixes", "usec"}
+            )
+            .method<&Object::check>(
+                "Check", {"rules", "source_name", "options"}, {"rules", "prefixes"}
+            )
+            .method<&Object::list_rules>("ListRules", {}, {"rules"})
+            .method<&Object::stats>(
+                "Stats",
+                {},
+                {"packets",
+                 "bytes",
+                 "passed_packets",
+                 "passed_bytes",
+                 "dropped_packets",
+                 "dropped_bytes",
+                 "malformed"}
+            )
+            .build();
+    return interface;
+}
+
+PacketInterfaceObject::PacketInterfaceObject(PacketObjects& parent, packet::InterfaceView view)
+    : parent_(parent), view_(std::move(view)),
+      path_(bus::object_path(PacketObjects::path, view_.name)) {}
+
+void PacketInterfaceObject::update(packet::InterfaceView view, bus::Connection& connection) {
+    const InterfaceView before = std::exchange(view_, std::move(view));
+    for (const Shown& shown : shown_properties) {
+        if (!shown.same(before, view_)) {
+            connection.properties_changed(path_, bus_interface(), {shown.property});
+        }
+    }
+}
+
+Task<Outcome<PacketInterfaceObject::LoadReply>> PacketInterfaceObject::load(
+    bus::CallContext call, Fd rules, std::string source_name, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(JobRegistry::Entry job, parent_.jobs().add("packet-load", view_.name));
+    const TimePoint begin = Clock::now();
+    ZCO_TRY(
+        std::string text,
+        co_await read_text(call.io(), std::move(rules), packet::limits::file_bytes_max)
+    );
+    ZCO_TRY(
+        const packet::LoadReport report,
+        job.end(co_await parent_.service().load(view_.name, std::move(text), std::move(source_name))
+        )
+    );
+    parent_.publish();
+    const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
+    co_return LoadReply{report.rules, report.prefixes, static_cast<std::uint64_t>(taken.count())};
+}
+
+Task<Outcome<PacketInterfaceObject::CheckReply>> PacketInterfaceObject::check(
+    bus::CallContext call, Fd rules, std::string source_name, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    // A rule file may name set files, which are read with the daemon's rights.
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(
+        std::string text,
+        co_await read_text(call.io(), std::move(rules), packet::limits::file_bytes_max)
+    );
+    ZCO_TRY(
+        const packet::CheckReport report,
+        co_await parent_.service().check(std::move(text), std::move(source_name))
+    );
+    co_return CheckReply{report.rules, report.prefixes};
+}
+
+Task<Outcome<std::vector<PacketInterfaceObject::RuleRow>>>
+PacketInterfaceObject::list_rules(bus::CallContext /*call*/) {
+    ZCO_TRY(const packet::InterfaceReading reading, co_await parent_.service().read(view_.name));
+    std::vector<RuleRow> rows;
+    rows.reserve(reading.rules.size());
+    for (std::size_t index = 0; index < reading.rules.size(); ++index) {
+        const packet::LiveRule& rule = reading.rules[index];
+        const packet::RuleCount& count = reading.counts[index];
+        rows.emplace_back(
+            static_cast<std::uint32_t>(index), rule.text, rule.name, count.packets, count.bytes
+        );
+    }
+    co_return rows;
+}
+
+Task<Outcome<PacketInterfaceObject::StatsReply>>
+PacketInterfaceObject::stats(bus::CallContext /*call*/) {
+    ZCO_TRY(const packet::InterfaceReading reading, co_await parent_.service().read(view_.name));
+    const packet::InterfaceStats& stats = reading.stats;
+    std::map<std::string, std::uint64_t> malformed;
+    for (const packet::InterfaceStats::Reason& reason : stats.malformed_by) {
+        malformed.emplace(reason.name, reason.packets);
+    }
+    co_return StatsReply{
+        stats.passed.packets + stats.dropped.packets,
+        stats.passed.bytes + stats.dropped.bytes,
+        stats.passed.packets,
+        stats.passed.bytes,
+        stats.dropped.packets,
+        stats.dropped.bytes,
+        std::move(malformed),
+    };
+}
+
+} // namespace zsync::zsyncd

@@ -1,0 +1,85 @@
+// org.zsync1.PacketInterface: one filtered interface on the bus.
+#pragma once
+
+#include <zsync/bus/authorize.hpp>
+#include <zsync/bus/connection.hpp>
+#include <zsync/bus/interface.hpp>
+#include <zsync/core/fd.hpp>
+#include <zsync/packet/service.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace zsync::zsyncd {
+
+class PacketObjects;
+
+/// The polkit action that changing any filter needs.
+constexpr const char* manage_packet_action = "org.zsync1.manage-packet";
+
+/// A copy of one interface's view, and the commands on it.
+class PacketInterfaceObject {
+public:
+    static const bus::Interface& bus_interface();
+
+    PacketInterfaceObject(PacketObjects& parent, packet::InterfaceView view);
+
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    /// Takes another view and sends PropertiesChanged for what differs.
+    void update(packet::InterfaceView view, bus::Connection& connection);
+
+    /// \name Members on the bus
+    /// \{
+    [[nodiscard]] std::string name() const { return view_.name; }
+    [[nodiscard]] std::uint32_t ifindex() const { return view_.ifindex; }
+    [[nodiscard]] std::string mode() const { return std::string(name_of(view_.mode)); }
+    [[nodiscard]] std::string requested_mode() const {
+        return std::string(name_of(view_.requested_mode));
+    }
+    [[nodiscard]] std::string state() const { return std::string(name_of(view_.state)); }
+    [[nodiscard]] std::string state_reason() const { return view_.reason; }
+    [[nodiscard]] bool adopted() const { return view_.adopted; }
+    [[nodiscard]] std::uint32_t program_id() const { return view_.program_id; }
+    [[nodiscard]] std::uint32_t layout_version() const { return view_.layout_version; }
+    [[nodiscard]] std::uint32_t rule_count() const { return view_.rules; }
+    [[nodiscard]] std::uint64_t prefix_count() const { return view_.prefixes; }
+    [[nodiscard]] std::string default_verdict() const {
+        return std::string(name_of(view_.default_verdict));
+    }
+    [[nodiscard]] std::string malformed_verdict() const {
+        return std::string(name_of(view_.malformed_verdict));
+    }
+    [[nodiscard]] std::string rules_source() const { return view_.rules_source; }
+    [[nodiscard]] std::uint64_t load_timestamp() const { return view_.load_realtime_us; }
+
+    using LoadReply = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;
+    using CheckReply = std::tuple<std::uint32_t, std::uint64_t>;
+    using RuleRow =
+        std::tuple<std::uint32_t, std::string, std::string, std::uint64_t, std::uint64_t>;
+    using StatsReply = std::tuple<
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::map<std::string, std::uint64_t>>;
+
+    Task<Outcome<LoadReply>>
+    load(bus::CallContext call, Fd rules, std::string source_name, bus::Options options);
+    Task<Outcome<CheckReply>>
+    check(bus::CallContext call, Fd rules, std::string source_name, bus::Options options);
+    Task<Outcome<std::vector<RuleRow>>> list_rules(bus::CallContext call);
+    Task<Outcome<StatsReply>> stats(bus::CallContext call);
+    /// \}
+
+private:
+    PacketObjects& parent_;
+    packet::InterfaceView view_;
+    std::string path_;
+};
+
+} // namespace zsync::zsyncd

@@ -1,0 +1,108 @@
+#include "packet_objects.hpp"
+
+#include "jobs.hpp"
+#include "packet_interface_object.hpp"
+
+#include <zsync/core/log.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+
+#include <format>
+
+namespace zsync::zsyncd {
+
+const bus::Interface& PacketObjects::bus_interface() {
+    static const auto interface =
+        bus::InterfaceBuilder<PacketObjects>("org.zsync1.Packet")
+            .property<&PacketObjects::limits>("Limits", bus::Emits::constant)
+            .method<&PacketObjects::attach>("Attach", {"ifname", "mode", "options"}, {"interface"})
+            .method<&PacketObjects::detach>("Detach", {"ifname", "options"}, {})
+            .build();
+    return interface;
+}
+
+PacketObjects::PacketObjects(
+    packet::Service& service, bus::Connection& connection, JobRegistry& jobs
+)
+    : service_(service), connection_(connection), jobs_(jobs) {}
+
+PacketObjects::~PacketObjects() = default;
+
+Outcome<void> PacketObjects::add() {
+    ZTRY(connection_.add(path, shared_from_this()));
+    publish();
+    return {};
+}
+
+std::map<std::string, std::uint64_t> PacketObjects::limits() const {
+    namespace limits = packet::limits;
+    return {
+        {"interfaces_max", limits::interfaces_max},
+        {"rules_max", limits::rules_max},
+        {"sets_max", limits::sets_max},
+        {"address_sets_max", limits::address_sets_max},
+        {"prefixes_max", limits::prefixes_max},
+        {"port_ranges_max", limits::port_ranges_max},
+        {"file_bytes_max", limits::file_bytes_max},
+        {"line_bytes_max", limits::line_bytes_max},
+        {"name_bytes_max", limits::name_bytes_max},
+        {"rule_text_bytes_max", limits::rule_text_bytes_max},
+        {"path_bytes_max", limits::path_bytes_max},
+        {"diagnostics_max", limits::diagnostics_max},
+    };
+}
+
+void PacketObjects::publish() {
+    std::map<std::string, packet::InterfaceView> views = service_.interfaces();
+    for (auto at = objects_.begin(); at != objects_.end();) {
+        if (views.contains(at->first)) {
+            ++at;
+            continue;
+        }
+        connection_.remove(at->second->path());
+        at = objects_.erase(at);
+    }
+    for (auto& [name, view] : views) {
+        if (const auto found = objects_.find(name); found != objects_.end()) {
+            found->second->update(std::move(view), connection_);
+            continue;
+        }
+        auto object = std::make_shared<PacketInterfaceObject>(*this, std::move(view));
+        if (const Outcome<void> added = connection_.add(object->path(), object); !added) {
+            log::error(std::format("bus: no object for {}: {}", name, added.error().message()));
+            continue;
+        }
+        objects_.emplace(name, std::move(object));
+    }
+}
+
+Task<Result<void>> PacketObjects::follow() {
+    for (;;) {
+        ZCO_CHECK(co_await service_.changes().wait());
+        publish();
+    }
+}
+
+Task<Outcome<bus::ObjectPath>> PacketObjects::attach(
+    bus::CallContext call, std::string ifname, std::string mode, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_TRY(const packet::AttachMode attach_mode, packet::attach_mode_from(mode));
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(JobRegistry::Entry job, jobs_.add("packet-attach", ifname));
+    ZCO_CHECK(job.end(co_await service_.attach(ifname, attach_mode)));
+    publish();
+    co_return bus::ObjectPath{bus::object_path(path, ifname)};
+}
+
+Task<Outcome<void>>
+PacketObjects::detach(bus::CallContext call, std::string ifname, bus::Options options) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(JobRegistry::Entry job, jobs_.add("packet-detach", ifname));
+    ZCO_CHECK(job.end(co_await service_.detach(ifname)));
+    publish();
+    co_return {};
+}
+
+} // namespace zsync::zsyncd

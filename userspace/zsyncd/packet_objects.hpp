@@ -1,0 +1,56 @@
+// The packet subsystem on the bus: org.zsync1.Packet and org.zsync1.PacketInterface.
+#pragma once
+
+#include <zsync/bus/authorize.hpp>
+#include <zsync/bus/connection.hpp>
+#include <zsync/bus/interface.hpp>
+#include <zsync/packet/service.hpp>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace zsync::zsyncd {
+
+class JobRegistry;
+class PacketInterfaceObject;
+
+/// `/org/zsync1/packet` and one object below it for each filtered interface. Objects hold copies of
+/// the service's snapshot; `publish` brings them up to date and tells the bus what changed.
+class PacketObjects : public std::enable_shared_from_this<PacketObjects> {
+public:
+    static const bus::Interface& bus_interface();
+    static constexpr const char* path = "/org/zsync1/packet";
+
+    PacketObjects(packet::Service& service, bus::Connection& connection, JobRegistry& jobs);
+    ~PacketObjects();
+
+    /// Registers the root object and publishes what the service has.
+    Outcome<void> add();
+    /// Adds and removes interface objects and sends PropertiesChanged, as the snapshot demands.
+    void publish();
+    /// Publishes whatever the service changes by itself, until cancelled.
+    Task<Result<void>> follow();
+
+    /// \name Members on the bus
+    /// \{
+    [[nodiscard]] std::map<std::string, std::uint64_t> limits() const;
+    Task<Outcome<bus::ObjectPath>>
+    attach(bus::CallContext call, std::string ifname, std::string mode, bus::Options options);
+    Task<Outcome<void>> detach(bus::CallContext call, std::string ifname, bus::Options options);
+    /// \}
+
+    [[nodiscard]] packet::Service& service() noexcept { return service_; }
+    [[nodiscard]] JobRegistry& jobs() noexcept { return jobs_; }
+
+private:
+    packet::Service& service_;
+    bus::Connection& connection_;
+    JobRegistry& jobs_;
+    std::map<std::string, std::shared_ptr<PacketInterfaceObject>> objects_;
+};
+
+} // namespace zsync::zsyncd
