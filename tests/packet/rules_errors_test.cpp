@@ -330,6 +330,15 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
     }
 }
 
+TEST(RulesErrors, a_hint_repeats_nothing_that_a_terminal_obeys) {
+    EXPECT_EQ(
+        errors_of("drop from 10/8\xc2\x9b"
+                  "31m"),
+        "r:1:11: error: '10/8\\xc2\\x9b31m' is no address or prefix; hint: write all four numbers: "
+        "10.0.0.0/8\\xc2\\x9b..."
+    );
+}
+
 TEST(RulesErrors, a_nul_byte_is_no_text) {
     using namespace std::string_view_literals;
     EXPECT_EQ(errors_of("pass\ndr\0op\n"sv), "r:2:3: error: a NUL byte: this is no text");

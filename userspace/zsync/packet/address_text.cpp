@@ -12,6 +12,9 @@
 namespace zsync::packet {
 namespace {
 
+/// `/128` and then something: a length in a hint is as it came, right or wrong.
+constexpr std::size_t hint_length_bytes_max = 8;
+
 constexpr std::uint8_t bits_of(Family family) { return family == Family::ipv4 ? 32 : 128; }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -174,11 +177,15 @@ Complaint bad_address(std::string_view text, std::string_view address, std::stri
         return with_hint("a range of addresses is written as prefixes");
     }
     if (const auto full = without_leading_zeros(address); !full.empty()) {
-        return with_hint("leading zeros are ambiguous: write " + full + std::string(length));
+        return with_hint(
+            "leading zeros are ambiguous: write " + full + printable(length, hint_length_bytes_max)
+        );
     }
     if (!length.empty()) {
         if (const auto full = complete_ipv4(address); !full.empty()) {
-            return with_hint("write all four numbers: " + full + std::string(length));
+            return with_hint(
+                "write all four numbers: " + full + printable(length, hint_length_bytes_max)
+            );
         }
     }
     return with_hint("an IPv4 address is four numbers from 0 to 255");
