@@ -146,4 +146,33 @@ std::uint32_t Lexer::column(const Place& place) const {
     return static_cast<std::uint32_t>(characters) + 1;
 }
 
+bool ends_statement(const Token& token) {
+    return token.kind == TokenKind::newline || token.kind == TokenKind::end;
+}
+
+std::optional<std::string> unescape(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\\') {
+            ++i;
+            if (i == text.size() || (text[i] != '"' && text[i] != '\\')) {
+                return std::nullopt;
+            }
+        }
+        out += text[i];
+    }
+    return out;
+}
+
+bool has_unprintable(std::string_view text) {
+    while (!text.empty()) {
+        const auto point = decode_utf8(text);
+        if (!point || is_unprintable(point->value)) {
+            return true;
+        }
+        text.remove_prefix(point->bytes);
+    }
+    return false;
+}
+
 } // namespace zsync::packet

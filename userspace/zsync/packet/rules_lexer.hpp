@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace zsync::packet {
@@ -60,6 +62,13 @@ private:
     bool line_too_long_ = false;
     Complaint complaint_;
 };
+
+[[nodiscard]] bool ends_statement(const Token& token);
+
+/// A string token's text with its `\"` and `\\` resolved; nothing if another escape is in it.
+[[nodiscard]] std::optional<std::string> unescape(std::string_view text);
+
+[[nodiscard]] bool has_unprintable(std::string_view text);
 
 /// Length of a UTF-8 byte order mark at the start of `text`.
 [[nodiscard]] std::size_t byte_order_mark_bytes(std::string_view text);

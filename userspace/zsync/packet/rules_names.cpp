@@ -1,4 +1,5 @@
 #include <zsync/packet/address_text.hpp>
+#include <zsync/packet/limits.hpp>
 #include <zsync/packet/rules_names.hpp>
 
 #include <netinet/in.h>
@@ -132,6 +133,15 @@ std::string_view other_word_for(std::string_view condition) {
 std::string protocol_text(std::uint8_t protocol) {
     const auto found = std::ranges::find(protocols, protocol, &Named<std::uint8_t>::number);
     return found != protocols.end() ? std::string(found->word) : std::to_string(protocol);
+}
+
+bool is_set_name(std::string_view name) {
+    constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    constexpr std::string_view others = "0123456789.-";
+    return !name.empty() && name.size() <= limits::name_bytes_max && letters.contains(name[0]) &&
+           std::ranges::all_of(name, [&](char c) {
+               return letters.contains(c) || others.contains(c);
+           });
 }
 
 bool has_ports(std::uint8_t protocol) {

@@ -46,6 +46,9 @@ inline constexpr std::array<std::string_view, 5> protocol_words{
 /// What another filter's word for a condition is called here; empty if it is none.
 [[nodiscard]] std::string_view other_word_for(std::string_view condition);
 
+/// A letter or `_`, then letters, digits, `_ . -`; at most `name_bytes_max` bytes.
+[[nodiscard]] bool is_set_name(std::string_view name);
+
 [[nodiscard]] bool has_ports(std::uint8_t protocol);
 
 /// `10.0.0.1`, or `{ 10.0.0.1, 10.0.0.2 }` where there is not exactly one.

@@ -1,0 +1,238 @@
+#include <zsync/core/text.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules_names.hpp>
+#include <zsync/packet/rules_parser.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <format>
+#include <utility>
+
+namespace zsync::packet {
+namespace {
+
+constexpr unsigned vlan_max = 4095;
+constexpr unsigned protocol_max = 255;
+
+/// A decimal number up to `max`.
+std::optional<unsigned> number_up_to(std::string_view text, unsigned max) {
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    return whole && value <= max ? std::optional(value) : std::nullopt;
+}
+
+} // namespace
+
+bool Parser::rule_statement(const Token& word) {
+    RuleDraft draft;
+    draft.place = word.place;
+    draft.verdict = *verdict_of(lower(word.text));
+    while (true) {
+        const Token token = next();
+        if (ends_statement(token)) {
+            put_back(token);
+            break;
+        }
+        if (token.kind != TokenKind::word) {
+            std::string hint;
+            if (token.kind == TokenKind::comma) {
+                hint = "put several in { }; conditions have no comma between them";
+            }
+            return fail_expected(token, "a condition", std::move(hint));
+        }
+        if (!condition(draft, token)) {
+            return false;
+        }
+    }
+    stop_ |= !builder_.add_rule(std::move(draft));
+    return true;
+}
+
+bool Parser::condition(RuleDraft& draft, const Token& word) {
+    const std::string name = lower(word.text);
+    const auto found = std::ranges::find(condition_words, name);
+    if (found == condition_words.end()) {
+        std::string hint = did_you_mean(name, condition_words);
+        if (const auto instead = other_word_for(name); !instead.empty()) {
+            hint = instead;
+        }
+        return fail(word, "unknown condition " + in_quotes(word.text), std::move(hint));
+    }
+    auto& place = draft.conditions[static_cast<std::size_t>(found - condition_words.begin())];
+    if (place) {
+        return fail(
+            word,
+            std::format("{} is given twice", name),
+            "each condition once a rule; put several values in { }"
+        );
+    }
+    place = word.place;
+    switch (static_cast<Condition>(found - condition_words.begin())) {
+    case Condition::from:
+        return operand(draft.from, ElementKind::address, word);
+    case Condition::to:
+        return operand(draft.to, ElementKind::address, word);
+    case Condition::proto:
+        return protocol(draft);
+    case Condition::sport:
+        return operand(draft.source_ports, ElementKind::port, word);
+    case Condition::dport:
+        return operand(draft.destination_ports, ElementKind::port, word);
+    case Condition::flags:
+        return flags(draft);
+    case Condition::vlan:
+        return vlan(draft);
+    case Condition::fragment:
+        draft.fragment = true;
+        return true;
+    case Condition::name:
+        return rule_name(draft);
+    }
+    std::unreachable();
+}
+
+bool Parser::operand(std::optional<Operand>& out, ElementKind wanted, const Token& word) {
+    const Token token = next();
+    const std::string_view what = wanted == ElementKind::port
+                                      ? "a port, a range, @set or { list }"
+                                      : "an address, a prefix, @set or { list }";
+    Operand operand;
+    operand.place = token.place;
+    if (token.kind == TokenKind::word && token.text.starts_with('@')) {
+        operand.reference = token.text.substr(1);
+        if (!is_set_name(operand.reference)) {
+            return fail(token, in_quotes(operand.reference) + " is no name of a set");
+        }
+        out = std::move(operand);
+        return true;
+    }
+    SetBuilder contents(wanted);
+    if (token.kind == TokenKind::open) {
+        if (!list(token, contents, Span::one_line)) {
+            return false;
+        }
+    } else if (token.kind != TokenKind::word) {
+        return fail_expected(token, what);
+    } else if (std::ranges::contains(condition_words, lower(token.text))) {
+        return fail(
+            token, std::format("{} has no value", lower(word.text)), std::format("give it {}", what)
+        );
+    } else if (auto added = contents.add(token.text); !added) {
+        return fail(token, std::move(added.error().words), std::move(added.error().hint));
+    }
+    auto built = contents.finish();
+    if (!built) {
+        return fail(token, std::move(built.error().words), std::move(built.error().hint));
+    }
+    operand.contents = *std::move(built);
+    if (operand.contents.empty()) {
+        report_.error(token.place, "an empty list matches nothing", "leave the rule out");
+        return true;
+    }
+    out = std::move(operand);
+    return true;
+}
+
+bool Parser::protocol(RuleDraft& draft) {
+    const Token token = next();
+    if (token.kind == TokenKind::open) {
+        return fail(token, "a list of protocols", "write a rule for each protocol");
+    }
+    if (token.kind != TokenKind::word) {
+        return fail_expected(token, "a protocol");
+    }
+    const std::string name = lower(token.text);
+    draft.protocol = protocol_of(name);
+    if (draft.protocol) {
+        return true;
+    }
+    if (const auto number = number_up_to(name, protocol_max)) {
+        draft.protocol = static_cast<std::uint8_t>(*number);
+        return true;
+    }
+    std::string hint = did_you_mean(name, protocol_words);
+    if (const auto known = known_protocol(name)) {
+        hint = std::format("{} is proto {}", name, protocol_text(*known));
+    } else if (hint.empty()) {
+        hint = "tcp, udp, icmp, icmpv6, sctp or a number from 0 to 255";
+    }
+    return fail(token, in_quotes(token.text) + " is no protocol", std::move(hint));
+}
+
+bool Parser::flags(RuleDraft& draft) {
+    TcpFlagsMatch match;
+    while (true) {
+        if (!flag(match)) {
+            return false;
+        }
+        const Token token = next();
+        if (token.kind != TokenKind::comma) {
+            put_back(token);
+            break;
+        }
+    }
+    draft.tcp_flags = match;
+    return true;
+}
+
+bool Parser::flag(TcpFlagsMatch& match) {
+    const Token token = next();
+    if (token.kind != TokenKind::word) {
+        return fail_expected(token, "a TCP flag");
+    }
+    std::string name = lower(token.text);
+    const bool clear = name.starts_with('!');
+    name.erase(0, clear ? 1 : 0);
+    const auto found = std::ranges::find(tcp_flag_words, name);
+    if (found == tcp_flag_words.end()) {
+        std::string hint = did_you_mean(name, tcp_flag_words);
+        return fail(
+            token,
+            in_quotes(token.text) + " is no TCP flag",
+            hint.empty() ? "fin, syn, rst, psh, ack, urg, ece or cwr" : std::move(hint)
+        );
+    }
+    const auto bit = static_cast<std::uint8_t>(1U << (found - tcp_flag_words.begin()));
+    if ((match.mask & bit) != 0) {
+        return fail(token, std::format("the flag {} is given twice", name));
+    }
+    match.mask |= bit;
+    match.value |= clear ? 0 : bit;
+    return true;
+}
+
+bool Parser::vlan(RuleDraft& draft) {
+    const Token token = next();
+    const auto number =
+        token.kind == TokenKind::word ? number_up_to(token.text, vlan_max) : std::nullopt;
+    if (!number) {
+        return fail_expected(token, "a VLAN id from 0 to 4095");
+    }
+    draft.vlan = static_cast<std::uint16_t>(*number);
+    return true;
+}
+
+bool Parser::rule_name(RuleDraft& draft) {
+    const Token token = next();
+    if (token.kind != TokenKind::string) {
+        return fail_expected(token, "a name in quotes", "write name \"text\"");
+    }
+    const auto name = unescape(token.text);
+    if (!name) {
+        report_.error(token.place, "an unknown escape in the name", "only \\\" and \\\\ are known");
+    } else if (name->empty() || name->size() > limits::name_bytes_max) {
+        report_.error(
+            token.place,
+            std::format("the name is {} bytes long", name->size()),
+            std::format("a name has 1 to {} bytes", limits::name_bytes_max)
+        );
+    } else if (has_unprintable(*name)) {
+        report_.error(token.place, "the name has unprintable characters");
+    } else {
+        draft.name = *name;
+    }
+    return true;
+}
+
+} // namespace zsync::packet

@@ -1,0 +1,66 @@
+// The parser of rule files. Private to the packet subsystem.
+#pragma once
+
+#include <zsync/packet/rules.hpp>
+#include <zsync/packet/rules_builder.hpp>
+#include <zsync/packet/rules_lexer.hpp>
+#include <zsync/packet/rules_report.hpp>
+#include <zsync/packet/set_text.hpp>
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace zsync::packet {
+
+/// Recursive descent, one token ahead. A function that returns false has reported why, and the
+/// statement it is in is skipped. Statements and lists are in rules_parser.cpp, a rule's conditions
+/// in rules_conditions.cpp.
+class Parser {
+public:
+    Parser(std::string_view text, std::string_view source, const ReadFile& read)
+        : text_(text), lexer_(text), report_(source, lexer_), builder_(report_), read_(read) {}
+
+    std::expected<RuleSet, std::vector<Diagnostic>> parse();
+
+private:
+    bool check_encoding();
+    bool statement(const Token& word);
+    bool verdict_statement(const Token& word, void (RuleSetBuilder::*apply)(const Place&, Verdict));
+    bool set_statement(const Token& word);
+    bool set_name(NamedSet& set);
+    bool set_file(NamedSet& set, const Token& statement);
+    bool rule_statement(const Token& word);
+
+    bool condition(RuleDraft& draft, const Token& word);
+    bool operand(std::optional<Operand>& out, ElementKind wanted, const Token& word);
+    bool protocol(RuleDraft& draft);
+    bool flags(RuleDraft& draft);
+    bool flag(TcpFlagsMatch& match);
+    bool vlan(RuleDraft& draft);
+    bool rule_name(RuleDraft& draft);
+
+    enum class Span : std::uint8_t { one_line, lines };
+    bool list(const Token& open, SetBuilder& set, Span span);
+    bool list_token(const Token& token, SetBuilder& set, bool& wants_element);
+
+    Token next();
+    void put_back(const Token& token) { ahead_ = token; }
+    bool fail(const Token& token, std::string words, std::string hint = {});
+    bool fail_expected(const Token& token, std::string_view what, std::string hint = {});
+    void skip_statement();
+
+    std::string_view text_;
+    Lexer lexer_;
+    Report report_;
+    RuleSetBuilder builder_;
+    const ReadFile& read_;
+    std::optional<Token> ahead_;
+    bool stop_ = false;
+    bool at_statement_ = false; ///< the token ahead starts a statement, whatever came before
+};
+
+} // namespace zsync::packet
