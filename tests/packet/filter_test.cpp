@@ -1,58 +1,21 @@
-#include "tests/packet/lab.hpp"
-#include "tests/packet/rule_maker.hpp"
+#include "tests/packet/filter_fixture.hpp"
 
-#include <zsync/packet/error.hpp>
-#include <zsync/packet/filter.hpp>
+#include <zsync/packet/limits.hpp>
 
-#include <gtest/gtest.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <atomic>
+#include <format>
+#include <sched.h>
+#include <thread>
+#include <unistd.h>
 
 using namespace zsync;
 using namespace zsync::packet;
 using namespace zsync::packet::test;
-
-namespace {
-
-class FilterTest : public ::testing::Test {
-protected:
-    FilterTest() : lab_(Lab::enter()), veth_() {}
-
-    ~FilterTest() override {
-        for (const std::string& name : Filter::list_pinned(lab_.bpf_dir())) {
-            if (auto left = Filter::adopt({.ifname = name, .bpf_dir = lab_.bpf_dir()})) {
-                (void)left->detach();
-            }
-        }
-    }
-
-    FilterOptions options(AttachMode mode = AttachMode::automatic) const {
-        return {.ifname = veth_.name(), .mode = mode, .bpf_dir = lab_.bpf_dir(), .on_step = {}};
-    }
-
-    const Lab& lab_;
-    Veth veth_;
-};
-
-RuleSet drop_source(std::string_view text) {
-    RuleSet rules;
-    const std::uint32_t set = add_set(rules, addresses({text}));
-    add_rule(rules, Verdict::drop, std::string("drop from ") + std::string(text)).from = set;
-    return rules;
-}
-
-Frame udp_from(std::uint32_t source) {
-    return ethernet(0x0800) + ipv4({.source = source}, udp(1, 2, 20));
-}
-
-template <class T> T must(Outcome<T> outcome) {
-    if (!outcome) {
-        throw std::runtime_error(outcome.error().message());
-    }
-    if constexpr (!std::is_void_v<T>) {
-        return *std::move(outcome);
-    }
-}
-
-} // namespace
 
 TEST_F(FilterTest, drops_what_a_rule_says_and_counts_it) {
     Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
@@ -109,8 +72,7 @@ TEST_F(FilterTest, load_keeps_the_counts_of_rules_that_stay) {
 }
 
 TEST_F(FilterTest, generic_mode_on_loopback) {
-    FilterOptions on_loopback = options();
-    on_loopback.ifname = "lo";
+    FilterOptions on_loopback = options_for("lo");
     Filter filter = must(Filter::attach(on_loopback, drop_source("10.1.0.0/16")));
     EXPECT_EQ(filter.mode(), XdpMode::generic);
     must(filter.detach());
@@ -119,4 +81,200 @@ TEST_F(FilterTest, generic_mode_on_loopback) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().error, Error(PacketError::mode_unavailable));
     EXPECT_TRUE(Filter::list_pinned(lab_.bpf_dir()).empty());
+}
+
+TEST_F(FilterTest, generic_mode_where_asked_for) {
+    const Filter filter = must(
+        Filter::attach(options_for(veth_.name(), AttachMode::generic), drop_source("10.1.0.0/16"))
+    );
+    EXPECT_EQ(filter.mode(), XdpMode::generic);
+    EXPECT_EQ(must(interface_facts(veth_.name())).xdp_mode, XdpMode::generic);
+    FrameSender(veth_.peer()).send(udp_from(0x0a010001));
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+}
+
+TEST_F(FilterTest, arp_passes_and_malformed_frames_get_their_verdict) {
+    RuleSet rules;
+    rules.default_verdict = Verdict::drop;
+    rules.malformed_verdict = Verdict::pass;
+    add_rule(rules, Verdict::drop, "drop");
+    Filter filter = must(Filter::attach(options(), rules));
+    const FrameSender sender(veth_.peer());
+    sender.send(ethernet(0x0806) + zeros(46));
+    sender.send(ethernet(0x0800) + ipv4({.version_and_words = 0x44}, zeros(26)));
+    const InterfaceStats stats = filter.stats().value();
+    EXPECT_EQ(stats.arp.packets, 1U);
+    EXPECT_EQ(stats.malformed.packets, 1U);
+    EXPECT_EQ(stats.passed.packets, 2U);
+    for (const auto& reason : stats.malformed_by) {
+        EXPECT_EQ(reason.packets, reason.name == "ipv4_header_length" ? 1U : 0U) << reason.name;
+    }
+    rules.malformed_verdict = Verdict::drop;
+    must(filter.load(rules));
+    sender.send(ethernet(0x0800) + ipv4({.version_and_words = 0x44}, zeros(26)));
+    EXPECT_EQ(filter.stats()->dropped.packets, 1U);
+}
+
+TEST_F(FilterTest, an_interface_with_a_dot_in_its_name) {
+    const Veth dotted("zt2.42", "zt3");
+    {
+        const Filter filter =
+            must(Filter::attach(options_for("zt2.42"), drop_source("10.1.0.0/16")));
+    }
+    EXPECT_EQ(Filter::list_pinned(lab_.bpf_dir()), std::vector<std::string>{"zt2.42"});
+    EXPECT_EQ(must(Filter::adopt(options_for("zt2.42"))).ifname(), "zt2.42");
+}
+
+TEST_F(FilterTest, counts_are_exact_on_all_cpus) {
+    const Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
+    const Fd program = live_program(filter, lab_.bpf_dir());
+    constexpr std::uint32_t runs = 200'000;
+    const int cpus = libbpf_num_possible_cpus();
+    std::vector<std::jthread> threads;
+    for (int cpu = 0; cpu < cpus; ++cpu) {
+        threads.emplace_back([&, cpu] {
+            cpu_set_t only;
+            CPU_ZERO(&only);
+            CPU_SET(cpu, &only);
+            (void)sched_setaffinity(0, sizeof(only), &only);
+            test_run(program.get(), udp_from(0x0a010001), runs);
+        });
+    }
+    threads.clear();
+    const std::uint64_t packets = std::uint64_t{runs} * static_cast<std::uint64_t>(cpus);
+    const RuleCount all{packets, packets * udp_from(0).size()};
+    EXPECT_EQ(filter.rule_counts()->front(), all);
+    EXPECT_EQ(filter.stats()->dropped, all);
+    EXPECT_EQ(*filter.default_count(), RuleCount{});
+}
+
+TEST_F(FilterTest, a_rule_that_is_new_starts_at_zero_in_a_slot_that_was_used_before) {
+    const auto rules_named = [](int generation) {
+        RuleSet rules;
+        for (std::uint32_t i = 0; i < limits::rules_max; ++i) {
+            add_rule(rules, Verdict::drop, std::format("drop {} {}", generation, i));
+        }
+        return rules;
+    };
+    Filter filter = must(Filter::attach(options(), rules_named(0)));
+    const FrameSender sender(veth_.peer());
+    for (int generation = 1; generation < 5; ++generation) {
+        sender.send(udp_from(0x0a010001));
+        EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+        must(filter.load(rules_named(generation)));
+        EXPECT_EQ(*filter.rule_counts(), std::vector<RuleCount>(limits::rules_max));
+        if (generation == 2) {
+            filter = must(Filter::adopt(options()));
+        }
+    }
+}
+
+TEST_F(FilterTest, rules_with_equal_texts_are_told_apart_by_their_order) {
+    RuleSet rules = drop_source("10.1.0.0/16");
+    rules.rules.push_back(rules.rules.front());
+    Filter filter = must(Filter::attach(options(), rules));
+    FrameSender(veth_.peer()).send(udp_from(0x0a010001));
+    EXPECT_EQ(must(filter.load(rules)).kept, 2U);
+    EXPECT_EQ(filter.rule_counts()->at(0).packets, 1U);
+    EXPECT_EQ(filter.rule_counts()->at(1).packets, 0U);
+}
+
+TEST_F(FilterTest, under_traffic_every_packet_meets_all_of_the_old_or_all_of_the_new_rules) {
+    // Either set alone drops everything from 10/8; half of one and half of the other would not.
+    RuleSet halves = drop_source("10.0.0.0/9");
+    const std::uint32_t upper = add_set(halves, addresses({"10.128.0.0/9"}));
+    add_rule(halves, Verdict::drop, "drop from 10.128.0.0/9").from = upper;
+    RuleSet crossed;
+    for (const auto* text : {"10.64.0.0/10", "10.192.0.0/10", "10.0.0.0/10", "10.128.0.0/10"}) {
+        const std::uint32_t set = add_set(crossed, addresses({text}));
+        add_rule(crossed, Verdict::drop, text).from = set;
+    }
+    Filter filter = must(Filter::attach(options(), halves));
+    std::atomic<bool> stop = false;
+    std::atomic<std::uint64_t> sent = 0;
+    std::vector<std::jthread> senders;
+    for (std::uint32_t thread = 0; thread < 2; ++thread) {
+        senders.emplace_back([&, thread] {
+            const FrameSender sender(veth_.peer());
+            for (std::uint32_t i = thread; !stop; i += 2) {
+                sender.send(udp_from(0x0a000000 | (i * 2654435761U >> 8)));
+                ++sent;
+            }
+        });
+    }
+    for (int swap = 0; swap < 300; ++swap) {
+        must(filter.load(swap % 2 == 0 ? crossed : halves));
+    }
+    stop = true;
+    senders.clear();
+    const InterfaceStats stats = filter.stats().value();
+    EXPECT_EQ(stats.passed.packets, 0U);
+    EXPECT_EQ(filter.default_count()->packets, 0U);
+    EXPECT_GT(stats.dropped.packets, 1000U);
+    EXPECT_LE(stats.dropped.packets, sent);
+}
+
+TEST_F(FilterTest, follows_a_device_that_is_renamed) {
+    Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
+    EXPECT_EQ(must(filter.whereabouts()).state, Whereabouts::State::here);
+    run("ip link set zt0 down && ip link set zt0 name zt9 && ip link set zt9 up");
+    const Whereabouts where = must(filter.whereabouts());
+    EXPECT_EQ(where.state, Whereabouts::State::renamed);
+    EXPECT_EQ(where.name, "zt9");
+    must(filter.rename("zt9"));
+    EXPECT_EQ(Filter::list_pinned(lab_.bpf_dir()), std::vector<std::string>{"zt9"});
+    const Filter adopted = must(Filter::adopt(options_for("zt9")));
+    FrameSender(veth_.peer()).send(udp_from(0x0a010001));
+    EXPECT_EQ(adopted.rule_counts()->front().packets, 1U);
+}
+
+TEST_F(FilterTest, says_when_its_device_moved_to_another_namespace_and_goes_on_matching) {
+    Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
+    std::array<int, 2> ready{};
+    std::array<int, 2> done{};
+    ASSERT_EQ(pipe(ready.data()) | pipe(done.data()), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool apart = unshare(CLONE_NEWNET) == 0;
+        (void)!write(ready[1], &apart, 1);
+        (void)!read(done[0], &ready, 1);
+        _exit(0);
+    }
+    bool apart = false;
+    ASSERT_EQ(read(ready[0], &apart, 1), 1);
+    ASSERT_TRUE(apart);
+    run(std::format("ip link set zt0 netns {}", child));
+    EXPECT_EQ(must(filter.whereabouts()).state, Whereabouts::State::moved);
+    run(std::format("nsenter -t {} -n ip link set zt0 up", child));
+    must(filter.load(drop_source("10.2.0.0/16")));
+    FrameSender(veth_.peer()).send(udp_from(0x0a020001));
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+    (void)!write(done[1], &apart, 1);
+    waitpid(child, nullptr, 0);
+    for (const auto& ends : {ready, done}) {
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+TEST_F(FilterTest, says_when_its_device_is_gone_and_leaves_no_pins) {
+    Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
+    run("ip link del zt0");
+    EXPECT_EQ(must(filter.whereabouts()).state, Whereabouts::State::gone);
+    const auto refused = filter.load(RuleSet{});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().error, Error(PacketError::interface_gone));
+    EXPECT_EQ(Filter::adopt(options()).error().error, Error(PacketError::interface_gone));
+    EXPECT_TRUE(Filter::list_pinned(lab_.bpf_dir()).empty());
+    EXPECT_EQ(Filter::adopt(options()).error().error, Error(PacketError::not_attached));
+}
+
+TEST_F(FilterTest, attaches_to_a_new_device_over_the_pins_of_one_that_is_gone) {
+    {
+        const Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
+    }
+    run("ip link del zt0");
+    const Veth again;
+    const Filter filter = must(Filter::attach(options(), drop_source("10.2.0.0/16")));
+    EXPECT_EQ(filter.live_rules().front().text, "drop from 10.2.0.0/16");
 }

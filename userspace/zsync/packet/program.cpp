@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <zsync_xdp.skel.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <format>
@@ -23,18 +24,20 @@ struct DestroySkeleton {
 };
 using Skeleton = std::unique_ptr<zsync_xdp, DestroySkeleton>;
 
-/// The last lines of a verifier log, without the statistics that end it.
+/// The last lines of a verifier log.
 std::string log_tail(std::string_view log) {
     while (log.ends_with('\n')) {
         log.remove_suffix(1);
     }
     std::size_t start = log.size();
-    for (std::size_t line = 0;
-         line < log_tail_lines && start != std::string_view::npos && start > 0;
-         ++line) {
-        start = log.rfind('\n', start - 1);
+    for (std::size_t line = 0; line < log_tail_lines && start > 0; ++line) {
+        const std::size_t newline = log.rfind('\n', start - 1);
+        if (newline == std::string_view::npos) {
+            return std::string(log);
+        }
+        start = newline;
     }
-    return std::string(start == std::string_view::npos ? log : log.substr(start + 1));
+    return std::string(log.substr(std::min(start + 1, log.size())));
 }
 
 template <class T> bool fill(bpf_map* map, const std::vector<T>& values) {
