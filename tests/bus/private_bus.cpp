@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -19,6 +20,8 @@ PrivateBus::PrivateBus() {
     std::string pattern = std::filesystem::temp_directory_path() / "zsync-bus-XXXXXX";
     EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;
+    // Clients of other users reach the socket too.
+    EXPECT_EQ(::chmod(folder_.c_str(), 0755), 0);
     address_ = std::format("unix:path={}/socket", folder_);
     std::ofstream(folder_ + "/config") << std::format(
         R"(<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -28,8 +31,9 @@ PrivateBus::PrivateBus() {
   <listen>{}</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
+    <allow user="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
     <allow own="*"/>
     <deny own="org.example.Forbidden"/>
   </policy>
@@ -71,6 +75,8 @@ void PrivateBus::start() {
     char first = 0;
     ASSERT_EQ(::read(reader.get(), &first, 1), 1) << "dbus-daemon did not start";
 }
+
+void PrivateBus::freeze() { EXPECT_EQ(::kill(daemon_, SIGSTOP), 0); }
 
 void PrivateBus::stop() {
     if (daemon_ > 0) {

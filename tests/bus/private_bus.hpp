@@ -20,6 +20,8 @@ public:
     [[nodiscard]] const std::string& address() const noexcept { return address_; }
     void start();
     void stop();
+    /// From here on it reads nothing, until it is stopped.
+    void freeze();
 
 private:
     std::string folder_;

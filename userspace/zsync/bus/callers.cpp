@@ -96,6 +96,9 @@ void Callers::install() {
 int Callers::watch_answered(sd_bus_message* message, void* userdata, sd_bus_error* /*error*/) {
     auto& self = *static_cast<Callers*>(userdata);
     if (const sd_bus_error* refused = sd_bus_message_get_error(message)) {
+        if (sd_bus_is_open(self.connection_.raw()) <= 0) {
+            return 0; // not refused: the connection itself has ended
+        }
         log::warning(
             "the bus refused to tell of departures; calls of clients that leave run to their end",
             {{"ERROR", from_wire(*refused).message()}}

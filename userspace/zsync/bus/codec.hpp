@@ -173,12 +173,12 @@ template <> struct Codec<Options> {
 /// Values one after another, without a container around them: arguments and results of calls.
 template <class... T> struct SequenceCodec {
     static constexpr auto signature = (FixedString<0>{} + ... + signature_of<T>);
-    static int append(sd_bus_message* message, const T&... values) {
+    static int append([[maybe_unused]] sd_bus_message* message, const T&... values) {
         int result = 0;
         (void)((result = Codec<T>::append(message, values), result >= 0) && ...);
         return result;
     }
-    static int read(Reader& reader, T&... values) {
+    static int read([[maybe_unused]] Reader& reader, T&... values) {
         int result = 0;
         (void)((result = Codec<T>::read(reader, values), result >= 0) && ...);
         return result;

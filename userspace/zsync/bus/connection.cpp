@@ -158,7 +158,10 @@ Task<Result<void>> Connection::read_messages() {
             ZCO_CHECK(co_await written_.wait());
         }
         if (result > 0) {
-            if (++handled >= limits::messages_per_turn_max) {
+            // A handler takes its first steps before the next message is looked at, so that who
+            // sends a change and then asks for the property gets the new value.
+            if (std::exchange(handler_started_, false) ||
+                ++handled >= limits::messages_per_turn_max) {
                 handled = 0;
                 ZCO_CHECK(co_await io_.yield());
             }
@@ -261,6 +264,7 @@ void Connection::send(Message message) {
 
 TaskRef Connection::start_handler(std::string name, Task<void> handler) {
     ZASSERT(handlers_ != nullptr, "calls arrive only while the connection is served");
+    handler_started_ = true;
     return handlers_->spawn(name, std::move(handler));
 }
 

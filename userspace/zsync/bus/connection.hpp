@@ -229,6 +229,7 @@ private:
     Scope* handlers_ = nullptr;
     TaskRef server_;
     bool closing_ = false;
+    bool handler_started_ = false;
 
     std::list<Exported> exported_;
     std::map<std::string, Slot> object_managers_;
@@ -269,6 +270,8 @@ public:
         co_return arguments;
     }
     Task<Outcome<Message>> next_message();
+    /// Signals that have arrived and were not taken.
+    [[nodiscard]] std::size_t waiting() const noexcept { return messages_.size(); }
     [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
 
 private:
