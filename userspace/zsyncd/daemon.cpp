@@ -1,5 +1,6 @@
 #include "daemon.hpp"
 
+#include "directories.hpp"
 #include "limits.hpp"
 #include "manager_object.hpp"
 #include "packet_objects.hpp"
@@ -57,6 +58,7 @@ struct Daemon::Parts {
     JobRegistry jobs;
     Features features;
     Config config;
+    Fd run_lock;
     std::optional<store::Store> store;
     std::optional<packet::Service> packets;
     std::shared_ptr<PacketObjects> packet_objects;
@@ -124,19 +126,21 @@ Task<Outcome<void>> Daemon::start(Parts* parts) {
 }
 
 Task<Outcome<void>> Daemon::start_packets(Parts* parts) {
-    ZCO_TRY(
-        const auto capabilities,
-        co_await io_.offload([this] { return packet::probe_capabilities(options_.bpf_dir); })
-    );
+    ZCO_TRY(parts->run_lock, co_await io_.offload([this] {
+        return lock_run_directory(options_.run_dir);
+    }));
+    ZCO_TRY(const auto capabilities, co_await io_.offload([this] {
+        return packet::probe_capabilities(options_.bpf_dir);
+    }));
     parts->features.add([capabilities] { return packet_features(capabilities); });
-    ZCO_TRY(
-        store::Store store,
-        co_await io_.offload([this] { return store::Store::open(options_.state_dir); })
-    );
+    ZCO_TRY(store::Store store, co_await io_.offload([this] {
+        return open_state(options_.state_dir);
+    }));
     parts->store.emplace(std::move(store));
     parts->packets.emplace(io_, *parts->store, options_.bpf_dir);
     ZCO_CHECK(co_await parts->packets->start());
-    const auto configured = co_await parts->packets->configure(configured_interfaces(parts->config));
+    const auto configured =
+        co_await parts->packets->configure(configured_interfaces(parts->config));
     if (!configured) {
         // One wrong interface must not leave the others unserved.
         log::error(configured.error().message());
