@@ -14,10 +14,10 @@ import time
 
 import children
 import net
+from live import LiveTable
 from service import ADDRESS, DIR, Failed, Service, ctl
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-TABLE_SECONDS = 3
 
 
 class Ended(Exception):
@@ -78,22 +78,16 @@ def table(ifname: str) -> str:
 
 
 def watch(ifname: str, deadline: float | None, died) -> None:
-    """Shows the rules and their counters until `deadline`: a live screen on a terminal, plain tables elsewhere."""
-    live = children.start(["zsyncctl", "packet", "watch", ifname]) if sys.stdout.isatty() else None
-    shown = time.monotonic()
+    """Shows the rules and their counters until `deadline`, or until something that must live has died."""
+    live = LiveTable(ifname)
     try:
         while deadline is None or time.monotonic() < deadline:
-            why = died()
+            why = died() or live.died()
             if why:
                 raise Failed(why)
-            if live is not None and live.poll() is not None:
-                raise Failed(f"zsyncctl packet watch ended with code {live.returncode}")
-            if live is None and time.monotonic() - shown >= TABLE_SECONDS:
-                print(table(ifname), flush=True)
-                shown = time.monotonic()
-            time.sleep(0.1)
+            live.show(0.1)
     finally:
-        children.stop(live)
+        live.stop()
 
 
 def options() -> argparse.Namespace:
@@ -121,10 +115,11 @@ def work(args: argparse.Namespace, service: Service, traffic: Traffic) -> None:
     ifname = args.iface or net.NEAR
     ctl("packet", "attach", ifname)
     ctl("packet", "load", ifname, str(args.rules))
-    say(f"zsyncd (pid {service.daemon.pid}) filters {ifname} by {args.rules.relative_to(TOP) if args.rules.is_relative_to(TOP) else args.rules}")
+    rules = args.rules.relative_to(TOP) if args.rules.is_relative_to(TOP) else args.rules
+    say(f"zsyncd (pid {service.daemon.pid}) filters {ifname} by {rules}")
     if not args.iface:
         traffic.start()
-        say(f"Traffic comes from network namespace {net.FAR_NAMESPACE} over a veth pair: ping, TCP, UDP and an nmap scan")
+        say(f"Traffic comes over a veth pair from namespace {net.FAR_NAMESPACE}: ping, TCP, UDP and an nmap scan")
     os.write(int(os.environ["SESSION_LOCK"]), b"ready\n")
     say("\n" + invitation(ifname) + "\n")
     try:
