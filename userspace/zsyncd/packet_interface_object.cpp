@@ -138,7 +138,7 @@ Task<Outcome<std::vector<PacketInterfaceObject::RuleRow>>>
 PacketInterfaceObject::list_rules(bus::CallContext /*call*/) {
     ZCO_TRY(const packet::InterfaceReading reading, co_await parent_.service().read(view_.name));
     std::vector<RuleRow> rows;
-    rows.reserve(reading.rules.size());
+    rows.reserve(reading.rules.size() + 1);
     for (std::size_t index = 0; index < reading.rules.size(); ++index) {
         const packet::LiveRule& rule = reading.rules[index];
         const packet::RuleCount& count = reading.counts[index];
@@ -146,6 +146,14 @@ PacketInterfaceObject::list_rules(bus::CallContext /*call*/) {
             static_cast<std::uint32_t>(index), rule.text, rule.name, count.packets, count.bytes
         );
     }
+    // What no rule matched comes last, as the rule file says it.
+    rows.emplace_back(
+        static_cast<std::uint32_t>(rows.size()),
+        std::format("default {}", packet::name_of(reading.default_verdict)),
+        "",
+        reading.default_count.packets,
+        reading.default_count.bytes
+    );
     co_return rows;
 }
 

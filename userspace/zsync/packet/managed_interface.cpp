@@ -293,6 +293,8 @@ Outcome<InterfaceReading> ManagedInterface::read() const {
     reading.stats = ZTRY(filter_->stats());
     reading.rules = filter_->live_rules();
     reading.counts = ZTRY(filter_->rule_counts());
+    reading.default_verdict = filter_->default_verdict();
+    reading.default_count = ZTRY(filter_->default_count());
     return reading;
 }
 

@@ -61,6 +61,8 @@ struct InterfaceReading {
     InterfaceStats stats;
     std::vector<LiveRule> rules;
     std::vector<RuleCount> counts; ///< one for each of `rules`
+    Verdict default_verdict = Verdict::pass;
+    RuleCount default_count; ///< what no rule matched
 };
 
 /// Desired state in the store, and the filter that makes it true. Whatever changes it is written
