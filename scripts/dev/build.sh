@@ -1,10 +1,11 @@
 # Compiling and packaging. Sourced by ./dev; dev_VERB functions run inside a session (see session.sh).
 
-# Reconfiguring is cheap and picks up new files, presets and packages.
+# dev_build [PRESET [TARGET...]]. Reconfiguring is cheap and picks up new files, presets and packages.
 dev_build() {
     local preset=${1:-release}
+    [[ $# -eq 0 ]] || shift
     cmake --preset "$preset" -S "$TOP" --log-level=WARNING >/dev/null || die "cmake could not configure preset '$preset'"
-    cmake --build "$TOP/build/$preset"
+    cmake --build "$TOP/build/$preset" ${1:+--target "$@"}
 }
 
 # Debian tools build in the tree they are given and write beside it, so they get a copy under build/.

@@ -12,7 +12,7 @@ dev_run() {
     fi
     export SESSION_KIND=run
     # The build's own children must not hold the session's lock.
-    (in_session build) {SESSION_LOCK}>&- || die "the build failed"
+    (in_session build release zsyncd zsyncctl) {SESSION_LOCK}>&- || die "the build failed"
     export PYTHONDONTWRITEBYTECODE=1
     start_session python3 "$TOP/scripts/lab/run.py" "$@"
 }

@@ -14,15 +14,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def _die_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # A terminal's Ctrl-C reaches the whole group; who stops when is the parent's decision.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def start(command: list[str], log: pathlib.Path | None = None, **options) -> subprocess.Popen:
     """Starts `command`, which must not be setuid nor have file capabilities: the kernel drops the death signal there."""
     if log is not None:
         options |= {"stdout": log.open("ab"), "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **options)
+    # In a process group of its own a terminal's Ctrl-C does not reach it: who stops when is the parent's decision.
+    options |= {"stdin": subprocess.DEVNULL, "process_group": 0, "preexec_fn": _die_with_parent}
+    return subprocess.Popen(command, **options)
 
 
 def start_contained(command: list[str], log: pathlib.Path) -> subprocess.Popen:

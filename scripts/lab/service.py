@@ -57,7 +57,8 @@ class Service:
         # An empty file: whatever is in /etc/zsync, this run has the built-in configuration.
         (DIR / "zsyncd.toml").touch()
         pins = DIR / "bpf"
-        pins.mkdir()
+        for folder in (pins, DIR / "state", DIR / "run"):
+            folder.mkdir()
         subprocess.run(["mount", "-t", "bpf", "bpf", str(pins)], check=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(DIR / "notify"))

@@ -106,7 +106,7 @@ def test_for_seconds_counts_denied_traffic_and_leaves_nothing(run):
     text, _ = one.child.communicate(timeout=START_SECONDS_MAX + END_SECONDS_MAX)
     assert one.child.returncode == 0, text
     last = text[text.index("At the end:") :]
-    for name in ("known bad", "telnet and X11", "web", "echo", "ping"):
+    for name in ("known bad", "telnet and X11", "web", "echo", "ping", "default pass"):
         row = next((line for line in last.splitlines() if f"{name} " in line or line.rstrip().endswith(name)), "")
         numbers = [int(word.replace(",", "")) for word in row.split() if word.replace(",", "").isdigit()]
         assert max(numbers, default=0) > 0, f"'{name}' counted nothing:\n{text}"
