@@ -21,9 +21,9 @@ using packet::AttachMode;
 
 constexpr std::array entries{
     ErrorEntry{
-        std::to_underlying(ConfigError::invalid_config),
-        "InvalidConfig",
-        "the configuration is wrong"
+        .code = std::to_underlying(ConfigError::invalid_config),
+        .name = "InvalidConfig",
+        .text = "the configuration is wrong"
     },
 };
 
@@ -365,7 +365,7 @@ Outcome<std::vector<std::string>> drop_ins_of(const std::string& file) {
 
 } // namespace
 
-constinit const ErrorDomain config_errors{"config", entries};
+constinit const ErrorDomain config_errors{.name = "config", .entries = entries};
 
 const std::string_view default_config_text = R"(# zsyncd.toml(5) explains every key.
 

@@ -32,9 +32,8 @@ class [[nodiscard]] Error {
 public:
     template <class Code>
         requires std::is_enum_v<Code>
-    constexpr Error(
-        Code code, int os_error = 0
-    ) // NOLINT(google-explicit-constructor): codes are errors
+    // NOLINTNEXTLINE(google-explicit-constructor): codes are errors
+    constexpr Error(Code code, int os_error = 0)
         : domain_(&error_domain(code)), code_(static_cast<std::uint16_t>(code)),
           os_error_(os_error) {}
 
@@ -85,8 +84,8 @@ struct [[nodiscard]] Fault {
     Error error;
     std::string detail;
 
-    Fault(Error e)
-        : error(e) {} // NOLINT(google-explicit-constructor): an error is a fault without words
+    // NOLINTNEXTLINE(google-explicit-constructor): an error is a fault without words
+    Fault(Error e) : error(e) {}
     Fault(Error e, std::string words) : error(e), detail(std::move(words)) {}
 
     /// The detail if there is one, else the error's own text.

@@ -31,8 +31,11 @@ int hex_digit(char c) {
 bool parse_ipv4(std::string_view text, std::uint8_t* out) {
     std::size_t at = 0;
     for (int octet = 0; octet < 4; ++octet) {
-        if (octet > 0 && (at >= text.size() || text[at++] != '.')) {
-            return false;
+        if (octet > 0) {
+            if (at >= text.size() || text[at] != '.') {
+                return false;
+            }
+            ++at;
         }
         const std::size_t start = at;
         unsigned value = 0;

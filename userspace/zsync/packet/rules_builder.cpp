@@ -158,7 +158,9 @@ NamedSet* RuleSetBuilder::resolve(std::optional<Operand>& operand, ElementKind w
 bool RuleSetBuilder::make_sense(const RuleDraft& draft) {
     bool sensible = true;
     const auto refuse = [&](Condition condition, std::string words, std::string hint) {
-        report_.error(*draft.place_of(condition), std::move(words), std::move(hint));
+        report_.error(
+            draft.place_of(condition).value_or(draft.place), std::move(words), std::move(hint)
+        );
         sensible = false;
     };
     for (const Condition ports : {Condition::sport, Condition::dport}) {
@@ -194,7 +196,7 @@ bool RuleSetBuilder::families_meet(
     }
     const bool ipv4_first = families_of(*from) == ipv4_bit;
     report_.error(
-        draft.to->place,
+        draft.to ? draft.to->place : draft.place,
         std::format(
             "no packet goes from an {} to an {} address",
             ipv4_first ? "IPv4" : "IPv6",
@@ -212,7 +214,7 @@ bool RuleSetBuilder::name_is_free(const RuleDraft& draft) {
     const auto [found, added] = rule_lines_.emplace(draft.name, draft.place.line);
     if (!added) {
         report_.error(
-            *draft.place_of(Condition::name),
+            draft.place_of(Condition::name).value_or(draft.place),
             std::format("the name {} is taken", in_quotes(draft.name)),
             std::format("the rule on line {} has it", found->second)
         );
@@ -311,6 +313,7 @@ bool RuleSetBuilder::add_rule(RuleDraft draft) {
 
 RuleSet RuleSetBuilder::finish() {
     std::vector<std::string_view> names;
+    names.reserve(sets_.size());
     for (const auto& [name, set] : sets_) {
         names.push_back(name);
     }

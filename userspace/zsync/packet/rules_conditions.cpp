@@ -24,10 +24,10 @@ std::optional<unsigned> number_up_to(std::string_view text, unsigned max) {
 
 } // namespace
 
-bool Parser::rule_statement(const Token& word) {
+bool Parser::rule_statement(const Token& word, Verdict verdict) {
     RuleDraft draft;
     draft.place = word.place;
-    draft.verdict = *verdict_of(lower(word.text));
+    draft.verdict = verdict;
     while (true) {
         const Token token = next();
         if (ends_statement(token)) {

@@ -30,7 +30,9 @@ bool is_statement_word(const Token& token) {
 
 Token Parser::next() {
     if (ahead_) {
-        return *std::exchange(ahead_, std::nullopt);
+        const Token token = *ahead_;
+        ahead_.reset();
+        return token;
     }
     return lexer_.next();
 }
@@ -150,8 +152,8 @@ bool Parser::statement(const Token& word) {
     if (name == "set") {
         return set_statement(word);
     }
-    if (verdict_of(name)) {
-        return rule_statement(word);
+    if (const auto verdict = verdict_of(name)) {
+        return rule_statement(word, *verdict);
     }
     std::string hint = did_you_mean(name, statement_words);
     if (hint.empty()) {

@@ -33,7 +33,7 @@ private:
     bool set_statement(const Token& word);
     bool set_name(NamedSet& set);
     bool set_file(NamedSet& set, const Token& statement);
-    bool rule_statement(const Token& word);
+    bool rule_statement(const Token& word, Verdict verdict);
 
     bool condition(RuleDraft& draft, const Token& word);
     bool operand(std::optional<Operand>& out, ElementKind wanted, const Token& word);

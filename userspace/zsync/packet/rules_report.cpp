@@ -70,6 +70,7 @@ bool Report::full() const { return entries_.size() > limits::diagnostics_max; }
 std::vector<Diagnostic> Report::take() {
     std::ranges::stable_sort(entries_, {}, &Entry::order);
     std::vector<Diagnostic> out;
+    out.reserve(entries_.size());
     for (Entry& entry : entries_) {
         out.push_back(std::move(entry.diagnostic));
     }

@@ -35,7 +35,7 @@ public:
 
 private:
     struct Entry {
-        std::size_t order;
+        std::size_t order = 0;
         Diagnostic diagnostic;
     };
 

@@ -112,7 +112,7 @@ std::expected<PortRange, Complaint> parse_port_range(std::string_view text) {
 }
 
 Complaint SetBuilder::mixed(std::string_view element) const {
-    const bool wants_ports = *kind_ == ElementKind::port;
+    const bool wants_ports = kind_ == ElementKind::port;
     const std::string_view is = wants_ports ? "an address" : "a port";
     if (wanted_) {
         return {

@@ -8,15 +8,35 @@ namespace {
 using std::to_underlying;
 
 constexpr std::array entries{
-    ErrorEntry{to_underlying(StoreError::invalid_name), "InvalidName", "no name of a document"},
-    ErrorEntry{to_underlying(StoreError::no_such_document), "NoSuchDocument", "no such document"},
-    ErrorEntry{to_underlying(StoreError::damaged), "Damaged", "the saved state is damaged"},
-    ErrorEntry{to_underlying(StoreError::too_big), "TooBig", "too much state to save"},
-    ErrorEntry{to_underlying(StoreError::in_use), "InUse", "the state directory is in use"},
+    ErrorEntry{
+        .code = to_underlying(StoreError::invalid_name),
+        .name = "InvalidName",
+        .text = "no name of a document"
+    },
+    ErrorEntry{
+        .code = to_underlying(StoreError::no_such_document),
+        .name = "NoSuchDocument",
+        .text = "no such document"
+    },
+    ErrorEntry{
+        .code = to_underlying(StoreError::damaged),
+        .name = "Damaged",
+        .text = "the saved state is damaged"
+    },
+    ErrorEntry{
+        .code = to_underlying(StoreError::too_big),
+        .name = "TooBig",
+        .text = "too much state to save"
+    },
+    ErrorEntry{
+        .code = to_underlying(StoreError::in_use),
+        .name = "InUse",
+        .text = "the state directory is in use"
+    },
 };
 
 } // namespace
 
-constinit const ErrorDomain store_errors{"store", entries};
+constinit const ErrorDomain store_errors{.name = "store", .entries = entries};
 
 } // namespace zsync::store
