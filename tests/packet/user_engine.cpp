@@ -36,17 +36,18 @@ std::array<std::uint8_t, 16> bytes_of(const zsync_address& address) {
 
 } // namespace
 
-Parsed parse(std::span<const std::uint8_t> frame, std::size_t linear) {
-    const zsync_frame whole{
-        frame.data(), frame.data() + linear, static_cast<std::uint32_t>(frame.size())
-    };
+Parsed parse_linear(std::span<const std::uint8_t> head, std::size_t wire_bytes) {
+    // The kernel's frames begin somewhere also when nothing is in them.
+    static constexpr std::uint8_t somewhere = 0;
+    const std::uint8_t* data = head.empty() ? &somewhere : head.data();
+    const zsync_frame frame{data, data + head.size(), static_cast<std::uint32_t>(wire_bytes)};
     Parsed parsed;
     zsync_cursor cursor{};
-    parsed.malformed = zsync_parse(&whole, &parsed.packet, &cursor);
+    parsed.malformed = zsync_parse(&frame, &parsed.packet, &cursor);
     return parsed;
 }
 
-Parsed parse(std::span<const std::uint8_t> frame) { return parse(frame, frame.size()); }
+Parsed parse(std::span<const std::uint8_t> frame) { return parse_linear(frame, frame.size()); }
 
 std::string_view reason_name(zsync_malformed reason) { return names.at(reason); }
 

@@ -20,8 +20,8 @@ struct Parsed {
     zsync_packet packet{};
 };
 
-/// Parses the first `linear` bytes of `frame`, which is `frame.size()` long on the wire.
-Parsed parse(std::span<const std::uint8_t> frame, std::size_t linear);
+/// Parses a frame of which `head` is linear and that is `wire_bytes` long.
+Parsed parse_linear(std::span<const std::uint8_t> head, std::size_t wire_bytes);
 Parsed parse(std::span<const std::uint8_t> frame);
 
 /// A reason's name, empty for a well-formed packet.
