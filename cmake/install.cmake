@@ -106,8 +106,10 @@ endfunction()
 
 # What makes the programs a system service.
 function(zsync_install_service)
+    install(DIRECTORY DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/zsync COMPONENT zsync)
     install(FILES units/zsyncd.service DESTINATION lib/systemd/system COMPONENT zsync)
     install(FILES units/zsync.sysusers DESTINATION lib/sysusers.d RENAME zsync.conf COMPONENT zsync)
+    install(FILES units/zsync.tmpfiles DESTINATION lib/tmpfiles.d RENAME zsync.conf COMPONENT zsync)
     install(FILES dbus/org.zsync1.conf DESTINATION ${CMAKE_INSTALL_DATADIR}/dbus-1/system.d COMPONENT zsync)
     install(FILES dbus/org.zsync1.service DESTINATION ${CMAKE_INSTALL_DATADIR}/dbus-1/system-services COMPONENT zsync)
     install(FILES dbus/org.zsync1.policy DESTINATION ${CMAKE_INSTALL_DATADIR}/polkit-1/actions COMPONENT zsync)

@@ -1,0 +1,145 @@
+"""The packages: installed, upgraded, removed and purged under systemd; built against from outside."""
+
+import json
+
+import conftest
+import machine as machines
+import pytest
+
+SENT = 20
+UNIT = "zsyncd.service"
+RULES = 'default pass\ndrop proto udp dport 4001 name "denied"\n'
+# Sends COUNT datagrams from the namespace `far` to PORT of near0 and prints how many arrive.
+PROBE = """#!/usr/bin/python3
+import os, socket, sys
+
+port, count = int(sys.argv[1]), int(sys.argv[2])
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.bind(("10.99.0.1", port))
+here.settimeout(0.3)
+with open("/run/netns/far") as far:
+    os.setns(far.fileno(), os.CLONE_NEWNET)
+there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(count):
+    there.sendto(b"x", ("10.99.0.1", port))
+arrived = 0
+try:
+    while here.recv(16):
+        arrived += 1
+except TimeoutError:
+    print(arrived)
+"""
+PROGRAM = """#include <zsync/core/bytes.hpp>
+#include <zsync/core/error.hpp>
+#include <cstdio>
+
+int main() {
+    const zsync::Bytes bytes = zsync::Bytes::copy_of("it links");
+    std::printf("%zu\\n", bytes.size());
+}
+"""
+PROJECT = """cmake_minimum_required(VERSION 3.25)
+project(outside CXX)
+find_package(zsync 0.1 REQUIRED COMPONENTS core packet bus)
+add_executable(outside main.cpp)
+target_link_libraries(outside PRIVATE zsync::core)
+add_executable(outside_all main.cpp)
+target_link_libraries(outside_all PRIVATE zsync::packet zsync::bus)
+"""
+
+
+@pytest.fixture
+def fresh():
+    with machines.Machine() as made:
+        yield made
+
+
+def test_outside_project_builds_against_the_library_package(fresh):
+    conftest.install(fresh, conftest.package("libzsync-dev"))
+    fresh.write("/src/main.cpp", PROGRAM)
+    fresh.write("/src/CMakeLists.txt", PROJECT)
+    fresh.sh("cmake -G Ninja -S /src -B /src/build && cmake --build /src/build", timeout=300)
+    assert fresh.sh("/src/build/outside") == "8" == fresh.sh("/src/build/outside_all")
+    fresh.sh("g++ -std=c++23 -o /src/by-pkgconf /src/main.cpp $(pkg-config --cflags --libs zsync-core)", timeout=300)
+    assert fresh.sh("/src/by-pkgconf") == "8"
+
+
+def test_every_installed_module_names_what_it_needs(fresh):
+    conftest.install(fresh, conftest.package("libzsync-dev"))
+    names = fresh.sh("cd /usr/lib/*/pkgconfig && ls zsync-*.pc | sed s/.pc$//").split()
+    assert {"zsync-core", "zsync-packet", "zsync-bus"} <= set(names)
+    for name in names:
+        assert f"-l{name.replace('-', '_')}" in fresh.sh(f"pkg-config --libs {name}")
+
+
+def filtered(machine) -> tuple[int, int]:
+    """Datagrams that come through of SENT allowed and SENT denied ones, sent into near0."""
+    return int(machine.sh(f"/run/host/probe 4000 {SENT}")), int(machine.sh(f"/run/host/probe 4001 {SENT}"))
+
+
+def link_id(machine) -> int:
+    # bpftool shows a link that is pinned by its path and then exits with 255.
+    return json.loads(machine.sh("bpftool -j link show pinned /sys/fs/bpf/zsync/packet/near0/link || true"))["id"]
+
+
+@pytest.fixture
+def filtering(fresh):
+    """A machine with the package, and a filter on near0 whose other end lies in the namespace `far`."""
+    conftest.install(fresh, conftest.package("zsync"))
+    fresh.sh(
+        "ip netns add far; ip link add near0 type veth peer name far0 netns far; ip addr add 10.99.0.1/24 dev near0;"
+        "ip link set near0 up; ip -n far addr add 10.99.0.2/24 dev far0; ip -n far link set far0 up"
+    )
+    fresh.write("/run/host/probe", PROBE, 0o755)
+    fresh.write("/etc/zsync/near0.rules", RULES)
+    fresh.run("zsyncctl", "packet", "attach", "near0")
+    fresh.run("zsyncctl", "packet", "load", "near0", "/etc/zsync/near0.rules")
+    assert filtered(fresh) == (SENT, 0)
+    return fresh
+
+
+def test_upgrade_restarts_the_daemon_and_keeps_the_filter(filtering, tmp_path):
+    link = link_id(filtering)
+    pid = filtering.show(UNIT, "MainPID")
+    later = conftest.with_version(conftest.package("zsync"), "0.1.1", tmp_path / "zsync_0.1.1_amd64.deb")
+    conftest.install(filtering, later)
+    assert filtering.sh("dpkg-query -W -f '${Version}' zsync") == "0.1.1"
+    assert filtering.show(UNIT, "ActiveState") == "active" and filtering.show(UNIT, "MainPID") != pid
+    assert link_id(filtering) == link, "the filter was never taken off"
+    assert filtered(filtering) == (SENT, 0)
+    rules = json.loads(filtering.sh("zsyncctl packet rules near0 --json"))
+    assert [rule["packets"] for rule in rules if rule["name"] == "denied"] == [2 * SENT], "counters go on"
+
+
+def test_stopped_daemon_leaves_the_filter_and_an_installed_package_starts_adopting_it(filtering):
+    filtering.run("systemctl", "stop", UNIT)
+    assert filtered(filtering) == (SENT, 0)
+    filtering.run("systemctl", "start", UNIT)
+    adopted = filtering.sh("busctl get-property org.zsync1 /org/zsync1/packet/near0 org.zsync1.PacketInterface Adopted")
+    assert adopted == "b true"
+    assert filtered(filtering) == (SENT, 0)
+
+
+def test_removal_detaches_and_says_so(filtering):
+    done = filtering.run("dpkg", "--remove", "zsync", timeout=conftest.DPKG_SECONDS_MAX)
+    assert "detaching the packet filter of near0" in done.stdout + done.stderr
+    assert filtered(filtering) == (SENT, SENT)
+    assert "zsync" not in filtering.sh("ls /sys/fs/bpf")
+    assert filtering.run("test", "-e", "/etc/zsync/near0.rules", check=False).returncode == 0
+    conftest.install(filtering, conftest.package("zsync"))
+    assert filtering.show(UNIT, "ActiveState") == "active"
+
+
+def test_purge_leaves_nothing(filtering):
+    filtering.run("dpkg", "--purge", "zsync", timeout=conftest.DPKG_SECONDS_MAX)
+    assert filtered(filtering) == (SENT, SENT)
+    left = filtering.sh(
+        "find / -xdev \\( -path /proc -o -path /run/host -o -path /run/systemd/journal \\) -prune -o"
+        " -path '*zsync*' -not -path '/usr/lib/debug/*' -print; find /run /sys/fs/bpf -name '*zsync*' -not -path '/run/host/*'"
+    )
+    mine = [line for line in left.splitlines() if not line.startswith(("/tmp", "/var/cache/zsync", "/var/lib/dpkg/"))]
+    assert [line for line in mine if "zsync-machine" not in line] == []
+    assert filtering.run("getent", "passwd", "zsync", check=False).returncode != 0
+    assert filtering.run("getent", "group", "zsync", check=False).returncode != 0
+    assert "zsyncd" not in filtering.sh("systemctl list-units --all --no-legend --plain 'zsync*'; systemctl list-unit-files --no-legend 'zsync*' || true")
+    assert filtering.run("dpkg-query", "-W", "zsync", check=False).returncode != 0
