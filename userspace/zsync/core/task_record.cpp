@@ -43,7 +43,11 @@ TaskInfo TaskRecord::info() const {
     if (cancel_pending_) {
         info.state += ", canceling";
     }
-    info.where = leaf_ != nullptr ? place_of(*leaf_) : "finished";
+    if (state_ == TaskState::running) {
+        info.where = "on the CPU";
+    } else {
+        info.where = leaf_ != nullptr ? place_of(*leaf_) : "finished";
+    }
     info.age = Clock::now() - started_;
     return info;
 }

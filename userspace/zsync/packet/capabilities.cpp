@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <format>
 #include <fstream>
+#include <optional>
 #include <unistd.h>
 
 namespace zsync::packet {
@@ -58,11 +59,15 @@ Capability pinning(std::string_view bpf_dir) {
     };
 }
 
-Capability just_in_time_compiler() {
+/// The setting shows in the host's first network namespace only, hence nothing elsewhere.
+std::optional<Capability> just_in_time_compiler() {
     std::ifstream file("/proc/sys/net/core/bpf_jit_enable");
     int enabled = 0;
-    const bool on = file >> enabled && enabled != 0;
-    return {
+    if (!(file >> enabled)) {
+        return std::nullopt;
+    }
+    const bool on = enabled != 0;
+    return Capability{
         "packet.jit",
         on,
         on ? "filters run as machine code"
@@ -73,7 +78,11 @@ Capability just_in_time_compiler() {
 } // namespace
 
 std::vector<Capability> probe_capabilities(std::string_view bpf_dir) {
-    return {program_loading(), pinning(bpf_dir), just_in_time_compiler()};
+    std::vector<Capability> capabilities{program_loading(), pinning(bpf_dir)};
+    if (auto jit = just_in_time_compiler()) {
+        capabilities.push_back(*std::move(jit));
+    }
+    return capabilities;
 }
 
 } // namespace zsync::packet
