@@ -102,7 +102,7 @@ Task<Result<void>> Daemon::serve(Parts* parts) {
         }
         co_return fail(started.error().error);
     }
-    co_await manager_.ready("serving");
+    co_await manager_.ready("serving", limits::notify_patience);
     log::info(std::format("serving on {}", bus_name));
     parts->scope.spawn("watchdog", manager_.feed_watchdog());
     co_return co_await keep_on_bus(parts);
@@ -181,16 +181,21 @@ Task<Outcome<void>> Daemon::reload(Parts* parts) {
     if (std::exchange(reloading_, true)) {
         co_return fail(CoreError::limit_reached, "a reload is running already; wait for its end");
     }
-    co_await manager_.reloading();
-    Outcome<void> result;
-    if (Outcome<JobRegistry::Entry> job = parts->jobs.add("reload", options_.config_file); !job) {
-        result = std::unexpected(job.error());
-    } else {
-        result = job->end(co_await reconfigure(parts));
-    }
-    co_await manager_.ready("serving");
+    Outcome<void> result = co_await reload_as_job(parts);
+    const bool hurry = !result && result.error().error.is_canceled();
+    co_await manager_.ready(
+        "serving", hurry ? limits::notify_stopping_patience : Duration(limits::notify_patience)
+    );
     reloading_ = false;
     co_return result;
+}
+
+Task<Outcome<void>> Daemon::reload_as_job(Parts* parts) {
+    ZCO_TRY(JobRegistry::Entry job, parts->jobs.add("reload", options_.config_file));
+    if (const Result<void> told = co_await manager_.reloading(); !told) {
+        co_return job.end(Outcome<void>(std::unexpected(told.error())));
+    }
+    co_return job.end(co_await reconfigure(parts));
 }
 
 Task<Outcome<void>> Daemon::reconfigure(Parts* parts) {

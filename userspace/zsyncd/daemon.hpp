@@ -33,6 +33,7 @@ private:
     Task<Result<void>> keep_on_bus(Parts* parts);
     Task<Result<void>> reload_on_signal(Parts* parts);
     Task<Outcome<void>> reload(Parts* parts);
+    Task<Outcome<void>> reload_as_job(Parts* parts);
     Task<Outcome<void>> reconfigure(Parts* parts);
     /// Reads the configuration and puts it into force; the running one stays if it is wrong.
     Task<Outcome<void>> configure(Parts* parts);

@@ -11,5 +11,8 @@ constexpr std::size_t jobs_max = 128;
 /// First and longest wait between attempts to reach a lost bus again.
 constexpr std::chrono::milliseconds reconnect_delay_first{50};
 constexpr std::chrono::milliseconds reconnect_delay_max{1000};
+/// How long a message to the service manager may wait for it to listen, and how long the last one.
+constexpr std::chrono::seconds notify_patience{5};
+constexpr std::chrono::milliseconds notify_stopping_patience{200};
 
 } // namespace zsync::zsyncd::limits

@@ -1,5 +1,7 @@
 #include "service_manager.hpp"
 
+#include "limits.hpp"
+
 #include <zsync/core/log.hpp>
 
 #include <sys/socket.h>
@@ -59,35 +61,45 @@ ServiceManager::ServiceManager(Io io) : io_(io), socket_(connect_to(environment(
     }
 }
 
-Task<void> ServiceManager::say(std::string state) {
+Task<Result<void>> ServiceManager::say(std::string state, Duration patience) {
     if (!socket_) {
-        co_return;
+        co_return {};
     }
-    const auto [sent, buffer] = co_await io_.send(socket_, Bytes::copy_of(state));
-    if (!sent && !sent.error().is_canceled()) {
+    const auto [sent, buffer] =
+        co_await io_.send(socket_, Bytes::copy_of(state)).until(Clock::now() + patience);
+    if (!sent && sent.error().is_canceled()) {
+        co_return fail(CoreError::canceled);
+    }
+    if (!sent) {
         log::warning("the service manager does not listen", {{"ERROR", sent.error().message()}});
     }
+    co_return {};
 }
 
-Task<void> ServiceManager::ready(std::string status) {
-    co_await say(std::format("READY=1\nSTATUS={}", status));
+Task<void> ServiceManager::ready(std::string status, Duration patience) {
+    (void)co_await say(std::format("READY=1\nSTATUS={}", status), patience);
 }
 
-Task<void> ServiceManager::reloading() {
+Task<Result<void>> ServiceManager::reloading() {
     const auto now =
         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch());
-    co_await say(std::format("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading", now.count()));
+    co_return co_await say(
+        std::format("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading", now.count()),
+        limits::notify_patience
+    );
 }
 
-Task<void> ServiceManager::stopping() { co_await say("STOPPING=1\nSTATUS=stopping"); }
+Task<void> ServiceManager::stopping() {
+    (void)co_await say("STOPPING=1\nSTATUS=stopping", limits::notify_stopping_patience);
+}
 
 Task<void> ServiceManager::feed_watchdog() {
     if (!watchdog_period_ || !socket_) {
         co_return;
     }
-    do {
-        co_await say("WATCHDOG=1");
-    } while (co_await io_.sleep_for(*watchdog_period_ / 2));
+    while (co_await say("WATCHDOG=1", limits::notify_patience) &&
+           co_await io_.sleep_for(*watchdog_period_ / 2)) {
+    }
 }
 
 } // namespace zsync::zsyncd

@@ -14,16 +14,17 @@ public:
     /// Reads the environment once, before other threads start.
     explicit ServiceManager(Io io);
 
-    /// Serving, with one line for people.
-    Task<void> ready(std::string status);
-    Task<void> reloading();
+    /// Serving, with one line for people; given up after `patience`.
+    Task<void> ready(std::string status, Duration patience);
+    /// `canceled` if the caller was cancelled while the manager did not listen.
+    Task<Result<void>> reloading();
     Task<void> stopping();
     /// Tells that the worker's loop turns, from that loop, twice as often as the manager asks for
     /// (WATCHDOG_USEC). Ends when cancelled, or at once if nobody asks.
     Task<void> feed_watchdog();
 
 private:
-    Task<void> say(std::string state);
+    Task<Result<void>> say(std::string state, Duration patience);
 
     Io io_;
     Fd socket_;
