@@ -1,7 +1,7 @@
 // What a packet pays for being filtered: ours against xdp-filter's program with every feature, both
 // over 9,000 exact IPv4 addresses, as time added to a program that only drops. BPF_PROG_TEST_RUN,
 // a random source address each packet, the three in turn within each round, medians.
-#include "bench/packet/report.hpp"
+#include "bench/report.hpp"
 #include "tests/packet/lab.hpp"
 #include "tests/packet/rule_maker.hpp"
 

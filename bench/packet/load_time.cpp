@@ -1,6 +1,6 @@
 // From a rule file on disk to packets that meet its rules: 10,000 prefixes in a file of their own,
 // read, parsed, compiled, verified and switched to.
-#include "bench/packet/report.hpp"
+#include "bench/report.hpp"
 #include "tests/packet/lab.hpp"
 
 #include <zsync/packet/engine.hpp>
