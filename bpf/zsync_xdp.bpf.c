@@ -12,8 +12,10 @@
 #include "parse.h"
 #include "zsync_xdp.h"
 
-/* Read-only for the program and frozen by libbpf: the verifier knows its values. */
-const volatile struct zsync_config config;
+/* Read-only for the program and frozen by libbpf: the verifier knows its values. In a section of its
+ * own because the compiler adds tables to .rodata.
+ */
+const volatile struct zsync_config config SEC(".rodata.config");
 
 /* Resized before the load; each is the only variable of its section, so that it can be. */
 const volatile __u32 cells[1] SEC(".rodata.cells");

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdlib>
 #include <format>
 #include <sched.h>
 #include <thread>
@@ -123,6 +124,20 @@ TEST_F(FilterTest, an_interface_with_a_dot_in_its_name) {
     }
     EXPECT_EQ(Filter::list_pinned(lab_.bpf_dir()), std::vector<std::string>{"zt2.42"});
     EXPECT_EQ(must(Filter::adopt(options_for("zt2.42"))).ifname(), "zt2.42");
+}
+
+TEST_F(FilterTest, sees_the_tag_of_a_vlan_device_when_it_is_not_offloaded) {
+    if (std::system("ip link add link zt1 name zt1.42 type vlan id 42 2>/dev/null") != 0) {
+        GTEST_SKIP() << "this kernel has no VLAN devices";
+    }
+    // With the offload on, a veth hands the tag over beside the frame, where no XDP program looks.
+    run("ethtool -K zt1 txvlan off && ip link set zt1.42 addrgenmode none arp off multicast off up"
+    );
+    RuleSet rules;
+    add_rule(rules, Verdict::drop, "drop vlan 42").vlan = 42;
+    const Filter filter = must(Filter::attach(options(), rules));
+    FrameSender("zt1.42").send(udp_from(0x0a010001));
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
 }
 
 TEST_F(FilterTest, counts_are_exact_on_all_cpus) {

@@ -394,6 +394,7 @@ Result<InterfaceStats> Filter::stats() const { return read_stats(maps_.stats); }
 Result<std::vector<RuleCount>> Filter::rule_counts() const {
     const std::vector<RuleCount> by_slot = ZTRY(read_counters(maps_.counters));
     std::vector<RuleCount> counts;
+    counts.reserve(meta_.rules.size());
     for (const LiveRule& rule : meta_.rules) {
         counts.push_back(rule.slot < by_slot.size() ? by_slot[rule.slot] : RuleCount{});
     }

@@ -125,11 +125,12 @@ private:
     attach_pinned(const FilterOptions& options, const RuleSet& rules, const InterfaceFacts& facts);
     Outcome<void>
     create_link(const LoadedProgram& program, AttachMode mode, const InterfaceFacts& facts);
-    Outcome<void> pin_generation(const LoadedProgram& program, const SharedMaps& maps) const;
+    [[nodiscard]] Outcome<void>
+    pin_generation(const LoadedProgram& program, const SharedMaps& maps) const;
     [[nodiscard]] Meta
     describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id) const;
     Outcome<LoadReport> replace(const RuleSet& rules, const SharedMaps& maps, SlotTable& slots);
-    Outcome<void>
+    [[nodiscard]] Outcome<void>
     switch_to(const LoadedProgram& program, const SharedMaps& maps, const Meta& meta) const;
 
     std::string ifname_;

@@ -37,12 +37,13 @@ public:
     Pins(std::string_view bpf_dir, std::string_view ifname, OnPinStep on_step);
 
     /// Makes the interface's directory; `PacketError::no_bpffs` where that cannot hold pins.
-    Outcome<void> create() const;
+    [[nodiscard]] Outcome<void> create() const;
     /// Makes the directory of the generation of `program_id`, empty.
-    Outcome<void> create_generation(std::uint32_t program_id) const;
+    [[nodiscard]] Outcome<void> create_generation(std::uint32_t program_id) const;
     /// Pins `fd` as `name` in the generation of `program_id`.
-    Outcome<void> pin(std::uint32_t program_id, std::string_view name, const Fd& fd) const;
-    Outcome<void> pin_link(const Fd& link) const;
+    [[nodiscard]] Outcome<void>
+    pin(std::uint32_t program_id, std::string_view name, const Fd& fd) const;
+    [[nodiscard]] Outcome<void> pin_link(const Fd& link) const;
     void created_link_step() const { step("create_link"); }
     void updated_link_step() const { step("update_link"); }
     void detached_link_step() const { step("detach_link"); }

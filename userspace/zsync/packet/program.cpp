@@ -11,6 +11,7 @@
 #include <cstring>
 #include <format>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace zsync::packet {
@@ -19,10 +20,10 @@ namespace {
 /// Lines of the verifier's log that a refusal carries.
 constexpr std::size_t log_tail_lines = 12;
 
-struct DestroySkeleton {
-    void operator()(zsync_xdp* skeleton) const { zsync_xdp__destroy(skeleton); }
+struct CloseObject {
+    void operator()(bpf_object* object) const { bpf_object__close(object); }
 };
-using Skeleton = std::unique_ptr<zsync_xdp, DestroySkeleton>;
+using Object = std::unique_ptr<bpf_object, CloseObject>;
 
 /// The last lines of a verifier log.
 std::string log_tail(std::string_view log) {
@@ -40,17 +41,25 @@ std::string log_tail(std::string_view log) {
     return std::string(log.substr(std::min(start + 1, log.size())));
 }
 
-template <class T> bool fill(bpf_map* map, const std::vector<T>& values) {
-    if (bpf_map__set_value_size(map, static_cast<std::uint32_t>(values.size() * sizeof(T))) < 0) {
+/// Makes `values` what the section's map holds from the start.
+template <class T> bool fill(const Object& object, const char* section, std::span<const T> values) {
+    bpf_map* map = bpf_object__find_map_by_name(object.get(), section);
+    if (map == nullptr ||
+        bpf_map__set_value_size(map, static_cast<std::uint32_t>(values.size_bytes())) < 0) {
         return false;
     }
     std::size_t bytes = 0;
     void* memory = bpf_map__initial_value(map, &bytes);
-    if (memory == nullptr || bytes < values.size() * sizeof(T)) {
+    if (memory == nullptr || bytes < values.size_bytes()) {
         return false;
     }
-    std::memcpy(memory, values.data(), values.size() * sizeof(T));
+    std::memcpy(memory, values.data(), values.size_bytes());
     return true;
+}
+
+bool share(const Object& object, const char* name, const Fd& fd) {
+    bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
+    return map != nullptr && bpf_map__reuse_fd(map, fd.get()) == 0;
 }
 
 std::unexpected<Fault> refused(int error, std::string_view log) {
@@ -123,25 +132,21 @@ Outcome<LoadedProgram> load_program(const Tables& tables, const SharedMaps& maps
         .kernel_log_buf = log.get(),
         .kernel_log_size = limits::verifier_log_bytes_max
     );
-    const Skeleton skeleton(zsync_xdp__open_opts(&options));
-    if (!skeleton) {
+    std::size_t code_bytes = 0;
+    const void* code = zsync_xdp__elf_bytes(&code_bytes);
+    const Object object(bpf_object__open_mem(code, code_bytes, &options));
+    if (!object || !fill(object, ".rodata.config", std::span(&tables.config, 1)) ||
+        !fill(object, ".rodata.cells", std::span(tables.cells)) ||
+        !fill(object, ".rodata.nodes", std::span(tables.nodes)) ||
+        !fill(object, ".rodata.bitmaps", std::span(tables.bitmaps)) ||
+        !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats)) {
         return map_fault();
     }
-    std::memcpy(
-        const_cast<zsync_config*>(&skeleton->rodata->config), &tables.config, sizeof(zsync_config)
-    );
-    if (!fill(skeleton->maps.rodata_cells, tables.cells) ||
-        !fill(skeleton->maps.rodata_nodes, tables.nodes) ||
-        !fill(skeleton->maps.rodata_bitmaps, tables.bitmaps) ||
-        bpf_map__reuse_fd(skeleton->maps.counters, maps.counters.get()) < 0 ||
-        bpf_map__reuse_fd(skeleton->maps.stats, maps.stats.get()) < 0) {
-        return map_fault();
-    }
-    if (const int error = zsync_xdp__load(skeleton.get()); error < 0) {
+    if (const int error = bpf_object__load(object.get()); error < 0) {
         return refused(-error, log.get());
     }
     LoadedProgram program;
-    program.fd = Fd(dup(bpf_program__fd(skeleton->progs.zsync_xdp)));
+    program.fd = Fd(dup(bpf_program__fd(bpf_object__next_program(object.get(), nullptr))));
     if (!program.fd) {
         return map_fault();
     }
