@@ -34,6 +34,11 @@ def test_rule_catches(tmp_path, name, text, words):
     assert len(found) == 1 and words in found[0], found
 
 
+def test_rules_let_a_distributions_documents_be_named(tmp_path):
+    (tmp_path / "copyright").write_text("Format: https://www.deb" "ian.org/doc/\n")
+    assert tree_rules.faults(tmp_path) == []
+
+
 def test_rules_let_lower_tiers_be_included(tmp_path):
     path = tmp_path / "userspace/zsync/packet/a.cpp"
     path.parent.mkdir(parents=True)

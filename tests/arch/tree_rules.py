@@ -26,7 +26,9 @@ README_LINES_MAX = 60
 # Patterns are written so that this file doesn't match itself.
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 DEVELOPER_PATH = re.compile(r"(?<![\w.])/(?:wo" r"rk|ho" r"me|ro" r"ot)/\w")
-REGISTRY_HOST = re.compile(r"\b(?:[\w-]+\.)*(?:deb" r"ian\.(?:org|net)|npm" r"js\.(?:org|com)|pypi\.(?:org))\b")
+REGISTRY_HOST = re.compile(
+    r"\b(?!(?:www|bugs|wiki)\.)(?:[\w-]+\.)+(?:deb" r"ian\.(?:org|net)|npm" r"js\.(?:org|com))|\bpypi\.(?:org)\b"
+)
 
 
 def tree(top: pathlib.Path) -> list[pathlib.Path]:
