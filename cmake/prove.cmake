@@ -78,7 +78,7 @@ function(zsync_bench name)
 endfunction()
 
 # zsync_fuzzer(NAME [USES subsystem...] [LIBRARIES external...] [CORPUS folder] [DICTIONARY file] SOURCES file...)
-# A libFuzzer binary, built by the fuzz preset only. CORPUS has checked-in seeds; what a run finds goes under build/.
+# A libFuzzer binary, built by the asan preset only. CORPUS has checked-in seeds; what a run finds goes under build/.
 function(zsync_fuzzer name)
     if(NOT ZSYNC_FUZZERS)
         return()

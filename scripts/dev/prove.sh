@@ -32,7 +32,7 @@ dev_test() {
     local filter=(${1:+-R "$1"}) preset selected
     dev_build release
     selected=$(list_tests "${filter[@]}")
-    for preset in asan tsan fuzz; do
+    for preset in asan tsan; do
         ! grep -q "^$preset\." <<<"$selected" || dev_build "$preset"
     done
     if has_root; then
@@ -60,8 +60,8 @@ dev_vm_test() {
 }
 
 dev_fuzz() {
-    dev_build fuzz
-    exec python3 "$TOP/scripts/dev/fuzz.py" --build "$TOP/build/fuzz" "$@"
+    dev_build asan
+    exec python3 "$TOP/scripts/dev/fuzz.py" --build "$TOP/build/asan" "$@"
 }
 
 dev_lint() {
