@@ -203,13 +203,14 @@ TEST(Interfaces, are_sorted_and_other_objects_left_out) {
     EXPECT_EQ(views[1].name, "eth0");
 }
 
-TEST(InvalidRules, summary_counts_errors_and_says_what_stays) {
-    const std::string two = "r:1:1: error: a; hint: b\nr:2:5: error: c";
+TEST(Diagnostics, summary_counts_errors_and_says_what_stays) {
+    const Refusal two{.message = "r:1:1: error: a; hint: b\nr:2:5: error: c", .bus_error = "x"};
     EXPECT_EQ(
-        invalid_rules_summary(two, "r", "eth0", false),
-        "r: 2 errors; the rules in force on eth0 stay"
+        with_summary(two, "r", "the rules in force on eth0 stay").message,
+        two.message + "\nr: 2 errors; the rules in force on eth0 stay"
     );
-    EXPECT_EQ(invalid_rules_summary("r:1:1: error: a", "r", "eth0", true), "r: 1 error");
+    EXPECT_EQ(with_summary({.message = "r:1:1: error: a\n"}, "r", "").message, "r:1:1: error: a\nr: 1 error");
+    EXPECT_EQ(with_summary({.message = "odd"}, "r", "").message, "odd\nr: errors");
 }
 
 } // namespace

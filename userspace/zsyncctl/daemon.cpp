@@ -102,7 +102,8 @@ bool is_absence(const Refusal& refusal) {
         {SD_BUS_ERROR_SERVICE_UNKNOWN,
          SD_BUS_ERROR_NAME_HAS_NO_OWNER,
          SD_BUS_ERROR_NO_REPLY,
-         SD_BUS_ERROR_TIMEOUT}
+         SD_BUS_ERROR_TIMEOUT,
+         "org.zsync1.Error.NotAttached"}
     );
 }
 

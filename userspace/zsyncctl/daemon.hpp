@@ -92,7 +92,7 @@ private:
     std::chrono::seconds reply_timeout_ = limits::reply_timeout;
 };
 
-/// True for the errors of a daemon that is not there, or is going or coming: a live view waits.
+/// True for the errors of a daemon or an interface that is going or coming: a live view waits.
 bool is_absence(const Refusal& refusal);
 
 } // namespace zsyncctl

@@ -11,8 +11,6 @@
 namespace zsyncctl {
 namespace {
 
-constexpr std::string_view invalid_rules = "org.zsync1.Error.InvalidRules";
-
 constexpr std::array options{
     Option{.name = "--check", .help = "only say whether the rules are right; change nothing"},
 };
@@ -31,10 +29,10 @@ send_rules(Daemon& daemon, const std::string& ifname, const RuleFile& file, bool
         return answer;
     }
     Refusal refusal = explain_interface(daemon, ifname, answer.error());
-    if (refusal.bus_error == invalid_rules) {
-        const std::string summary =
-            invalid_rules_summary(refusal.message, file.source_name, ifname, check);
-        refusal.message += (refusal.message.ends_with('\n') ? "" : "\n") + summary;
+    if (refusal.bus_error == "org.zsync1.Error.InvalidRules") {
+        const std::string stays =
+            check ? "" : std::format("the rules in force on {} stay", printable(ifname));
+        refusal = with_summary(std::move(refusal), file.source_name, stays);
     }
     return std::unexpected(refusal);
 }
@@ -74,19 +72,6 @@ Answer<void> run(Session& session) {
 }
 
 } // namespace
-
-std::string invalid_rules_summary(
-    std::string_view diagnostics, std::string_view source, std::string_view ifname, bool check_only
-) {
-    std::uint64_t errors = 0;
-    for (std::size_t at = 0; (at = diagnostics.find(": error: ", at)) != std::string_view::npos;
-         ++at) {
-        ++errors;
-    }
-    const std::string count = errors == 0 ? "errors" : counted(errors, "error");
-    return check_only ? std::format("{}: {}", source, count)
-                      : std::format("{}: {}; the rules in force on {} stay", source, count, ifname);
-}
 
 constinit const Verb packet_load_verb{
     .path = "packet load",

@@ -11,7 +11,10 @@ Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     Daemon daemon = ZTRY(session.daemon());
     const InterfaceView view = ZTRY(ask_interface(daemon, ifname));
-    const CounterView counters = ZTRY(ask_counters(daemon, ifname));
+    CounterView counters;
+    if (view.has_filter()) {
+        counters = ZTRY(ask_counters(daemon, ifname));
+    }
     session.print_either(stats_json(view, counters), stats_text(view, counters, session.style()));
     return {};
 }

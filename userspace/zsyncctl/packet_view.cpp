@@ -83,10 +83,11 @@ std::vector<InterfaceView> interface_views(const Json& managed_objects) {
 }
 
 Refusal explain_interface(Daemon& daemon, const std::string& ifname, Refusal refusal) {
-    const std::string& error = refusal.bus_error;
+    constexpr std::string_view not_attached = "org.zsync1.Error.NotAttached";
+    const std::string_view error = refusal.bus_error;
     const bool may_be_missing =
         error == SD_BUS_ERROR_UNKNOWN_OBJECT || error == SD_BUS_ERROR_UNKNOWN_METHOD ||
-        error == SD_BUS_ERROR_UNKNOWN_INTERFACE || error == "org.zsync1.Error.NotAttached";
+        error == SD_BUS_ERROR_UNKNOWN_INTERFACE || error == not_attached;
     if (!may_be_missing) {
         return refusal;
     }
@@ -102,6 +103,7 @@ Refusal explain_interface(Daemon& daemon, const std::string& ifname, Refusal ref
     for (const InterfaceView& view : views) {
         others += (others.empty() ? "" : ", ") + view.name;
     }
+    refusal.bus_error = SD_BUS_ERROR_UNKNOWN_OBJECT;
     refusal.message = std::format(
         "no filter is attached to '{}' ({}); attach one with 'zsyncctl packet attach {}'",
         ifname,

@@ -28,6 +28,9 @@ struct InterfaceView {
     std::string malformed_verdict{};
     std::string rules_source{};
     std::uint64_t loaded_at_us = 0;
+
+    /// False while there is nothing to filter: no counters, no rules in force.
+    [[nodiscard]] bool has_filter() const { return !mode.empty(); }
 };
 
 /// The counters of an interface.
@@ -69,7 +72,8 @@ Answer<InterfaceView> ask_interface(Daemon& daemon, const std::string& ifname);
 Answer<CounterView> ask_counters(Daemon& daemon, const std::string& ifname);
 Answer<RuleList> ask_rules(Daemon& daemon, const std::string& ifname);
 
-/// `refusal` of a call on an interface's object, put in words where the interface has no filter.
+/// `refusal` of a call on an interface's object. Where there is no such object its words say so, and
+/// its error is that of an unknown object.
 Refusal explain_interface(Daemon& daemon, const std::string& ifname, Refusal refusal);
 
 } // namespace zsyncctl

@@ -84,10 +84,12 @@ std::uint64_t clock_us(clockid_t clock) {
 Answer<Sample> take_sample(Daemon& daemon, const std::string& ifname) {
     Sample sample;
     sample.view = ZTRY(ask_interface(daemon, ifname));
-    sample.counters = ZTRY(ask_counters(daemon, ifname));
     sample.monotonic_us = clock_us(CLOCK_MONOTONIC);
     sample.realtime_us = clock_us(CLOCK_REALTIME);
-    sample.list = ZTRY(ask_rules(daemon, ifname));
+    if (sample.view.has_filter()) {
+        sample.counters = ZTRY(ask_counters(daemon, ifname));
+        sample.list = ZTRY(ask_rules(daemon, ifname));
+    }
     return sample;
 }
 

@@ -1,12 +1,13 @@
 #include <zsyncctl/session.hpp>
 #include <zsyncctl/verbs.hpp>
+#include <zsyncctl/views.hpp>
 
 namespace zsyncctl {
 namespace {
 
 Answer<void> run(Session& session) {
     Daemon daemon = ZTRY(session.daemon());
-    ZTRY(daemon.call(
+    auto answer = daemon.call(
         {.path = names::root,
          .interface = names::manager,
          .name = "Reload",
@@ -14,7 +15,13 @@ Answer<void> run(Session& session) {
          .right = "org.zsync1.reload"},
         "a{sv}",
         0
-    ));
+    );
+    if (!answer && answer.error().bus_error == "org.zsync1.Error.InvalidConfig") {
+        return std::unexpected(
+            with_summary(answer.error(), "configuration", "the running one stays")
+        );
+    }
+    ZTRY(std::move(answer));
     session.print_either({{"reloaded", true}}, "configuration read again\n");
     return {};
 }

@@ -26,10 +26,12 @@ Answer<StatusView> ask_status(Daemon& daemon) {
         .interfaces = {},
     };
     for (InterfaceView& view : interface_views(objects)) {
-        // An interface may be detached between the two calls, or have no counters to read.
+        // An interface may be detached between the two calls.
         std::optional<CounterView> counters;
-        if (auto answer = ask_counters(daemon, view.name)) {
-            counters = std::move(*answer);
+        if (view.has_filter()) {
+            if (auto answer = ask_counters(daemon, view.name)) {
+                counters = std::move(*answer);
+            }
         }
         status.interfaces.push_back({std::move(view), std::move(counters)});
     }

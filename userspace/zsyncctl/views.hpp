@@ -51,12 +51,10 @@ struct JobView {
 Json jobs_json(const std::vector<JobView>& jobs);
 std::string jobs_text(const std::vector<JobView>& jobs, const Style& style);
 
-// packet load
+// packet load, reload
 
-/// What a refused rule file says last, after its diagnostics.
-std::string invalid_rules_summary(
-    std::string_view diagnostics, std::string_view source, std::string_view ifname, bool check_only
-);
+/// `refusal` of a file with errors: its diagnostics, one a line, and last `WHAT: N errors; STAYS`.
+Refusal with_summary(Refusal refusal, std::string_view what, std::string_view stays);
 
 // packet rules, packet stats
 
