@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <format>
 #include <sched.h>
@@ -74,9 +75,12 @@ void FrameSender::send(const Frame& frame) const {
     to.sll_family = AF_PACKET;
     to.sll_ifindex = ifindex_;
     to.sll_halen = ETH_ALEN;
-    const ssize_t sent = sendto(
-        socket_.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)
-    );
+    const auto* address = reinterpret_cast<const sockaddr*>(&to);
+    ssize_t sent = -1;
+    do {
+        // A full transmit queue drops the frame and says so; the receiver makes room.
+        sent = sendto(socket_.get(), frame.data(), frame.size(), 0, address, sizeof(to));
+    } while (sent < 0 && errno == ENOBUFS);
     require(sent == static_cast<ssize_t>(frame.size()), "sendto");
 }
 

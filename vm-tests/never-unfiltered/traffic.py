@@ -14,6 +14,7 @@ import time
 PORTS = {"allowed": 4000, "denied": 4001}
 HERE = "10.99.0.1"
 PAUSE_SECONDS = 0.004
+SO_RCVBUFFORCE = 33
 BUFFER_BYTES = 32 << 20
 DRAIN_SECONDS = 2
 stop = threading.Event()
@@ -21,7 +22,7 @@ stop = threading.Event()
 
 def receiver(port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, BUFFER_BYTES)
+    made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
     made.bind((HERE, port))
     return made
 
