@@ -55,12 +55,14 @@ Task<Result<int>> add_three(int a, int b, int c) {
     co_return abc;
 }
 
+#ifndef ZSYNC_SANITIZED
 Task<int> count_down(int depth) {
     if (depth == 0) {
         co_return 0;
     }
     co_return 1 + co_await count_down(depth - 1);
 }
+#endif
 
 Task<Result<void>> sleep_forever(Io io) { co_return co_await io.sleep_for(24h); }
 

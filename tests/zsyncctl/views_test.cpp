@@ -209,7 +209,10 @@ TEST(Diagnostics, summary_counts_errors_and_says_what_stays) {
         with_summary(two, "r", "the rules in force on eth0 stay").message,
         two.message + "\nr: 2 errors; the rules in force on eth0 stay"
     );
-    EXPECT_EQ(with_summary({.message = "r:1:1: error: a\n"}, "r", "").message, "r:1:1: error: a\nr: 1 error");
+    EXPECT_EQ(
+        with_summary({.message = "r:1:1: error: a\n"}, "r", "").message,
+        "r:1:1: error: a\nr: 1 error"
+    );
     EXPECT_EQ(with_summary({.message = "odd"}, "r", "").message, "odd\nr: errors");
 }
 

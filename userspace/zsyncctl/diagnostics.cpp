@@ -1,8 +1,7 @@
 // What a refused file says after its errors.
+#include <format>
 #include <zsyncctl/quantity.hpp>
 #include <zsyncctl/views.hpp>
-
-#include <format>
 
 namespace zsyncctl {
 

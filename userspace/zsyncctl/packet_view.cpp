@@ -85,9 +85,9 @@ std::vector<InterfaceView> interface_views(const Json& managed_objects) {
 Refusal explain_interface(Daemon& daemon, const std::string& ifname, Refusal refusal) {
     constexpr std::string_view not_attached = "org.zsync1.Error.NotAttached";
     const std::string_view error = refusal.bus_error;
-    const bool may_be_missing =
-        error == SD_BUS_ERROR_UNKNOWN_OBJECT || error == SD_BUS_ERROR_UNKNOWN_METHOD ||
-        error == SD_BUS_ERROR_UNKNOWN_INTERFACE || error == not_attached;
+    const bool may_be_missing = error == SD_BUS_ERROR_UNKNOWN_OBJECT ||
+                                error == SD_BUS_ERROR_UNKNOWN_METHOD ||
+                                error == SD_BUS_ERROR_UNKNOWN_INTERFACE || error == not_attached;
     if (!may_be_missing) {
         return refusal;
     }

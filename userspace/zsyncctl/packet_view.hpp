@@ -72,8 +72,8 @@ Answer<InterfaceView> ask_interface(Daemon& daemon, const std::string& ifname);
 Answer<CounterView> ask_counters(Daemon& daemon, const std::string& ifname);
 Answer<RuleList> ask_rules(Daemon& daemon, const std::string& ifname);
 
-/// `refusal` of a call on an interface's object. Where there is no such object its words say so, and
-/// its error is that of an unknown object.
+/// `refusal` of a call on an interface's object. Where there is no such object its words say so,
+/// and its error is that of an unknown object.
 Refusal explain_interface(Daemon& daemon, const std::string& ifname, Refusal refusal);
 
 } // namespace zsyncctl

@@ -36,7 +36,8 @@ struct TaskInfo {
     /// `ready`, `running`, `waiting: KIND` (what it waits for), with `, canceling` while a cancel
     /// is on its way to it.
     std::string state;
-    std::string where; ///< file:line of the innermost suspended `co_await`; "on the CPU" while it runs
+    std::string
+        where; ///< file:line of the innermost suspended `co_await`; "on the CPU" while it runs
     std::chrono::nanoseconds age{};
 };
 

@@ -118,7 +118,9 @@ std::string printable(std::string_view text, std::size_t bytes_max) {
     return out;
 }
 
-std::string in_quotes(std::string_view text) { return "'" + printable(text, quoted_bytes_max) + "'"; }
+std::string in_quotes(std::string_view text) {
+    return "'" + printable(text, quoted_bytes_max) + "'";
+}
 
 std::string lower(std::string_view text) {
     std::string out(text);
