@@ -119,10 +119,24 @@ Task<Outcome<void>> Daemon::start(Parts* parts) {
     ZCO_CHECK(parts->bus.add(ManagerObject::path, manager));
     ZCO_CHECK(co_await start_packets(parts));
     ZCO_CHECK(co_await parts->bus.open());
-    ZCO_CHECK(co_await parts->bus.own_name(bus_name));
+    ZCO_CHECK(co_await own_name(parts));
     parts->scope.spawn("packet-links", parts->packets->follow_links());
     parts->scope.spawn("packet-objects", parts->packet_objects->follow());
     co_return {};
+}
+
+// The run directory is ours alone by now, so on the usual bus an owner can only be a predecessor
+// whose death the bus has yet to notice: after a kill -9 that takes a moment.
+Task<Outcome<void>> Daemon::own_name(Parts* parts) {
+    const TimePoint deadline = Clock::now() + limits::name_wait;
+    for (;;) {
+        Outcome<void> owned = co_await parts->bus.own_name(bus_name);
+        const bool taken = !owned && owned.error().error == Error(bus::BusError::name_taken);
+        if (!taken || Clock::now() >= deadline) {
+            co_return owned;
+        }
+        ZCO_CHECK(co_await io_.sleep_for(limits::name_retry_delay));
+    }
 }
 
 Task<Outcome<void>> Daemon::start_packets(Parts* parts) {

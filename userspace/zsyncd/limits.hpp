@@ -15,4 +15,8 @@ constexpr std::chrono::milliseconds reconnect_delay_max{1000};
 constexpr std::chrono::seconds notify_patience{5};
 constexpr std::chrono::milliseconds notify_stopping_patience{200};
 
+/// How long a predecessor may take to leave the bus, and between two looks.
+constexpr std::chrono::milliseconds name_wait{2000};
+constexpr std::chrono::milliseconds name_retry_delay{20};
+
 } // namespace zsync::zsyncd::limits
