@@ -154,7 +154,7 @@ class ServiceManager:
             os.unlink(address)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
-        self._thread = threading.Thread(target=self._listen)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
@@ -270,8 +270,8 @@ class Lab:
         self._manager = ServiceManager(f"{self.folder}/notify")
         with open(self.log_file, "ab") as log:
             self.daemon = self.near.start(
-                *("zsyncd", "--bus", self.bus_address, "--config", str(self.config), "--state-dir", str(self.state_dir)),
-                *("--run-dir", str(self.run_dir), "--bpf-dir", str(self.bpf_dir), *arguments),
+                *self.daemon_command(),
+                *arguments,
                 stdout=log,
                 stderr=log,
                 env=dict(os.environ, NOTIFY_SOCKET=self._manager.address) | environment,
@@ -281,6 +281,11 @@ class Lab:
         else:
             self.daemon.wait(READY_SECONDS_MAX)
         return self.daemon
+
+    def daemon_command(self) -> list[str]:
+        options = {"bus": self.bus_address, "config": self.config, "state-dir": self.state_dir}
+        options |= {"run-dir": self.run_dir, "bpf-dir": self.bpf_dir}
+        return ["zsyncd", *(f"--{name}={value}" for name, value in options.items())]
 
     def _says_ready(self) -> bool:
         assert self.daemon.poll() is None, f"zsyncd ended with code {self.daemon.returncode}\n{self.log()}"

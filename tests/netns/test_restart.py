@@ -60,12 +60,14 @@ def test_stop_is_quick_and_clean(lab):
     assert lab.near.link()["xdp"], "the filter stays"
 
 
+def test_second_daemon_with_the_same_directories_is_refused(lab):
+    done = lab.near.run(*lab.daemon_command(), check=False)
+    assert done.returncode == 1 and str(lab.run_dir) in done.stderr
+    assert lab.json("status")["pid"] == lab.daemon.pid
+
+
 def test_second_daemon_on_the_same_bus_is_refused(lab):
-    first, lab.daemon = lab.daemon, None
-    try:
-        second = lab.start_daemon(ready=False)
-        assert second.returncode == 1
-        assert "org.zsync1" in lab.log()
-    finally:
-        lab.daemon = first
-    assert lab.json("status")["pid"] == first.pid
+    elsewhere = [f"--{name}={lab.folder}/second-{name}" for name in ("state-dir", "run-dir")]
+    done = lab.near.run(*lab.daemon_command(), *elsewhere, f"--bpf-dir={lab.bpf_dir.parent}/second", check=False)
+    assert done.returncode == 1 and "org.zsync1 is owned by another program" in done.stderr
+    assert lab.json("status")["pid"] == lab.daemon.pid
