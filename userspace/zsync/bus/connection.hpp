@@ -252,7 +252,7 @@ private:
 /// `limits::subscription_signals_max` behind; `dropped()` counts them.
 class Subscription {
 public:
-    Subscription(Connection& connection);
+    explicit Subscription(Connection& connection);
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
     ~Subscription();
