@@ -2,6 +2,7 @@
 
 # zsync_unit_test(NAME USES subsystem... [LIBRARIES external...] SOURCES file...)
 # A GoogleTest binary whose cases each become a ctest test. Needs no privilege and touches nothing outside itself.
+# A parameterised case is called by its name and not by its printed parameter, which may be long and differ from run to run.
 function(zsync_unit_test name)
     if(NOT ZSYNC_TESTS)
         return()
@@ -11,7 +12,7 @@ function(zsync_unit_test name)
     list(TRANSFORM arg_USES PREPEND zsync::)
     target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest_main)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-    gtest_discover_tests(${name} PROPERTIES LABELS unit TIMEOUT 60 DISCOVERY_TIMEOUT 60)
+    gtest_discover_tests(${name} NO_PRETTY_VALUES PROPERTIES LABELS unit TIMEOUT 60 DISCOVERY_TIMEOUT 60)
 endfunction()
 
 # zsync_root_test(NAME USES subsystem... [LIBRARIES external...] SOURCES file...)
@@ -25,7 +26,7 @@ function(zsync_root_test name)
     list(TRANSFORM arg_USES PREPEND zsync::)
     target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest_main)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-    gtest_discover_tests(${name} PROPERTIES LABELS root TIMEOUT 120 RESOURCE_LOCK root DISCOVERY_TIMEOUT 60)
+    gtest_discover_tests(${name} NO_PRETTY_VALUES PROPERTIES LABELS root TIMEOUT 120 RESOURCE_LOCK root DISCOVERY_TIMEOUT 60)
 endfunction()
 
 # zsync_pytest(NAME LABEL root|systemd|unit FILE file.py [TIMEOUT seconds] [SERIAL] [ENVIRONMENT VAR=value...])

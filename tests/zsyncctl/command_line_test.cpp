@@ -22,6 +22,29 @@ struct Wrong {
     std::string hint;
 };
 
+std::string typed(const Wrong& wrong) {
+    std::string line = "zsyncctl";
+    for (const std::string& word : wrong.words) {
+        line += " " + word;
+    }
+    return line;
+}
+
+/// What a failure prints of its parameter.
+void PrintTo(const Wrong& wrong, std::ostream* out) { *out << typed(wrong); }
+
+/// The line typed, with what a test's name cannot have left out.
+std::string case_name(const testing::TestParamInfo<Wrong>& wrong) {
+    std::string name;
+    for (const char c : typed(wrong.param)) {
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (letter || !name.ends_with('_')) {
+            name += letter ? c : '_';
+        }
+    }
+    return name;
+}
+
 class WrongUsage : public testing::TestWithParam<Wrong> {};
 
 TEST_P(WrongUsage, says_what_is_wrong_and_what_to_type) {
@@ -84,7 +107,8 @@ INSTANTIATE_TEST_SUITE_P(
             "'3x' is no count",
             "--count takes a whole number from 1"
         }
-    )
+    ),
+    case_name
 );
 
 TEST(CommandLine, options_stand_anywhere) {

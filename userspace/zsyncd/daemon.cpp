@@ -151,16 +151,14 @@ Task<Outcome<void>> Daemon::start_packets(Parts* parts) {
         return open_state(options_.state_dir);
     }));
     parts->store.emplace(std::move(store));
-    parts->packets.emplace(io_, *parts->store, options_.bpf_dir);
-    ZCO_CHECK(co_await parts->packets->start());
-    const auto configured =
-        co_await parts->packets->configure(configured_interfaces(parts->config));
+    packet::Service& packets = parts->packets.emplace(io_, *parts->store, options_.bpf_dir);
+    ZCO_CHECK(co_await packets.start());
+    const auto configured = co_await packets.configure(configured_interfaces(parts->config));
     if (!configured) {
         // One wrong interface must not leave the others unserved.
         log::error(configured.error().message());
     }
-    parts->packet_objects =
-        std::make_shared<PacketObjects>(*parts->packets, parts->bus, parts->jobs);
+    parts->packet_objects = std::make_shared<PacketObjects>(packets, parts->bus, parts->jobs);
     co_return parts->packet_objects->add();
 }
 
@@ -170,7 +168,9 @@ Task<Result<void>> Daemon::keep_on_bus(Parts* parts) {
         if (reason.is_canceled()) {
             co_return {};
         }
-        log::warning("the bus is gone; filters go on", {{"ERROR", reason.message()}});
+        log::warning(
+            "the bus is gone; filters go on", {{.name = "ERROR", .value = reason.message()}}
+        );
         std::chrono::milliseconds delay = limits::reconnect_delay_first;
         for (bool open = false; !open; delay = std::min(2 * delay, limits::reconnect_delay_max)) {
             ZCO_CHECK(co_await io_.sleep_for(delay));

@@ -27,8 +27,9 @@ private:
 
     Task<Result<void>> serve(Parts* parts);
     Task<Outcome<void>> start(Parts* parts);
-    /// Takes over the filters that are attached and brings up those of the configuration.
+    /// Becomes org.zsync1 on the bus, after a predecessor that is just dying if there is one.
     Task<Outcome<void>> own_name(Parts* parts);
+    /// Takes over the filters that are attached and brings up those of the configuration.
     Task<Outcome<void>> start_packets(Parts* parts);
     Task<Result<void>> follow_signals(Parts* parts);
     Task<Result<void>> keep_on_bus(Parts* parts);
