@@ -36,7 +36,7 @@ inline void print_ratio(
         goal,
         ratio <= goal ? "true" : "false"
     );
-    std::fflush(stdout);
+    static_cast<void>(std::fflush(stdout));
 }
 
 /// One row without a peer: `ours` is to be at most `goal`.
@@ -52,7 +52,7 @@ inline void print_limit(std::string_view what, double ours, std::string_view uni
         goal,
         ours <= goal ? "true" : "false"
     );
-    std::fflush(stdout);
+    static_cast<void>(std::fflush(stdout));
 }
 
 } // namespace zsync::bench

@@ -42,7 +42,7 @@ function(zsync_pytest name)
     endif()
     add_test(
         NAME ${name}
-        COMMAND python3 -m pytest -q -p no:cacheprovider --tb=short ${CMAKE_CURRENT_SOURCE_DIR}/${arg_FILE}
+        COMMAND python3 -m pytest -q -rs -p no:cacheprovider --tb=short ${CMAKE_CURRENT_SOURCE_DIR}/${arg_FILE}
     )
     set_tests_properties(${name} PROPERTIES
         LABELS ${arg_LABEL}

@@ -20,7 +20,7 @@ UNPRIVILEGED='^(unit|lint|sanitizer|fuzz)$'
 has_root() { [[ $EUID -eq 0 && $(awk '{print $3}' /proc/self/uid_map) == 4294967295 ]]; }
 
 run_ctest() {
-    ctest --test-dir "$TOP/build/release" --output-on-failure --parallel "$(nproc)" --no-tests=error "$@"
+    python3 "$TOP/scripts/dev/skipped.py" --test-dir "$TOP/build/release" --output-on-failure --parallel "$(nproc)" --no-tests=error "$@"
 }
 
 list_tests() {

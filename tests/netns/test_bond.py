@@ -5,7 +5,7 @@ import pytest
 
 def test_port_of_a_bond_is_refused_and_left_alone(lab):
     if lab.near.ip("link", "add", "bond0", "type", "bond", check=False).returncode:
-        pytest.skip("needs the kernel's bonding driver")
+        pytest.skip("needs the kernel's bonding driver; vm.install has it and proves this")
     lab.near.ip("link", "set", lab.near.ifname, "down")
     lab.near.ip("link", "set", lab.near.ifname, "master", "bond0")
     answer = lab.ctl("packet", "attach", lab.near.ifname, check=False)

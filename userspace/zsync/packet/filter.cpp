@@ -37,13 +37,14 @@ std::string program_words(std::uint32_t id) {
 
 Outcome<void> check_attachable(const InterfaceFacts& facts) {
     if (facts.master_kind == "bond" || facts.master_kind == "team") {
+        const auto master = interface_facts(facts.master_ifindex);
         return fail(
             PacketError::interface_enslaved,
             std::format(
-                "{} is a port of a {}, which owns its packet path; attach to the {} itself",
+                "{} is a port of the {} {}, which owns its packet path; attach to that instead",
                 facts.name,
                 facts.master_kind,
-                facts.master_kind
+                master ? master->name : std::format("number {}", facts.master_ifindex)
             )
         );
     }

@@ -4,6 +4,7 @@
 
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <system_error>
 #include <systemd/sd-bus.h>
 
 #include <algorithm>
@@ -12,11 +13,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <format>
 #include <fstream>
 #include <iostream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -37,8 +38,7 @@ constexpr auto settle_time = 6s;
 
 void check(int result, const char* what) {
     if (result < 0) {
-        std::cerr << what << ": " << std::strerror(-result) << '\n';
-        std::exit(1);
+        throw std::system_error(-result, std::generic_category(), what);
     }
 }
 
@@ -111,8 +111,12 @@ struct Service {
     const char* path;
     const char* interface;
 };
-constexpr Service ours{"org.zsync1", "/org/zsync1", "org.zsync1.Manager"};
-constexpr Service bare{"org.example.Bare", "/bare", "org.example.Bare"};
+constexpr Service ours{
+    .name = "org.zsync1", .path = "/org/zsync1", .interface = "org.zsync1.Manager"
+};
+constexpr Service bare{
+    .name = "org.example.Bare", .path = "/bare", .interface = "org.example.Bare"
+};
 
 /// Microseconds of one read; negative if the service is not there.
 double read_once(sd_bus* bus, const Service& service) {
@@ -139,8 +143,7 @@ template <class Condition> void wait_for(const char* what, Condition condition) 
     const auto end = Clock::now() + start_time_max;
     while (!condition()) {
         if (Clock::now() > end) {
-            std::cerr << what << " did not start\n";
-            std::exit(1);
+            throw std::runtime_error(std::string(what) + " did not start");
         }
         std::this_thread::sleep_for(10ms);
     }
@@ -185,7 +188,7 @@ struct Places {
         for (const char* name : {"state", "run", "bpf"}) {
             std::filesystem::create_directory(std::format("{}/{}", folder, name));
         }
-        std::ofstream(folder + "/zsyncd.toml");
+        std::ofstream(folder + "/zsyncd.toml") << "# what is built in\n";
         std::ofstream(folder + "/bus.conf") << std::format(
             R"(<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -264,9 +267,7 @@ void report_idle(pid_t pid) {
     );
 }
 
-} // namespace
-
-int main() {
+void measure() {
     const Places places;
     const Child daemon([&] {
         const std::string config = std::format("--config-file={}/bus.conf", places.folder);
@@ -281,4 +282,15 @@ int main() {
     report_round_trip(bus);
     report_idle(zsyncd.pid());
     sd_bus_flush_close_unref(bus);
+}
+
+} // namespace
+
+int main() {
+    try {
+        measure();
+    } catch (const std::exception& error) {
+        std::cerr << error.what() << '\n';
+        return 1;
+    }
 }
