@@ -135,6 +135,24 @@ def test_interface_moved_to_another_namespace_is_said_and_still_filtered(lab, si
     wait_until("signals", lambda: changed(signals, "State") == ["moved", "attached"])
 
 
+def test_interface_deleted_in_another_namespace_is_found_out_when_its_counters_are_read(lab):
+    lab.filter(RULES)
+    other = f"{lab.near.namespace}m"
+    command("ip", "netns", "add", other)
+    try:
+        lab.near.ip("link", "set", lab.near.ifname, "netns", other)
+        wait_until("moved", lambda: state(lab) == "moved")
+        lab.ctl("packet", "stats", lab.near.ifname)
+        assert state(lab) == "moved"
+        command("ip", "-n", other, "link", "del", lab.near.ifname)
+        lab.ctl("packet", "stats", lab.near.ifname, check=False)
+        wait_until("absent", lambda: state(lab) == "absent")
+        lab.make_link()
+        wait_until("attached again", lambda: state(lab) == "attached")
+    finally:
+        command("ip", "netns", "del", other)
+
+
 def test_interface_deleted_while_the_daemon_is_down_is_absent(lab):
     lab.filter(RULES)
     lab.stop_daemon(signal.SIGTERM)

@@ -265,7 +265,12 @@ Task<Outcome<CheckReport>> Service::check(std::string text, std::string source) 
 }
 
 Task<Outcome<InterfaceReading>> Service::read(std::string name) {
-    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(EntryRef entry, find(name));
+    if (entry->view.state == InterfaceState::moved) {
+        // The kernel tells only those in the other namespace when the device is deleted there.
+        ZCO_CHECK(co_await reconcile());
+        ZCO_TRY(entry, find(name));
+    }
     ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
     if (entry->removed) {
         co_return fail(PacketError::not_attached, name + " was detached just then");
