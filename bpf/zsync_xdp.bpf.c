@@ -40,9 +40,9 @@ struct {
 /*
  * What is known of the packet at hand. In a map and not on the stack because the verifier does not
  * remember what is written to a map: ways that meet again look alike to it, and it walks on from
- * there once (7,300 instructions in all; on the stack 590,000, and a second to load). Functions of
- * their own would do the same, but where returns are guarded against speculation (AMD's SRSO) each
- * call costs a packet 20 ns.
+ * there once (7,300 instructions in all; on the stack 479,000, and half a second to load). Functions
+ * of their own would do the same, but where returns are guarded against speculation (AMD's SRSO)
+ * each call costs a packet 20 ns.
  */
 struct scratch {
 	struct zsync_packet packet;
