@@ -230,6 +230,19 @@ def test_no_bpffs_is_said(quiet_lab):
     assert lab.json("status")["interfaces"] == []
 
 
+def test_no_capabilities_is_said(quiet_lab):
+    lab = quiet_lab
+    command_line = lab.daemon_command()
+    lab.daemon_command = lambda: ["setpriv", "--bounding-set", "-bpf,-net_admin,-perfmon,-sys_admin", *command_line]
+    lab.start_daemon()
+    feature = next(row for row in lab.json("features") if row["name"] == "packet.xdp")
+    assert not feature["available"] and "CAP_BPF" in feature["detail"], feature
+    line = refused(lab.ctl("packet", "attach", lab.near.ifname, check=False))
+    assert "CAP_BPF" in line and "CAP_NET_ADMIN" in line
+    assert "xdp" not in lab.near.link()
+    assert lab.json("status")["interfaces"] == []
+
+
 def test_bad_configuration_is_refused_on_reload_and_the_running_one_stays(lab):
     lab.filter(RULES)
     lab.config.write_text("[log]\nlevle = 3\n")
