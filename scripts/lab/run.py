@@ -100,6 +100,9 @@ def options() -> argparse.Namespace:
         parser.error(f"there is no interface '{args.iface}' here; `ip link` lists them")
     if not args.rules.is_file():
         parser.error(f"there is no rule file {args.rules}")
+    args.rules = args.rules.resolve()
+    # Files of this checkout are named as a person in it would.
+    os.chdir(TOP)
     return args
 
 
@@ -114,8 +117,8 @@ def work(args: argparse.Namespace, service: Service, traffic: Traffic) -> None:
     service.start()
     ifname = args.iface or net.NEAR
     ctl("packet", "attach", ifname)
-    ctl("packet", "load", ifname, str(args.rules))
-    rules = args.rules.relative_to(TOP) if args.rules.is_relative_to(TOP) else args.rules
+    rules = str(args.rules.relative_to(TOP) if args.rules.is_relative_to(TOP) else args.rules)
+    ctl("packet", "load", ifname, rules)
     say(f"zsyncd (pid {service.daemon.pid}) filters {ifname} by {rules}")
     if not args.iface:
         traffic.start()
