@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -151,6 +152,23 @@ def test_output_that_cannot_be_written_is_an_error(lab):
     with open("/dev/full", "w") as full:
         answer = lab.ctl("status", check=False, stdout=full)
     assert answer.code == 1 and "cannot write" in answer.err
+
+
+def test_load_of_a_file_leaves_no_kernel_worker_that_wakes_an_idle_daemon(lab):
+    lab.attach()
+    # An overlay cannot promise not to block, so a read on the ring would go to a worker thread of the kernel.
+    for name in ("one", "two", "both"):
+        (lab.folder / name).mkdir()
+    rules = lab.folder / "both" / "rules"
+    (lab.folder / "one" / "rules").write_text("drop fragment\n")
+    layers = f"lowerdir={lab.folder}/one:{lab.folder}/two"
+    subprocess.run(["mount", "-t", "overlay", "-o", layers, "overlay", str(rules.parent)], check=True)
+    try:
+        lab.ctl("packet", "load", lab.near.ifname, str(rules))
+    finally:
+        subprocess.run(["umount", str(rules.parent)], check=True)
+    threads = [path.read_text().strip() for path in pathlib.Path(f"/proc/{lab.daemon.pid}/task").glob("*/comm")]
+    assert "zsyncd" in threads and not [name for name in threads if name.startswith("iou-wrk")], threads
 
 
 def test_load_over_a_pipe_that_is_slow(lab):

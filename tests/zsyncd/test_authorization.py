@@ -1,9 +1,12 @@
 """Who may change what, without polkit on the bus: root and the service's own user, and nobody else."""
 
 import os
+import pathlib
 import subprocess
+import tempfile
 
 import pytest
+from service import Service
 
 NOBODY = 65534
 
@@ -11,17 +14,14 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be som
 
 
 @pytest.fixture
-def open_folder(service):
-    """The folder of the bus's socket, and those above it, as others may enter them."""
-    changed = []
-    folder = service.folder
-    while str(folder) not in ("/", "/tmp"):
-        changed.append((folder, folder.stat().st_mode))
-        folder.chmod(folder.stat().st_mode | 0o011)
-        folder = folder.parent
-    yield service
-    for folder, mode in changed:
-        folder.chmod(mode)
+def open_folder():
+    """A service whose bus others may reach: not under pytest's own folder, which every pytest that starts closes to others."""
+    with tempfile.TemporaryDirectory(prefix="zsyncd-open-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o711)
+        service = Service(folder)
+        yield service
+        service.close()
 
 
 def as_nobody(service, method: str, *words: str) -> subprocess.CompletedProcess:
