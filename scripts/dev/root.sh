@@ -2,7 +2,8 @@
 #
 # On Debian 13 that is the machine itself, with the Build-Depends installed. Elsewhere it is a directory made by
 # mmdebstrap from the Build-Depends of debian/control and keyed by their hash, so that checkouts with the same
-# dependencies share one.
+# dependencies share one. The peers that benchmarks compare with are Build-Depends of the profile pkg.zsync.bench: heavy,
+# and needed by `./dev bench` alone, which works in a root of its own that has them as well (ZSYNC_DEV_PEERS=1 asks for it).
 
 DEV_HOME=${ZSYNC_DEV_HOME:-/var/cache/zsync-dev}
 
@@ -14,7 +15,8 @@ die() {
 # Build-Depends as bare package names, one a line.
 build_depends() {
     awk '/^Build-Depends:/ {on = 1; sub(/^Build-Depends:/, "")} on && /^[^ ]/ {exit} on' "$TOP/debian/control" |
-        tr ',' '\n' | sed -E 's/\([^)]*\)//g; s/<[^>]*>//g; s/^[[:space:]]+|[[:space:]]+$//g' |
+        tr ',' '\n' | { [[ -n ${ZSYNC_DEV_PEERS:-} ]] && cat || grep -v '<pkg\.zsync\.bench>'; } |
+        sed -E 's/\([^)]*\)//g; s/<[^>]*>//g; s/^[[:space:]]+|[[:space:]]+$//g' |
         sed -E 's/^debhelper-compat$/debhelper/' | grep -v '^$'
 }
 
@@ -66,7 +68,7 @@ with_home_locked() {
 
 install_build_depends() {
     root_ready && return 0
-    echo "dev: installing the build dependencies" >&2
+    echo "dev: installing the build dependencies${ZSYNC_DEV_PEERS:+ and the peers of the benchmarks}" >&2
     # shellcheck disable=SC2046 # one word a package
     apt_install $(build_depends)
 }
@@ -76,7 +78,7 @@ bootstrap() {
     root=$(made_root_dir)
     [[ ! -e $root/.complete ]] || return 0
     command -v mmdebstrap >/dev/null || apt_install mmdebstrap
-    echo "dev: making the Debian 13 root in $root (about two minutes, once)" >&2
+    echo "dev: making the Debian 13 root in $root${ZSYNC_DEV_PEERS:+, with the peers of the benchmarks} (some minutes, once)" >&2
     # An interrupted try leaves only a .partial, which is never used.
     rm -rf "$root" "$root.partial"
     unshare --mount --propagation private mmdebstrap --mode=root --variant=apt \

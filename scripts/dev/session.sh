@@ -13,7 +13,7 @@ become_root() {
     command -v sudo >/dev/null || return 1
     [[ -t 0 ]] || sudo -n true 2>/dev/null || return 1
     local pass=() name
-    for name in CI http_proxy https_proxy no_proxy ZSYNC_DEV_HOME ZSYNC_SESSION; do
+    for name in CI http_proxy https_proxy no_proxy ZSYNC_DEV_HOME ZSYNC_DEV_PEERS ZSYNC_SESSION; do
         [[ -z ${!name:-} ]] || pass+=("$name=${!name}")
     done
     # sudo can't pass a SIGKILL on, so its death must take what it started along.
@@ -64,7 +64,7 @@ in_session() {
 unprivileged() {
     [[ $1 =~ ^(build|test|fuzz|lint|bench)$ ]] || die "'./dev $1' needs root, and there is no sudo that lets you in"
     [[ -w $TOP && (! -e $TOP/build || -w $TOP/build) ]] || die "$TOP/build belongs to another user: './dev clean' as that user, or another checkout"
-    root_ready || die "the Debian 13 root isn't there yet, and making it needs root or sudo: run './dev build' as root once"
+    root_ready || die "the Debian 13 root isn't there yet, and making it needs root or sudo: run './dev $([[ $1 == bench ]] && echo bench || echo build)' as root once"
     native || unshare --user --map-root-user --mount true 2>/dev/null ||
         die "this kernel lets only root make mount namespaces, so nothing can run in the Debian 13 root"
 }

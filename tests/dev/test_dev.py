@@ -76,3 +76,14 @@ def test_broken_benchmark_fails_the_command(tmp_path, body, words):
     (tmp_path / "benches.tsv").write_text(f"bench/x/one\t{bench}\n")
     done = subprocess.run(["python3", str(TOP / "scripts/dev/bench.py"), "--build", str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1 and words in done.stderr
+
+
+def build_depends(**environment: str) -> set[str]:
+    script = f"TOP={TOP}; . scripts/dev/root.sh; build_depends"
+    return set(subprocess.check_output(["bash", "-c", script], cwd=TOP, text=True, env=os.environ | environment).split())
+
+
+def test_peers_of_benchmarks_are_no_part_of_the_plain_root():
+    plain, with_peers = build_depends(ZSYNC_DEV_PEERS=""), build_depends(ZSYNC_DEV_PEERS="1")
+    assert {"g++", "valgrind"} <= plain < with_peers
+    assert {"cargo", "fio", "libuv1-dev"} <= with_peers - plain
