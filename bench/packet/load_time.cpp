@@ -8,9 +8,9 @@
 #include <zsync/packet/rules.hpp>
 
 #include <chrono>
-#include <cstdio>
 #include <format>
 #include <fstream>
+#include <iostream>
 #include <random>
 #include <stdexcept>
 
@@ -75,9 +75,7 @@ double ms_since(std::chrono::steady_clock::time_point start) {
         .count();
 }
 
-} // namespace
-
-int main() {
+void measure() {
     const Lab& lab = Lab::enter();
     const Veth veth("zb0", "zb1");
     Filter filter =
@@ -103,14 +101,23 @@ int main() {
         );
     }
     const Fd program = live_program(filter, lab.bpf_dir());
-    std::fprintf(
-        stderr,
-        "load: parse %.1f ms, compile %.1f ms, the rest is the kernel's (%u instructions "
+    std::cerr << std::format(
+        "load: parse {:.1f} ms, compile {:.1f} ms, the rest is the kernel's ({} instructions "
         "verified)\n",
         bench::median(parse),
         bench::median(compiled),
         verified_instructions(program)
     );
     bench::print_limit("10,000 prefixes, file to visible", bench::median(whole), "ms", 100);
-    return 0;
+}
+
+} // namespace
+
+int main() {
+    try {
+        measure();
+    } catch (const std::exception& error) {
+        std::cerr << error.what() << '\n';
+        return 1;
+    }
 }
