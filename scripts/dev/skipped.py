@@ -6,6 +6,7 @@ did not run is held back until then.
 
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -40,6 +41,8 @@ def main() -> int:
     ctest = subprocess.Popen(
         ["ctest", "--output-junit", str(junit), *sys.argv[1:]], stdout=subprocess.PIPE, text=True, errors="replace"
     )
+    # Ctrl-C reaches ctest as well, whose end is awaited here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     held = []
     for line in ctest.stdout:
         if held or line.startswith("The following tests did not run"):
@@ -51,7 +54,7 @@ def main() -> int:
     for line in held:
         skipped = SKIPPED.match(line)
         print(line.rstrip() + (f": {why.get(skipped['name'], '')}" if skipped else ""))
-    return code
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":

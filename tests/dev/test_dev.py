@@ -87,3 +87,18 @@ def test_peers_of_benchmarks_are_no_part_of_the_plain_root():
     plain, with_peers = build_depends(ZSYNC_DEV_PEERS=""), build_depends(ZSYNC_DEV_PEERS="1")
     assert {"g++", "valgrind"} <= plain < with_peers
     assert {"cargo", "fio", "libuv1-dev"} <= with_peers - plain
+
+
+@pytest.mark.parametrize(
+    "printed",
+    ["needs a moon", "x_test.cpp:3: Skipped\nneeds a moon\n\n[  SKIPPED ] X.y (0 ms)", "SKIPPED [1] test_x.py:8: needs a moon\n1 skipped"],
+)
+def test_skipped_test_is_listed_with_its_reason(tmp_path, printed):
+    (tmp_path / "CTestTestfile.cmake").write_text(
+        f'add_test(dark "printf" "%s" [[{printed}]])\nset_tests_properties(dark PROPERTIES SKIP_REGULAR_EXPRESSION "needs")\n'
+        'add_test(light "true")\n'
+    )
+    command = ["python3", str(TOP / "scripts/dev/skipped.py"), "--test-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "1 - dark (Skipped): needs a moon" in done.stdout
