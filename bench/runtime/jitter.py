@@ -29,8 +29,8 @@ def percentile(latencies: dict[int, int]) -> float:
 
 
 def cyclictest() -> float:
-    words = f"cyclictest --quiet --mlockall --priority={PRIORITY} --threads=1 --interval={INTERVAL_US} --loops={COUNT} --histofall={LATENCY_US_MAX}"
-    lines = measure.output(words.split(), core=measure.SERVER_CORE).splitlines()
+    job = f"--priority={PRIORITY} --threads=1 --interval={INTERVAL_US} --loops={COUNT} --histofall={LATENCY_US_MAX}"
+    lines = measure.output(["cyclictest", "--quiet", "--mlockall", *job.split()], core=measure.SERVER_CORE).splitlines()
     histogram = [line.split()[:2] for line in lines if line and line[0].isdigit()]
     return percentile({int(latency): int(count) for latency, count in histogram})
 

@@ -34,7 +34,7 @@ def row_of_ratio(what: str, ours: float, peer: float, unit: str, most: float | N
     """`ratio` where it is not the quotient of the two medians, but the median of paired quotients."""
     ratio = ours / peer if ratio is None else ratio
     fields = {"what": what, "ours": ours, "peer": peer, "unit": unit, "ratio": ratio}
-    fields |= {"goal": f"<= {most:g}x" if most else None, "reached": ratio <= most if most else None}
+    fields |= {"goal": f"<= {most:.3g}x" if most else None, "reached": ratio <= most if most else None}
     print(json.dumps(fields), flush=True)
 
 

@@ -50,7 +50,8 @@ def veth():
 
 
 def drop_udp(namespace: str) -> None:
-    rules = f"add table netdev t; add chain netdev t c {{ type filter hook ingress device {namespace} priority 0; }}; add rule netdev t c ip protocol udp drop"
+    hook = f"type filter hook ingress device {namespace} priority 0"
+    rules = f"add table netdev t; add chain netdev t c {{ {hook}; }}; add rule netdev t c ip protocol udp drop"
     subprocess.run([*inside(namespace), "nft", rules], check=True)
 
 
