@@ -23,9 +23,9 @@ namespace {
 
 constexpr const char* bus_name = "org.zsync1";
 
-std::vector<Feature> runtime_features(const Ring& ring) {
+std::vector<Feature> runtime_features(const Executor& executor) {
     std::vector<Feature> features;
-    for (RingFeature& feature : ring.features()) {
+    for (RuntimeFeature& feature : executor.features()) {
         features.push_back({std::move(feature.name), feature.available, std::move(feature.detail)});
     }
     return features;
@@ -110,7 +110,7 @@ Task<Result<void>> Daemon::serve(Parts* parts) {
 
 Task<Outcome<void>> Daemon::start(Parts* parts) {
     ZCO_CHECK(co_await configure(parts));
-    parts->features.add([this] { return runtime_features(io_.worker().ring()); });
+    parts->features.add([this] { return runtime_features(io_.executor()); });
     const auto manager =
         std::make_shared<ManagerObject>(io_, parts->features, parts->jobs, [this, parts] {
             return reload(parts);

@@ -15,7 +15,7 @@ Outcome<JobRegistry::Entry> JobRegistry::add(std::string kind, std::string subje
             std::format("{} jobs are running already; wait until one ends", limits::jobs_max)
         );
     }
-    TaskRecord* worker_task = io_.worker().current();
+    TaskRecord* worker_task = TaskRecord::current();
     ZASSERT(worker_task != nullptr, "a job is started by the task that does its work");
     const std::uint32_t id = ++last_id_;
     auto job =

@@ -53,7 +53,7 @@ std::vector<JobRow> ManagerObject::jobs() const { return jobs_.rows(); }
 
 Task<Outcome<std::vector<TaskRow>>> ManagerObject::list_tasks(bus::CallContext /*call*/) {
     std::vector<TaskRow> rows;
-    for (TaskInfo& task : io_.worker().tasks()) {
+    for (TaskInfo& task : io_.executor().tasks()) {
         const auto age = std::chrono::duration_cast<std::chrono::microseconds>(task.age);
         rows.emplace_back(
             task.id,

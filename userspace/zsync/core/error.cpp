@@ -20,6 +20,16 @@ constexpr std::array core_entries{
     ErrorEntry{
         std::to_underlying(CoreError::invalid_argument), "InvalidArgument", "invalid argument"
     },
+    ErrorEntry{
+        std::to_underlying(CoreError::concurrency_unavailable),
+        "ConcurrencyUnavailable",
+        "nothing here can run this beside its caller"
+    },
+    ErrorEntry{
+        std::to_underlying(CoreError::deadlock),
+        "Deadlock",
+        "nothing is left that could end this wait"
+    },
 };
 
 const ErrorEntry& entry_of(const Error& error) {

@@ -68,6 +68,8 @@ enum class CoreError : std::uint16_t {
     limit_reached,
     unsupported,
     invalid_argument,
+    concurrency_unavailable,
+    deadlock,
 };
 
 extern const ErrorDomain core_errors;

@@ -1,227 +1,25 @@
-// Io: how a task waits for the world.
+// Io: how a task starts others and waits for the world.
 #pragma once
 
-#include <zsync/core/bytes.hpp>
-#include <zsync/core/fd.hpp>
+#include <zsync/core/callable.hpp>
+#include <zsync/core/future.hpp>
 #include <zsync/core/offload.hpp>
-#include <zsync/core/result.hpp>
-#include <zsync/core/ring.hpp>
-#include <zsync/core/suspension.hpp>
-#include <zsync/core/task.hpp>
-#include <zsync/core/timer_wheel.hpp>
-
-#include <sys/socket.h>
-#include <sys/wait.h>
+#include <zsync/core/operation.hpp>
 
 #include <cstdint>
-#include <memory>
-#include <optional>
+#include <string_view>
 
 namespace zsync {
 
-class Worker;
-
-/// A descriptor that an operation uses but does not own: an `Fd`, or one that a foreign library
-/// lends. The owner must outlive the operation.
-class FdRef {
-public:
-    FdRef(const Fd& fd) noexcept : fd_(fd.get()) {} // NOLINT(google-explicit-constructor)
-    explicit FdRef(int foreign_fd) noexcept : fd_(foreign_fd) {}
-    [[nodiscard]] int get() const noexcept { return fd_; }
-
-private:
-    int fd_;
-};
-
-/// How a child process ended.
-struct ExitStatus {
-    int code = 0;   ///< exit code, or -1 when a signal ended it
-    int signal = 0; ///< the signal that ended it, or 0
-};
-
-/// The result of moving bytes, and the buffer that was lent for it.
-template <Buffer B> struct Transfer {
-    Result<std::size_t> count; ///< bytes moved; 0 from a read or recv is the end
-    B buffer;
-};
-
-/// One request on the ring, awaited. Cancelling asks the kernel to stop it and then waits for the
-/// kernel's own last word, so bytes that were moved are always reported.
-class RingWait : public Suspension, public RingOperation {
-public:
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> waiter) noexcept {
-        return start(waiter.promise(), waiter);
-    }
-
-    void request_cancel() noexcept final;
-    [[nodiscard]] std::string_view kind() const noexcept final { return kind_; }
-    void complete(std::int32_t result, std::uint32_t flags) noexcept final;
-
-protected:
-    RingWait(std::string_view kind, const RingRequest& request) noexcept
-        : request_(request), deadline_(&deadline_passed, this), kind_(kind) {}
-    ~RingWait() = default;
-
-    /// The request's result: a number >= 0, `canceled`, `timed_out`, or the system's error.
-    [[nodiscard]] Result<std::int32_t> outcome() const noexcept;
-    [[nodiscard]] RingRequest& request() noexcept { return request_; }
-    void set_deadline(TimePoint deadline) noexcept { wait_until_ = deadline; }
-
-private:
-    bool start(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept;
-    static void deadline_passed(Timer& timer) noexcept;
-
-    RingRequest request_;
-    Timer deadline_;
-    std::optional<TimePoint> wait_until_;
-    std::string_view kind_;
-    std::int32_t result_ = 0;
-    bool canceled_ = false;
-    bool timed_out_ = false;
-    bool cancel_queued_ = false;
-};
-
-/// Adds `.until(deadline)` to an operation: past it the operation is stopped and gives `timed_out`.
-template <class Operation> class WithDeadline : public RingWait {
-public:
-    [[nodiscard]] Operation&& until(TimePoint deadline) && noexcept {
-        this->set_deadline(deadline);
-        return static_cast<Operation&&>(*this);
-    }
-
-protected:
-    using RingWait::RingWait;
-    ~WithDeadline() = default;
-};
-
-/// Awaits to `Transfer<B>`.
-template <Buffer B> class TransferWait final : public WithDeadline<TransferWait<B>> {
-public:
-    TransferWait(std::string_view kind, const RingRequest& request, B buffer) noexcept
-        : WithDeadline<TransferWait<B>>(kind, request), buffer_(std::move(buffer)) {
-        RingRequest& moved = this->request();
-        moved.address = reinterpret_cast<std::uintptr_t>(std::data(buffer_));
-        moved.length = static_cast<std::uint32_t>(std::size(buffer_));
-    }
-    [[nodiscard]] Transfer<B> await_resume() noexcept {
-        return {
-            .count = this->outcome().transform([](std::int32_t count) {
-                return static_cast<std::size_t>(count);
-            }),
-            .buffer = std::move(buffer_),
-        };
-    }
-
-private:
-    B buffer_;
-};
-
-/// Awaits to `Result<Fd>`.
-class AcceptWait final : public WithDeadline<AcceptWait> {
-public:
-    AcceptWait(std::string_view kind, const RingRequest& request) noexcept
-        : WithDeadline(kind, request) {}
-    [[nodiscard]] Result<Fd> await_resume() const noexcept {
-        return outcome().transform([](std::int32_t fd) { return Fd(fd); });
-    }
-};
-
-/// Awaits to `Result<void>`.
-class ConnectWait final : public WithDeadline<ConnectWait> {
-public:
-    ConnectWait(
-        const RingRequest& request, const sockaddr_storage& address, socklen_t length
-    ) noexcept
-        : WithDeadline("connect", request), address_(address) {
-        RingRequest& moved = this->request();
-        moved.address = reinterpret_cast<std::uintptr_t>(&address_);
-        moved.offset = length;
-    }
-    [[nodiscard]] Result<void> await_resume() const noexcept {
-        return outcome().transform([](std::int32_t) {});
-    }
-
-private:
-    sockaddr_storage address_;
-};
-
-/// Awaits to `Result<std::uint32_t>`: the events that are there (poll(2) bits).
-class PollWait final : public WithDeadline<PollWait> {
-public:
-    explicit PollWait(const RingRequest& request) noexcept : WithDeadline("poll", request) {}
-    [[nodiscard]] Result<std::uint32_t> await_resume() const noexcept {
-        return outcome().transform([](std::int32_t events) {
-            return static_cast<std::uint32_t>(events);
-        });
-    }
-};
-
-/// Awaits to `Result<ExitStatus>`.
-class ProcessWait final : public WithDeadline<ProcessWait> {
-public:
-    explicit ProcessWait(const RingRequest& request) noexcept
-        : WithDeadline("process", request), info_(std::make_unique<siginfo_t>()) {
-        this->request().offset = reinterpret_cast<std::uintptr_t>(info_.get());
-    }
-    [[nodiscard]] Result<ExitStatus> await_resume() const noexcept;
-
-private:
-    std::unique_ptr<siginfo_t> info_;
-};
-
-/// Awaits to `Result<void>`: success when the time has come, else `canceled`.
-class SleepWait final : public Suspension {
-public:
-    SleepWait(Worker& worker, TimePoint deadline) noexcept
-        : worker_(worker), timer_(&expired, this), deadline_(deadline) {}
-
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> waiter) noexcept {
-        return start(waiter.promise(), waiter);
-    }
-    [[nodiscard]] Result<void> await_resume() const noexcept {
-        return canceled_ ? Result<void>(fail(CoreError::canceled)) : Result<void>();
-    }
-    void request_cancel() noexcept override;
-    [[nodiscard]] std::string_view kind() const noexcept override { return "sleep"; }
-
-private:
-    bool start(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept;
-    static void expired(Timer& timer) noexcept;
-
-    Worker& worker_;
-    Timer timer_;
-    TimePoint deadline_;
-    bool canceled_ = false;
-};
-
-/// Lets other tasks run. Awaits to `Result<void>`, so it is a cancellation point too.
-class YieldWait final : public Suspension {
-public:
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> waiter) noexcept {
-        canceled_ = !enter(waiter.promise(), waiter);
-        if (!canceled_) {
-            wake();
-        }
-        return !canceled_;
-    }
-    [[nodiscard]] Result<void> await_resume() const noexcept {
-        return canceled_ ? Result<void>(fail(CoreError::canceled)) : Result<void>();
-    }
-    void request_cancel() noexcept override {}
-    [[nodiscard]] std::string_view kind() const noexcept override { return "yield"; }
-
-private:
-    bool canceled_ = false;
-};
-
-/// A handle to a worker, passed explicitly to whatever waits. Each method gives an operation, a
-/// value that starts when it is awaited:
+/// A handle to what runs tasks, passed explicitly to whatever starts or waits. It names an executor
+/// and the kind of task it starts; the same program runs on coroutines, fibers, threads, or one
+/// step after the other, by the `Io` it is given (docs/runtime.md).
+///
+/// Each operation is a value that starts when it is awaited:
 ///
 ///     auto [count, buffer] = co_await io.read(file, Bytes(4096));
-///     auto client = co_await io.accept(listener).until(Clock::now() + 5s);
+///     auto client = co_await io.accept(listener).until(io.now() + 5s);
+///     auto got = io.recv(socket, Bytes(4096)).wait(); // in a fiber or thread
 ///
 /// Buffers move into the operation and come back with its result. Every operation is a cancellation
 /// point: a pending cancel makes it return `canceled` without starting it.
@@ -230,8 +28,65 @@ public:
     /// The file position, for `read` and `write`.
     static constexpr std::uint64_t current_position = ~0ULL;
 
-    explicit Io(Worker& worker) noexcept : worker_(&worker) {}
-    [[nodiscard]] Worker& worker() const noexcept { return *worker_; }
+    Io(Executor& executor, TaskKind kind) noexcept
+        : bits_(reinterpret_cast<std::uintptr_t>(&executor) | static_cast<std::uintptr_t>(kind)) {}
+
+    [[nodiscard]] Executor& executor() const noexcept {
+        return *reinterpret_cast<Executor*>(bits_ & ~kind_mask);
+    }
+    [[nodiscard]] TaskKind kind() const noexcept {
+        return static_cast<TaskKind>(bits_ & kind_mask);
+    }
+    /// The time by this executor's clock.
+    [[nodiscard]] TimePoint now() const noexcept { return executor().now(); }
+
+    /// \name Starting tasks
+    /// \{
+
+    /// Runs `root` as the first task of its executor, on this thread, and everything started in it,
+    /// to its end.
+    template <class T> T run(TaskName name, Task<T> root) const;
+
+    /// Starts a call of any callable: function, lambda, member, coroutine. Arguments are moved in;
+    /// a `Task<T>` it returns is run. Never fails: where nothing can run beside the caller, it has
+    /// ended when `async` returns. Awaiting the future gives the result.
+    ///
+    ///     auto page = io.async(fetch, io, address);
+    ///     auto sum = io.async([](int a, int b) { return a + b; }, 1, 2);
+    template <class F, class... Args>
+        requires Callable<F, Args...>
+    [[nodiscard]] auto async(F&& function, Args&&... args) const {
+        return async(TaskName("async"), std::forward<F>(function), std::forward<Args>(args)...);
+    }
+    /// The same, with a name for the task registry.
+    template <class F, class... Args>
+        requires Callable<F, Args...>
+    [[nodiscard]] auto async(TaskName name, F&& function, Args&&... args) const
+        -> Future<CallValue<F, Args...>>;
+
+    /// As `async`, but the task runs while the caller goes on, which a producer and a consumer that
+    /// wait for each other need. `concurrency_unavailable` where that cannot be had.
+    template <class F, class... Args>
+        requires Callable<F, Args...>
+    [[nodiscard]] auto concurrent(F&& function, Args&&... args) const {
+        return concurrent(
+            TaskName("concurrent"), std::forward<F>(function), std::forward<Args>(args)...
+        );
+    }
+    template <class F, class... Args>
+        requires Callable<F, Args...>
+    [[nodiscard]] auto concurrent(TaskName name, F&& function, Args&&... args) const
+        -> Result<Future<CallValue<F, Args...>>>;
+
+    /// A cancellation point and nothing else, for loops that only compute.
+    [[nodiscard]] Result<void> check_cancel() const noexcept;
+    /// Makes a cancel that was delivered to this task pending again: its next cancellation point
+    /// returns it once more.
+    void recancel() const noexcept;
+    /// \}
+
+    /// \name Operations
+    /// \{
 
     /// read(2), pread(2).
     template <Buffer B>
@@ -250,26 +105,26 @@ public:
     [[nodiscard]] TransferWait<B> recv(FdRef fd, B buffer, std::uint32_t flags = 0) const {
         return {"recv", recv_request(fd, flags), std::move(buffer)};
     }
-    /// send(2); `flags` are MSG_*, MSG_NOSIGNAL is always set. May send less than the whole buffer.
+    /// send(2); `flags` are MSG_*, MSG_NOSIGNAL is always set. May send less than the whole buffer;
+    /// with MSG_WAITALL the kernel goes on until all is sent.
     template <Buffer B>
     [[nodiscard]] TransferWait<B> send(FdRef fd, B buffer, std::uint32_t flags = 0) const {
         return {"send", send_request(fd, flags), std::move(buffer)};
     }
     /// accept4(2) with SOCK_CLOEXEC.
-    [[nodiscard]] AcceptWait accept(FdRef listener) const;
+    [[nodiscard]] FdWait accept(FdRef listener) const;
     /// connect(2).
-    [[nodiscard]] ConnectWait
-    connect(FdRef fd, const sockaddr_storage& address, socklen_t length) const;
+    [[nodiscard]] AddressWait connect(FdRef fd, const SocketAddress& address) const;
     /// Waits until a descriptor is ready: `events` and the result are poll(2) bits. One shot.
-    [[nodiscard]] PollWait poll(FdRef fd, std::uint32_t events) const;
+    [[nodiscard]] NumberWait poll(FdRef fd, std::uint32_t events) const;
     /// Waits for a child process to end and reaps it: waitid(2) on a pidfd, WEXITED.
     [[nodiscard]] ProcessWait wait_exit(FdRef pidfd) const;
 
     [[nodiscard]] SleepWait sleep_until(TimePoint deadline) const noexcept {
-        return {*worker_, deadline};
+        return SleepWait(deadline);
     }
     [[nodiscard]] SleepWait sleep_for(Duration duration) const noexcept {
-        return {*worker_, Clock::now() + duration};
+        return SleepWait(now() + duration);
     }
     [[nodiscard]] YieldWait yield() const noexcept { return {}; }
 
@@ -277,16 +132,77 @@ public:
     /// touch what belongs to this thread. A cancel stops it only while it waits for a thread; once
     /// begun, its result is delivered and the cancel stays pending.
     template <class F> [[nodiscard]] OffloadWait<F> offload(F call) const {
-        return {*worker_, std::move(call)};
+        return OffloadWait<F>(std::move(call));
     }
+    /// \}
 
 private:
-    static RingRequest read_request(FdRef fd, std::uint64_t offset) noexcept;
-    static RingRequest write_request(FdRef fd, std::uint64_t offset) noexcept;
-    static RingRequest recv_request(FdRef fd, std::uint32_t flags) noexcept;
-    static RingRequest send_request(FdRef fd, std::uint32_t flags) noexcept;
+    static constexpr std::uintptr_t kind_mask = 3;
+    static OperationRequest read_request(FdRef fd, std::uint64_t offset) noexcept;
+    static OperationRequest write_request(FdRef fd, std::uint64_t offset) noexcept;
+    static OperationRequest recv_request(FdRef fd, std::uint32_t flags) noexcept;
+    static OperationRequest send_request(FdRef fd, std::uint32_t flags) noexcept;
+    template <class T>
+    FutureTask<T>* make_future_task(TaskName name, Task<T> task, TaskRecord* parent) const {
+        typename Task<T>::Handle root = task.release();
+        return new FutureTask<T>(executor(), kind(), parent, std::move(name), root.promise());
+    }
 
-    Worker* worker_;
+    std::uintptr_t bits_;
 };
+
+/// While it lives, cancels of the current task stay pending: a clean-up that must wait is not cut
+/// short.
+class CancelProtection {
+public:
+    CancelProtection() noexcept
+        : task_(*TaskRecord::current()), before_(task_.block_cancel(true)) {}
+    CancelProtection(const CancelProtection&) = delete;
+    CancelProtection& operator=(const CancelProtection&) = delete;
+    ~CancelProtection() { task_.block_cancel(before_); }
+
+private:
+    TaskRecord& task_;
+    bool before_;
+};
+
+template <class T> T Io::run(TaskName name, Task<T> root) const {
+    FutureTask<T>* task = make_future_task(std::move(name), std::move(root), nullptr);
+    const TaskRef ref(*task);
+    executor().run_root(*task);
+    if constexpr (!std::is_void_v<T>) {
+        return std::move(task->value());
+    }
+}
+
+template <class F, class... Args>
+    requires Callable<F, Args...>
+auto Io::async(TaskName name, F&& function, Args&&... args) const -> Future<CallValue<F, Args...>> {
+    auto* task = make_future_task(
+        std::move(name),
+        make_task(std::forward<F>(function), std::forward<Args>(args)...),
+        TaskRecord::current()
+    );
+    Future<CallValue<F, Args...>> future(*task);
+    executor().start_anyhow(*task);
+    return future;
+}
+
+template <class F, class... Args>
+    requires Callable<F, Args...>
+auto Io::concurrent(TaskName name, F&& function, Args&&... args) const
+    -> Result<Future<CallValue<F, Args...>>> {
+    auto root = make_task(std::forward<F>(function), std::forward<Args>(args)...).release();
+    auto* task = new FutureTask<CallValue<F, Args...>>(
+        executor(), kind(), TaskRecord::current(), std::move(name), root.promise()
+    );
+    Future<CallValue<F, Args...>> future(*task);
+    if (!executor().start(*task, Concurrency::required)) {
+        task->give_up();
+        root.destroy();
+        return fail(CoreError::concurrency_unavailable);
+    }
+    return future;
+}
 
 } // namespace zsync

@@ -10,10 +10,16 @@ namespace zsync::limits {
 constexpr std::size_t pooled_frame_bytes_max = 4096;
 /// Frames kept for reuse in each size class of a thread's pool.
 constexpr std::uint32_t pooled_frames_max = 4096;
+/// The stack of a fiber. Only pages that are touched take memory.
+constexpr std::size_t fiber_stack_bytes = 64 * 1024;
+/// Stacks kept for reuse by each worker.
+constexpr std::uint32_t pooled_fibers_max = 1024;
 /// Submission queue entries of a worker's ring; a full queue is submitted early, never an error.
 constexpr std::uint32_t ring_entries = 256;
 /// Completion queue entries; the kernel keeps what does not fit (IORING_FEAT_NODROP).
 constexpr std::uint32_t ring_completion_entries = 1024;
+/// Buffers of one receive pool: an index has 16 bits, and the kernel takes no more.
+constexpr std::uint32_t pool_buffers_max = 32768;
 /// Tasks resumed in one turn of a worker before it looks at its ring again.
 constexpr std::uint32_t resumes_per_turn_max = 256;
 /// Threads that run blocking calls for one worker.

@@ -1,6 +1,5 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/offload.hpp>
-#include <zsync/core/task_record.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <linux/io_uring.h>
@@ -26,15 +25,15 @@ OffloadPool::~OffloadPool() {
     available_.notify_all();
     threads_.clear();
     // Ends the read on the eventfd, which refers to this object.
-    worker_.ring().queue_cancel(*this);
-    while (worker_.ring().in_flight() != 0) {
-        worker_.ring().enter(true, std::nullopt);
-        worker_.ring().deliver();
+    worker_.queue().queue_cancel(*this);
+    while (worker_.queue().in_flight() != 0) {
+        worker_.queue().enter(true, std::nullopt);
+        worker_.queue().deliver();
     }
 }
 
 void OffloadPool::listen() noexcept {
-    worker_.ring().queue(
+    worker_.queue().queue(
         {
             .opcode = IORING_OP_READ,
             .fd = event_.get(),
@@ -134,20 +133,28 @@ void OffloadPool::complete(std::int32_t result, std::uint32_t /*flags*/) noexcep
     }
 }
 
-bool OffloadWaitBase::start(PromiseBase& promise, std::coroutine_handle<> waiter) {
-    if (!enter(promise, waiter)) {
+OffloadPool& OffloadWaitBase::pool() const {
+    return static_cast<Worker&>(task().executor()).offload_pool();
+}
+
+bool OffloadWaitBase::suspend(PromiseBase& promise) {
+    if (!begin(promise)) {
         refused_ = Error(CoreError::canceled);
         return false;
     }
-    if (!worker_.offload_pool().submit(*this)) {
+    if (promise.task->kind() == TaskKind::thread) {
+        // The task's thread is there to be blocked.
+        run();
+        wake();
+    } else if (!pool().submit(*this)) {
         refused_ = Error(CoreError::limit_reached);
         wake();
     }
-    return true;
+    return park();
 }
 
-void OffloadWaitBase::request_cancel() noexcept {
-    if (worker_.offload_pool().withdraw(*this)) {
+void OffloadWaitBase::interrupt(CoreError /*reason*/) noexcept {
+    if (task().kind() != TaskKind::thread && pool().withdraw(*this)) {
         if (task().take_cancel()) {
             refused_ = Error(CoreError::canceled);
         }

@@ -3,8 +3,8 @@
 
 #include <zsync/core/fd.hpp>
 #include <zsync/core/limits.hpp>
+#include <zsync/core/operation_queue.hpp>
 #include <zsync/core/result.hpp>
-#include <zsync/core/ring.hpp>
 #include <zsync/core/suspension.hpp>
 
 #include <condition_variable>
@@ -33,7 +33,7 @@ protected:
 };
 
 /// A few threads that run blocking calls for one worker; started when first needed, joined with it.
-class OffloadPool final : private RingOperation {
+class OffloadPool final : private CompletionHandler {
 public:
     explicit OffloadPool(Worker& worker);
     OffloadPool(const OffloadPool&) = delete;
@@ -65,25 +65,22 @@ private:
 };
 
 /// The part of `OffloadWait` that does not depend on the call.
-class OffloadWaitBase : public Suspension, public OffloadCall {
+class OffloadWaitBase : public Suspension, public OffloadCall, public Awaitable {
 public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> waiter) {
-        return start(waiter.promise(), waiter);
-    }
-    void request_cancel() noexcept final;
+    bool suspend(PromiseBase& promise);
+    void interrupt(CoreError reason) noexcept final;
     [[nodiscard]] std::string_view kind() const noexcept final { return "offload"; }
     void returned() noexcept final { resume_inline(); }
 
 protected:
-    explicit OffloadWaitBase(Worker& worker) noexcept : worker_(worker) {}
+    OffloadWaitBase() noexcept = default;
     ~OffloadWaitBase() = default;
     [[nodiscard]] const std::optional<Error>& refused() const noexcept { return refused_; }
 
 private:
-    bool start(PromiseBase& promise, std::coroutine_handle<> waiter);
+    [[nodiscard]] OffloadPool& pool() const;
 
-    Worker& worker_;
     std::optional<Error> refused_;
 };
 
@@ -100,7 +97,7 @@ template <class F> class OffloadWait final : public OffloadWaitBase {
     using Returned = OffloadResultOf<Value>::Type;
 
 public:
-    OffloadWait(Worker& worker, F call) : OffloadWaitBase(worker), call_(std::move(call)) {}
+    explicit OffloadWait(F call) : call_(std::move(call)) {}
 
     void run() noexcept override {
         if constexpr (std::is_void_v<Value>) {

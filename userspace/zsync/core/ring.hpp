@@ -1,73 +1,73 @@
 // Ring: one io_uring, used by one thread.
 #pragma once
 
-#include <zsync/core/result.hpp>
-#include <zsync/core/timer_wheel.hpp>
+#include <zsync/core/operation_queue.hpp>
+
+#include <liburing.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 namespace zsync {
 
-/// An operation as the kernel takes it. Made by `Io`, whose methods name the man page of each.
-struct RingRequest {
-    std::uint8_t opcode = 0;
-    std::int32_t fd = -1;
-    std::uint64_t address = 0;
-    std::uint64_t offset = 0;
-    std::uint32_t length = 0;
-    std::uint32_t flags = 0; ///< the operation's own flags (msg_flags, poll events, ...)
-    std::uint32_t extra = 0; ///< sqe->file_index or what shares its place
-};
-
-/// Receives the completion of one request.
-class RingOperation {
-public:
-    /// Called once, from the worker's loop, with the request's result.
-    virtual void complete(std::int32_t result, std::uint32_t flags) noexcept = 0;
-
-protected:
-    ~RingOperation() = default;
-};
-
-/// One optional or required kernel feature, and whether it is there.
-struct RingFeature {
-    std::string name;
-    bool available = false;
-    std::string detail; ///< what it is used for, or why it is missing
-};
-
-/// An io_uring set up for one thread: SINGLE_ISSUER, DEFER_TASKRUN, NO_SQARRAY. Requests are only
-/// queued here; one `io_uring_enter` a turn submits and waits.
-class Ring {
+/// An io_uring set up for one thread: SINGLE_ISSUER, DEFER_TASKRUN, NO_SQARRAY. One
+/// `io_uring_enter` a turn submits and waits. Included by the runtime's own sources only: it brings
+/// liburing's header.
+class Ring final : public OperationQueue {
 public:
     /// Fails with `unsupported` where the kernel is older than 6.12 or forbids io_uring.
-    static Outcome<Ring> create();
-    Ring(Ring&&) noexcept;
-    Ring& operator=(Ring&&) noexcept;
-    ~Ring();
+    static Outcome<std::unique_ptr<Ring>> create();
+    ~Ring() override;
 
-    /// Queues a request. `operation` must live until it is completed.
-    void queue(const RingRequest& request, RingOperation& operation) noexcept;
-    /// Asks the kernel to cancel; the operation's own completion tells what came of it.
-    void queue_cancel(RingOperation& operation) noexcept;
-    /// Submits what is queued and, if `wait`, sleeps until a completion or `deadline`.
-    void enter(bool wait, std::optional<TimePoint> deadline) noexcept;
-    /// Delivers completions. Returns how many.
-    unsigned deliver() noexcept;
+    void queue(const OperationRequest& request, CompletionTarget target) noexcept override {
+        io_uring_sqe& sqe = next_sqe();
+        sqe.opcode = request.opcode;
+        sqe.flags = request.sqe_flags;
+        sqe.ioprio = request.priority;
+        sqe.fd = request.fd;
+        sqe.off = request.offset;
+        sqe.addr = request.address;
+        sqe.len = request.length;
+        sqe.rw_flags = static_cast<int>(request.flags);
+        sqe.user_data = target.data();
+        sqe.buf_index = request.buffer;
+        sqe.personality = 0;
+        sqe.file_index = request.extra;
+        sqe.addr3 = request.address3;
+        sqe.__pad2[0] = 0;
+        ++in_flight_;
+    }
+    void queue_cancel(CompletionTarget target) noexcept override;
+    void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
+    unsigned deliver() noexcept override;
 
-    [[nodiscard]] std::uint64_t in_flight() const noexcept;
-    /// io_uring_enter calls so far.
-    [[nodiscard]] std::uint64_t enters() const noexcept;
-    [[nodiscard]] std::vector<RingFeature> features() const;
+    [[nodiscard]] std::uint64_t in_flight() const noexcept override { return in_flight_; }
+    [[nodiscard]] std::uint64_t enters() const noexcept override { return enters_; }
+    [[nodiscard]] std::vector<RuntimeFeature> features() const override;
+    [[nodiscard]] io_uring& raw() noexcept { return ring_; }
+    /// Names a group of provided buffers that no other pool of this ring has.
+    [[nodiscard]] std::uint16_t next_buffer_group() noexcept { return buffer_groups_++; }
 
 private:
-    struct State;
-    explicit Ring(std::unique_ptr<State> state) noexcept;
-    std::unique_ptr<State> state_;
+    Ring() = default;
+
+    [[nodiscard]] io_uring_sqe& next_sqe() noexcept {
+        io_uring_sq& sq = ring_.sq;
+        if (sq.sqe_tail - __atomic_load_n(sq.khead, __ATOMIC_ACQUIRE) == sq.ring_entries)
+            [[unlikely]] {
+            submit_early();
+        }
+        return sq.sqes[sq.sqe_tail++ & sq.ring_mask];
+    }
+    void submit_early() noexcept;
+
+    io_uring ring_{};
+    std::uint64_t in_flight_ = 0;
+    std::uint64_t enters_ = 0;
+    std::uint16_t buffer_groups_ = 0;
+    bool made_ = false;
 };
 
 } // namespace zsync

@@ -1,52 +1,55 @@
-#include <zsync/core/io.hpp>
+#include <zsync/core/assert.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/scope.hpp>
-#include <zsync/core/worker.hpp>
 
 namespace zsync {
 
-Scope::Scope(Io io, std::string_view name)
-    : worker_(io.worker()), parent_(worker_.current()), name_(name) {
-    ZASSERT(parent_ != nullptr, "a scope is made inside a running task");
+Scope::Scope(Io io, TaskName name, OnFailure on_failure)
+    : io_(io), owner_(TaskRecord::current()), on_failure_(on_failure), name_(std::move(name)) {
+    ZASSERT(owner_ != nullptr, "a scope is made inside a running task");
 }
 
 Scope::~Scope() { ZASSERT(size_ == 0, "a scope ends with children alive; join it first"); }
 
-TaskRef Scope::start(
-    std::string_view name,
-    std::coroutine_handle<> root,
-    PromiseBase& promise,
-    TaskRecord::Finish on_end
-) {
-    TaskRecord& record = worker_.register_task(parent_, name, root, promise, on_end);
-    record.scope_ = this;
-    record.sibling_next_ = children_;
-    if (children_ != nullptr) {
-        children_->sibling_previous_ = &record;
-    }
-    children_ = &record;
-    ++size_;
-    if (canceling_) {
-        record.request_cancel();
-    }
+TaskRef Scope::begin(TaskRecord& record) noexcept {
     TaskRef handle(record);
-    worker_.make_ready(record, root);
+    {
+        const RuntimeLock lock;
+        ++size_;
+        if (canceling_) {
+            record.request_cancel();
+        }
+    }
+    (void)record.executor().start(record, Concurrency::allowed);
     return handle;
 }
 
-void Scope::child_done(TaskRecord& record, std::optional<Error> failure) noexcept {
-    if (record.sibling_previous_ != nullptr) {
-        record.sibling_previous_->sibling_next_ = record.sibling_next_;
-    } else {
-        children_ = record.sibling_next_;
+Result<TaskRef> Scope::begin_concurrent(TaskRecord& record) noexcept {
+    TaskRef handle(record);
+    {
+        const RuntimeLock lock;
+        ++size_;
+        if (canceling_) {
+            record.request_cancel();
+        }
     }
-    if (record.sibling_next_ != nullptr) {
-        record.sibling_next_->sibling_previous_ = record.sibling_previous_;
+    if (record.executor().start(record, Concurrency::required)) {
+        return handle;
     }
+    const RuntimeLock lock;
     --size_;
-    worker_.unregister_task(record);
+    record.leave();
+    return fail(CoreError::concurrency_unavailable);
+}
+
+void Scope::child_done(TaskRecord& /*record*/, std::optional<Error> failure) noexcept {
+    const RuntimeLock lock;
+    --size_;
     if (failure && !failure->is_canceled() && !failure_) {
         failure_ = failure;
-        cancel();
+        if (on_failure_ == OnFailure::cancel_siblings) {
+            cancel();
+        }
     }
     if (size_ == 0 && join_ != nullptr) {
         std::exchange(join_, nullptr)->wake();
@@ -54,27 +57,36 @@ void Scope::child_done(TaskRecord& record, std::optional<Error> failure) noexcep
 }
 
 void Scope::cancel() noexcept {
+    const RuntimeLock lock;
     canceling_ = true;
-    for (TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
-        child->request_cancel();
+    TaskRecord* next = nullptr;
+    for (TaskRecord* child = owner_->children_; child != nullptr; child = next) {
+        next = child->sibling_next_;
+        if (child->scope_ == this) {
+            child->request_cancel();
+        }
     }
 }
 
-bool Scope::Join::begin(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept {
+bool Scope::Join::suspend(PromiseBase& promise) noexcept {
+    const RuntimeLock lock;
     joiner_ = &promise;
     if (scope_.size_ == 0) {
         return false;
     }
     ZASSERT(scope_.join_ == nullptr, "a scope is joined by one task at a time");
-    enter_regardless(promise, waiter);
+    begin_regardless(promise);
     scope_.join_ = this;
-    if (promise.task->cancel_is_pending()) {
+    if (promise.task->needs_cancel()) {
         scope_.cancel();
     }
-    return true;
+    return park();
 }
 
+void Scope::Join::interrupt(CoreError /*reason*/) noexcept { scope_.cancel(); }
+
 Result<void> Scope::Join::await_resume() noexcept {
+    const RuntimeLock lock;
     scope_.canceling_ = false;
     const std::optional<Error> failure = std::exchange(scope_.failure_, std::nullopt);
     if (joiner_->task->take_cancel()) {

@@ -1,24 +1,31 @@
 // Scope: tasks that live inside another one.
 #pragma once
 
+#include <zsync/core/callable.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/task.hpp>
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <type_traits>
 
 namespace zsync {
 
-/// Owns the tasks spawned in it and joins every one of them: there is no other way to start a task,
-/// so none outlives what it borrows. The first child that fails cancels its siblings, and `join`
-/// returns its error.
+/// What a scope does when one of its tasks fails.
+enum class OnFailure : std::uint8_t {
+    cancel_siblings, ///< and `join` returns the first error
+    go_on,           ///< the others are not touched; `join` still returns the first error
+};
+
+template <class T> class ScopeTask;
+
+/// Owns the tasks spawned in it and joins every one of them, so none outlives what it borrows. The
+/// first child that fails cancels its siblings, and `join` returns its error.
 ///
 ///     Task<Result<void>> serve(Io io, Listener& listener) {
 ///         Scope clients(io, "clients");
 ///         ...
-///         clients.spawn("client", client(io, std::move(connection)));
+///         clients.spawn("client", client, io, std::move(connection));
 ///         ...
 ///         co_return co_await clients.join();
 ///     }
@@ -27,39 +34,45 @@ namespace zsync {
 /// that waits in `join` cancels all children; `join` still waits for them, then returns `canceled`.
 class Scope {
 public:
-    Scope(Io io, std::string_view name);
+    Scope(Io io, TaskName name, OnFailure on_failure = OnFailure::cancel_siblings);
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
     ~Scope();
 
     /// Starts a child. `name` is shown in the task registry. A child that returns an error other
-    /// than `canceled` cancels the scope.
+    /// than `canceled` counts as failed. Its frame is freed when it ends, not when it is joined.
     template <class T>
         requires std::is_void_v<T> || std::is_same_v<T, Result<void>>
-    TaskRef spawn(std::string_view name, Task<T> task) {
-        typename Task<T>::Handle root = task.release();
-        return start(name, root, root.promise(), &finish<T>);
+    TaskRef spawn(TaskName name, Task<T> task);
+    /// Starts a call of any callable whose result is void or `Result<void>`, or a `Task` of those.
+    template <class F, class... Args>
+        requires Callable<F, Args...>
+    TaskRef spawn(TaskName name, F&& function, Args&&... args) {
+        return spawn(
+            std::move(name), make_task(std::forward<F>(function), std::forward<Args>(args)...)
+        );
     }
 
-    /// Asks every child to stop, and every one spawned from here on.
+    /// As `spawn`, but only where the child runs while this task goes on; else
+    /// `concurrency_unavailable`, and nothing was started.
+    template <class F, class... Args>
+        requires Callable<F, Args...>
+    Result<TaskRef> spawn_concurrent(TaskName name, F&& function, Args&&... args);
+
+    /// Asks every child to stop, and every one spawned from here on until the next `join`.
     void cancel() noexcept;
 
-    class Join final : public Suspension {
+    class Join final : public Suspension, public Awaitable {
     public:
         explicit Join(Scope& scope) noexcept : scope_(scope) {}
         [[nodiscard]] bool await_ready() const noexcept { return false; }
-        template <class Promise>
-        bool await_suspend(std::coroutine_handle<Promise> waiter) noexcept {
-            return begin(waiter.promise(), waiter);
-        }
+        bool suspend(PromiseBase& promise) noexcept;
         [[nodiscard]] Result<void> await_resume() noexcept;
-        void request_cancel() noexcept override { scope_.cancel(); }
+        void interrupt(CoreError reason) noexcept override;
         [[nodiscard]] std::string_view kind() const noexcept override { return "children"; }
 
     private:
         friend class Scope;
-        bool begin(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept;
-
         Scope& scope_;
         PromiseBase* joiner_ = nullptr;
     };
@@ -69,44 +82,88 @@ public:
     [[nodiscard]] Join join() noexcept { return Join(*this); }
 
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+    [[nodiscard]] std::string_view name() const noexcept { return name_.text(); }
 
 private:
-    TaskRef start(
-        std::string_view name,
-        std::coroutine_handle<> root,
-        PromiseBase& promise,
-        TaskRecord::Finish on_end
-    );
+    template <class T> friend class ScopeTask;
+    TaskRef begin(TaskRecord& record) noexcept;
+    Result<TaskRef> begin_concurrent(TaskRecord& record) noexcept;
     void child_done(TaskRecord& record, std::optional<Error> failure) noexcept;
 
-    template <class T> static void finish(TaskRecord& record) noexcept {
-        auto root = Task<T>::Handle::from_address(record.root_.address());
-        std::optional<Error> failure;
-        if constexpr (!std::is_void_v<T>) {
-            if (Result<void> result = root.promise().take(); !result) {
-                failure = result.error();
-            }
-        }
-        root.destroy();
-        record.scope_->child_done(record, failure);
-    }
-
-    Worker& worker_;
-    TaskRecord* parent_;
-    TaskRecord* children_ = nullptr;
+    Io io_;
+    TaskRecord* owner_;
     Join* join_ = nullptr;
     std::optional<Error> failure_;
     std::uint32_t size_ = 0;
+    OnFailure on_failure_;
     bool canceling_ = false;
-    std::string_view name_;
+    TaskName name_;
+};
+
+template <class T> class ScopeTask final : public TaskRecord {
+public:
+    ScopeTask(
+        Executor& executor,
+        TaskKind kind,
+        TaskRecord* parent,
+        Scope* scope,
+        TaskName name,
+        PromiseBase& root
+    )
+        : TaskRecord(executor, kind, parent, scope, std::move(name), root) {}
+
+private:
+    void finish(PromiseBase& root) noexcept override {
+        auto frame = Task<T>::Handle::from_address(root.frame().address());
+        std::optional<Error> failure;
+        if constexpr (!std::is_void_v<T>) {
+            if (Result<void> result = frame.promise().take(); !result) {
+                failure = result.error();
+            }
+        }
+        frame.destroy();
+        scope()->child_done(*this, failure);
+        leave();
+    }
+};
+
+template <class T>
+    requires std::is_void_v<T> || std::is_same_v<T, Result<void>>
+TaskRef Scope::spawn(TaskName name, Task<T> task) {
+    typename Task<T>::Handle root = task.release();
+    return begin(
+        *new ScopeTask<T>(io_.executor(), io_.kind(), owner_, this, std::move(name), root.promise())
+    );
+}
+
+template <class F, class... Args>
+    requires Callable<F, Args...>
+Result<TaskRef> Scope::spawn_concurrent(TaskName name, F&& function, Args&&... args) {
+    auto task = make_task(std::forward<F>(function), std::forward<Args>(args)...);
+    using T = decltype(task)::Value;
+    auto root = task.release();
+    auto* record =
+        new ScopeTask<T>(io_.executor(), io_.kind(), owner_, this, std::move(name), root.promise());
+    Result<TaskRef> started = begin_concurrent(*record);
+    if (!started) {
+        root.destroy();
+    }
+    return started;
+}
+
+/// Tasks that run side by side until all have ended, each on its own: one that fails leaves the
+/// others alone. `join` waits for all, `cancel` reaches all.
+class Group : public Scope {
+public:
+    explicit Group(Io io, TaskName name = "group") : Scope(io, std::move(name), OnFailure::go_on) {}
 };
 
 /// Runs `body(scope, args...)`, then joins the scope on every path: a body that returns early with
 /// an error cancels what it started first. `body` is a function, its arguments are kept here.
 template <class Body, class... Args>
-auto in_scope(Io io, std::string_view name, Body body, Args... args)
+auto in_scope(Io io, TaskName name, Body body, Args... args)
     -> decltype(body(std::declval<Scope&>(), std::move(args)...)) {
-    Scope scope(io, name);
+    Scope scope(io, std::move(name));
     auto result = co_await body(scope, std::move(args)...);
     if (!result) {
         scope.cancel();

@@ -1,38 +1,37 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/sync.hpp>
-#include <zsync/core/worker.hpp>
 
 namespace zsync {
 
-bool QueueWait::start(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept {
-    if (!enter(promise, waiter)) {
+bool QueueWait::suspend(PromiseBase& promise) noexcept {
+    const RuntimeLock lock;
+    if (!begin(promise)) {
         failure_ = Error(CoreError::canceled);
         return false;
     }
+    if (try_without_waiting()) {
+        wake();
+        return park();
+    }
     queue_.push(*this);
     if (wait_until_) {
-        task().worker().timers().add(deadline_, *wait_until_);
+        arm(*wait_until_);
     }
-    return true;
+    return park();
 }
 
 void QueueWait::end() noexcept {
     queue_.remove(*this);
-    task().worker().timers().remove(deadline_);
+    disarm();
     wake();
 }
 
-void QueueWait::request_cancel() noexcept {
-    if (queued_ && task().take_cancel()) {
-        failure_ = Error(CoreError::canceled);
-        end();
+void QueueWait::interrupt(CoreError reason) noexcept {
+    if (!queued_ || (reason == CoreError::canceled && !task().take_cancel())) {
+        return;
     }
-}
-
-void QueueWait::deadline_passed(Timer& timer) noexcept {
-    auto& self = *static_cast<QueueWait*>(timer.owner);
-    self.failure_ = Error(CoreError::timed_out);
-    self.end();
+    failure_ = Error(reason);
+    end();
 }
 
 WaitQueue::~WaitQueue() { ZASSERT(first_ == nullptr, "nobody waits in a queue that ends"); }

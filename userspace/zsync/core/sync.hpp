@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/core/result.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/suspension.hpp>
 #include <zsync/core/task.hpp>
 #include <zsync/core/task_record.hpp>
@@ -18,35 +19,32 @@ class WaitQueue;
 
 /// One task waiting in a `WaitQueue`. Ends when woken, cancelled, or past its deadline; a wait that
 /// was woken never reports anything else, so no wake-up is lost.
-class QueueWait : public Suspension {
+class QueueWait : public TimedSuspension, public Awaitable {
 public:
-    template <class Promise> bool await_suspend(std::coroutine_handle<Promise> waiter) noexcept {
-        return start(waiter.promise(), waiter);
-    }
-    void request_cancel() noexcept final;
+    bool suspend(PromiseBase& promise) noexcept;
+    void interrupt(CoreError reason) noexcept final;
     [[nodiscard]] std::string_view kind() const noexcept final { return kind_; }
 
 protected:
-    QueueWait(WaitQueue& queue, std::string_view kind) noexcept
-        : queue_(queue), deadline_(&deadline_passed, this), kind_(kind) {}
+    QueueWait(WaitQueue& queue, const char* kind) noexcept : queue_(queue), kind_(kind) {}
     ~QueueWait() = default;
 
     void set_deadline(TimePoint deadline) noexcept { wait_until_ = deadline; }
+    [[nodiscard]] bool was_woken() const noexcept { return !failure_; }
     [[nodiscard]] const std::optional<Error>& failure() const noexcept { return failure_; }
+    /// Looks once more, under the runtime lock, whether there is anything to wait for.
+    virtual bool try_without_waiting() noexcept = 0;
 
 private:
     friend class WaitQueue;
-    bool start(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept;
     void end() noexcept;
-    static void deadline_passed(Timer& timer) noexcept;
 
     WaitQueue& queue_;
     QueueWait* previous_ = nullptr;
     QueueWait* next_ = nullptr;
-    Timer deadline_;
     std::optional<TimePoint> wait_until_;
     std::optional<Error> failure_;
-    std::string_view kind_;
+    const char* kind_;
     bool queued_ = false;
 };
 
@@ -76,6 +74,7 @@ private:
 class Notify {
 public:
     void notify() noexcept {
+        const RuntimeLock lock;
         if (!waiting_.wake_one()) {
             pending_ = true;
         }
@@ -87,6 +86,7 @@ public:
         explicit Wait(Notify& notify) noexcept
             : QueueWait(notify.waiting_, "notify"), notify_(notify) {}
         [[nodiscard]] bool await_ready() const noexcept {
+            const RuntimeLock lock;
             return std::exchange(notify_.pending_, false);
         }
         [[nodiscard]] Result<void> await_resume() const noexcept {
@@ -98,6 +98,8 @@ public:
         }
 
     private:
+        bool try_without_waiting() noexcept override { return await_ready(); }
+
         Notify& notify_;
     };
     [[nodiscard]] Wait wait() noexcept { return Wait(*this); }
@@ -117,8 +119,8 @@ public:
         Lock(Lock&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
         Lock& operator=(Lock&&) = delete;
         ~Lock() {
-            if (mutex_ != nullptr && !mutex_->waiting_.wake_one()) {
-                mutex_->locked_ = false;
+            if (mutex_ != nullptr) {
+                mutex_->unlock();
             }
         }
 
@@ -132,6 +134,7 @@ public:
         explicit Acquire(Mutex& mutex) noexcept
             : QueueWait(mutex.waiting_, "mutex"), mutex_(mutex) {}
         [[nodiscard]] bool await_ready() const noexcept {
+            const RuntimeLock lock;
             return !std::exchange(mutex_.locked_, true);
         }
         // Woken means that the mutex was handed over locked.
@@ -140,11 +143,20 @@ public:
         }
 
     private:
+        bool try_without_waiting() noexcept override { return await_ready(); }
+
         Mutex& mutex_;
     };
     [[nodiscard]] Acquire lock() noexcept { return Acquire(*this); }
 
 private:
+    void unlock() noexcept {
+        const RuntimeLock lock;
+        if (!waiting_.wake_one()) {
+            locked_ = false;
+        }
+    }
+
     WaitQueue waiting_;
     bool locked_ = false;
 };

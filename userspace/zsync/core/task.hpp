@@ -7,6 +7,7 @@
 #include <zsync/core/task_record.hpp>
 
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <source_location>
@@ -20,12 +21,10 @@ struct FinalAwaiter {
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
         PromiseBase& promise = self.promise();
-        TaskRecord& record = *promise.task;
         if (promise.caller != nullptr) {
-            record.leaf_ = promise.caller;
-            return promise.continuation;
+            return promise.caller->frame();
         }
-        record.finish_(record);
+        promise.task->root_ended(promise);
         return std::noop_coroutine();
     }
     void await_resume() const noexcept {}
@@ -44,12 +43,12 @@ public:
     [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
 
     /// Notes where the task is before every wait: this is what the task registry shows.
-    template <class Awaitable>
-    Awaitable&& await_transform(
-        Awaitable&& awaitable, std::source_location here = std::source_location::current()
+    template <class Awaited>
+    Awaited&& await_transform(
+        Awaited&& awaited, std::source_location here = std::source_location::current()
     ) noexcept {
         where = here;
-        return static_cast<Awaitable&&>(awaitable);
+        return static_cast<Awaited&&>(awaited);
     }
 
     static void* operator new(std::size_t size) { return allocate_frame(size); }
@@ -73,18 +72,21 @@ public:
     void take() const noexcept {}
 };
 
-/// A lazy coroutine that produces a `T`. It runs when it is awaited, or spawned in a `Scope`.
+/// A lazy coroutine that produces a `T`. It runs when it is awaited, or started in a `Scope` or by
+/// `Io::async`.
 ///
 ///     Task<Result<std::size_t>> copy(Io io, FdRef from, FdRef to);
 ///     ...
 ///     ZCO_TRY(std::size_t count, co_await copy(io, a, b));
 ///
 /// Cancelling a task reaches the innermost wait of its chain. Parameters are taken by value, or by
-/// reference to what a parent scope owns.
+/// reference to what a parent scope owns. In a fiber or thread, `copy(io, a, b).wait()` runs it on
+/// the stack.
 template <class T = void> class [[nodiscard]] Task {
 public:
     using promise_type = TaskPromise<T>;
     using Handle = std::coroutine_handle<promise_type>;
+    using Value = T;
 
     Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
     Task& operator=(Task&& other) noexcept {
@@ -110,12 +112,10 @@ public:
         [[nodiscard]] bool await_ready() const noexcept { return false; }
         template <class Promise>
         Handle await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-            TaskPromise<T>& promise = child_.promise();
+            PromiseBase& child = child_.promise();
             PromiseBase& awaiting = caller.promise();
-            promise.task = awaiting.task;
-            promise.caller = &awaiting;
-            promise.continuation = caller;
-            promise.task->leaf_ = &promise;
+            child.task = awaiting.task;
+            child.caller = &awaiting;
             return child_;
         }
         T await_resume() { return child_.promise().take(); }
@@ -126,12 +126,30 @@ public:
 
     Awaiter operator co_await() && noexcept { return Awaiter(handle_); }
 
+    T wait(std::source_location here = std::source_location::current()) && {
+        PromiseBase& outer = waiting_frame(here);
+        StackFrame frame;
+        frame.promise.task = outer.task;
+        frame.promise.caller = &outer;
+        frame.promise.where = here;
+        outer.task->context()->frame = &frame.promise;
+        PromiseBase& child = handle_.promise();
+        child.task = outer.task;
+        child.caller = &frame.promise;
+        handle_.resume();
+        outer.task->context()->frame = &outer;
+        return handle_.promise().take();
+    }
+
     /// Gives the frame to the runtime, which destroys it when the task is over.
     [[nodiscard]] Handle release() noexcept { return std::exchange(handle_, {}); }
 
 private:
     friend class TaskPromise<T>;
-    explicit Task(Handle handle) noexcept : handle_(handle) {}
+    explicit Task(Handle handle) noexcept : handle_(handle) {
+        // `PromiseBase::frame` relies on it.
+        static_assert(alignof(promise_type) <= 2 * alignof(void*));
+    }
 
     Handle handle_;
 };

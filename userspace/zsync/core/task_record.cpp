@@ -1,33 +1,128 @@
+#include <zsync/core/assert.hpp>
+#include <zsync/core/executor.hpp>
+#include <zsync/core/frame_pool.hpp>
+#include <zsync/core/future.hpp>
 #include <zsync/core/limits.hpp>
+#include <zsync/core/runtime_lock.hpp>
+#include <zsync/core/scope.hpp>
 #include <zsync/core/task_record.hpp>
-#include <zsync/core/worker.hpp>
 
+#include <cstring>
 #include <format>
 
 namespace zsync {
 namespace {
 
-std::string place_of(const PromiseBase& promise) {
-    if (promise.where.line() == 0) {
+std::string place_of(const std::source_location& where) {
+    if (where.line() == 0) {
         return "not started";
     }
-    std::string_view file = promise.where.file_name();
+    std::string_view file = where.file_name();
     // Paths as in the source tree, whatever directory the build ran in.
     constexpr std::string_view source_root = "userspace/";
     if (const auto at = file.rfind(source_root); at != std::string_view::npos) {
         file.remove_prefix(at + source_root.size());
     }
-    return std::format("{}:{}", file, promise.where.line());
+    return std::format("{}:{}", file, where.line());
 }
 
 } // namespace
 
-TaskRecord::TaskRecord(Worker& worker, TaskRecord* parent, std::string_view name, std::uint64_t id)
-    : worker_(&worker), id_(id), parent_id_(parent != nullptr ? parent->id_ : 0),
-      started_(Clock::now()), name_(name) {}
+thread_local constinit TaskRecord* TaskRecord::current_ = nullptr;
+
+std::recursive_mutex& RuntimeLock::mutex() noexcept {
+    static std::recursive_mutex mutex;
+    return mutex;
+}
+
+TaskName::TaskName(std::string_view text)
+    : text_(nullptr), length_(static_cast<std::uint32_t>(text.size())), owned_(true) {
+    char* copy = new char[text.size()];
+    std::memcpy(copy, text.data(), text.size());
+    text_ = copy;
+}
+
+void TaskName::free_text() noexcept { delete[] text_; }
+
+void* TaskRecord::operator new(std::size_t size) { return allocate_frame(size); }
+void TaskRecord::operator delete(void* memory, std::size_t size) noexcept {
+    free_frame(memory, size);
+}
+
+TaskRecord::TaskRecord(
+    Executor& executor,
+    TaskKind kind,
+    TaskRecord* parent,
+    Scope* scope,
+    TaskName name,
+    PromiseBase& root
+)
+    : executor_(&executor), leaf_(&root), parent_(parent), scope_(scope), name_(std::move(name)),
+      started_(executor.now()), kind_(kind) {
+    root.task = this;
+    const RuntimeLock lock;
+    id_ = executor.next_task_id_++;
+    ++executor.task_count_;
+    TaskRecord*& siblings = parent != nullptr ? parent->children_ : executor.root_;
+    sibling_next_ = siblings;
+    if (siblings != nullptr) {
+        siblings->sibling_link_ = &sibling_next_;
+    }
+    sibling_link_ = &siblings;
+    siblings = this;
+}
+
+TaskRecord::~TaskRecord() = default;
+
+void TaskRecord::leave() noexcept {
+    const RuntimeLock lock;
+    state_ = TaskState::finished;
+    if (current_ == this) {
+        current_ = nullptr;
+    }
+    --executor_->task_count_;
+    *sibling_link_ = sibling_next_;
+    if (sibling_next_ != nullptr) {
+        sibling_next_->sibling_link_ = sibling_link_;
+    }
+    TaskRecord* parent = std::exchange(parent_, nullptr);
+    if (parent != nullptr && parent->ending_ && parent->children_ == nullptr) {
+        parent->finish(*parent->leaf_);
+    }
+    release();
+}
+
+void TaskRecord::root_ended(PromiseBase& root) noexcept {
+    {
+        const RuntimeLock lock;
+        if (children_ != nullptr) {
+            // Futures that went out of scope unfinished; scopes cannot end like that.
+            ending_ = true;
+            leaf_ = &root;
+            state_ = TaskState::waiting;
+            if (current_ == this) {
+                current_ = nullptr;
+            }
+            for (TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
+                child->request_cancel();
+            }
+            return;
+        }
+    }
+    finish(root);
+}
 
 TaskInfo TaskRecord::info() const {
-    TaskInfo info{.id = id_, .parent = parent_id_, .name = name_, .state = {}, .where = {}};
+    TaskInfo info{
+        .id = id_,
+        .parent = parent_ != nullptr ? parent_->id_ : 0,
+        .name = std::string(name_.text()),
+        .state = {},
+        .where = {},
+        .chain = {},
+        .kind = kind_,
+        .resumes = resumes_,
+    };
     switch (state_) {
     case TaskState::ready:
         info.state = "ready";
@@ -37,7 +132,10 @@ TaskInfo TaskRecord::info() const {
         break;
     case TaskState::waiting:
         info.state = suspension_ != nullptr ? std::format("waiting: {}", suspension_->kind())
-                                            : std::string("waiting");
+                                            : std::string("waiting: children");
+        break;
+    case TaskState::finished:
+        info.state = "finished";
         break;
     }
     if (cancel_pending_) {
@@ -46,64 +144,141 @@ TaskInfo TaskRecord::info() const {
     if (state_ == TaskState::running) {
         info.where = "on the CPU";
     } else {
-        info.where = leaf_ != nullptr ? place_of(*leaf_) : "finished";
+        info.chain = await_chain();
+        info.where = info.chain.empty() ? "finished" : info.chain.front();
     }
-    info.age = Clock::now() - started_;
+    info.age = executor_->now() - started_;
     return info;
 }
 
 std::vector<std::string> TaskRecord::await_chain() const {
     std::vector<std::string> chain;
-    for (const PromiseBase* frame = leaf_;
+    for (const PromiseBase* frame = state_ == TaskState::finished ? nullptr : leaf_;
          frame != nullptr && chain.size() < limits::await_chain_max;
          frame = frame->caller) {
-        chain.push_back(place_of(*frame));
+        chain.push_back(place_of(frame->where));
     }
     return chain;
 }
 
+void TaskRecord::collect(std::vector<TaskInfo>& into) const {
+    into.push_back(info());
+    const std::size_t first = into.size();
+    // The newest child is first in the list; people read the oldest first.
+    std::vector<const TaskRecord*> children;
+    for (const TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
+        children.push_back(child);
+    }
+    into.reserve(first + children.size());
+    for (auto child = children.rbegin(); child != children.rend(); ++child) {
+        (*child)->collect(into);
+    }
+}
+
 void TaskRecord::request_cancel() noexcept {
-    if (finished_ || cancel_pending_) {
+    const RuntimeLock lock;
+    if (state_ == TaskState::finished || cancel_pending_) {
         return;
     }
     cancel_pending_ = true;
-    if (suspension_ != nullptr) {
-        suspension_->request_cancel();
+    if (suspension_ != nullptr && !cancel_blocked_) {
+        suspension_->interrupt(CoreError::canceled);
     }
 }
 
-bool TaskRecord::take_cancel() noexcept { return std::exchange(cancel_pending_, false); }
-
-void TaskRecord::release() noexcept {
-    if (--references_ == 0) {
-        delete this;
-    }
+bool TaskRecord::block_cancel(bool blocked) noexcept {
+    return std::exchange(cancel_blocked_, blocked);
 }
 
-bool Suspension::enter(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept {
-    if (promise.task->take_cancel()) {
-        task_ = promise.task;
-        return false;
+bool Suspension::park() noexcept {
+    TaskRecord& record = task();
+    if (record.kind_ == TaskKind::coroutine) {
+        return true;
     }
-    enter_regardless(promise, waiter);
-    return true;
-}
-
-void Suspension::enter_regardless(PromiseBase& promise, std::coroutine_handle<> waiter) noexcept {
-    task_ = promise.task;
-    waiter_ = waiter;
-    task_->suspension_ = this;
-    task_->state_ = TaskState::waiting;
+    record.executor_->park(record);
+    return false;
 }
 
 void Suspension::wake() noexcept {
-    task_->suspension_ = nullptr;
-    task_->worker().make_ready(*task_, waiter_);
+    TaskRecord& record = task();
+    record.suspension_ = nullptr;
+    record.state_ = TaskState::ready;
+    record.executor_->unpark(record);
 }
 
-void Suspension::resume_inline() noexcept {
-    task_->suspension_ = nullptr;
-    task_->worker().resume(*task_, waiter_);
+void TimedSuspension::arm(TimePoint at) noexcept { task().executor().add_timer(*this, at); }
+
+void TimedSuspension::remove_timer() noexcept { task().executor().remove_timer(*this); }
+
+PromiseBase& waiting_frame(std::source_location here) noexcept {
+    const TaskRecord* record = TaskRecord::current();
+    if (record == nullptr || record->context() == nullptr) {
+        assertion_failed(
+            "wait()",
+            here.file_name(),
+            here.line(),
+            record == nullptr ? "wait() outside of any task; start one with Executor::run"
+                              : "wait() in a coroutine, which has no stack to wait on; co_await"
+        );
+    }
+    PromiseBase& frame = *record->context()->frame;
+    frame.where = here;
+    return frame;
+}
+
+void FutureTaskBase::wake_waiter() noexcept {
+    const RuntimeLock lock;
+    if (waiter_ != nullptr) {
+        std::exchange(waiter_, nullptr)->wake();
+    }
+}
+
+bool FutureWaitBase::suspend(PromiseBase& promise) noexcept {
+    const RuntimeLock lock;
+    if (awaited_.is_finished()) {
+        return false;
+    }
+    ZASSERT(awaited_.waiter_ == nullptr, "a future is awaited by one task at a time");
+    awaited_.waiter_ = this;
+    begin_regardless(promise);
+    if (promise.task->needs_cancel()) {
+        awaited_.request_cancel();
+    }
+    return park();
+}
+
+void FutureWaitBase::interrupt(CoreError /*reason*/) noexcept { awaited_.request_cancel(); }
+
+void Executor::run_inline(TaskRecord& record) noexcept {
+    TaskRecord* outer = TaskRecord::current_;
+    StackContext* context = outer != nullptr ? outer->context_ : nullptr;
+    PromiseBase* outer_frame = nullptr;
+    if (context != nullptr) {
+        outer_frame = std::exchange(context->frame, record.leaf_);
+    }
+    record.context_ = context;
+    TaskRecord::current_ = &record;
+    record.state_ = TaskState::running;
+    ++record.resumes_;
+    record.leaf_->frame().resume();
+    if (context != nullptr) {
+        context->frame = outer_frame;
+    }
+    TaskRecord::current_ = outer;
+}
+
+std::vector<TaskInfo> Executor::tasks() const {
+    const RuntimeLock lock;
+    std::vector<TaskInfo> tasks;
+    for (const TaskRecord* root = root_; root != nullptr; root = root->next_sibling()) {
+        root->collect(tasks);
+    }
+    return tasks;
+}
+
+std::uint64_t Executor::task_count() const noexcept {
+    const RuntimeLock lock;
+    return task_count_;
 }
 
 } // namespace zsync

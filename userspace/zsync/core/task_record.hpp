@@ -1,7 +1,10 @@
 // TaskRecord: what the runtime knows of one live task.
 #pragma once
 
+#include <zsync/core/error.hpp>
 #include <zsync/core/suspension.hpp>
+#include <zsync/core/task_name.hpp>
+#include <zsync/core/timer_wheel.hpp>
 
 #include <chrono>
 #include <coroutine>
@@ -14,90 +17,176 @@
 
 namespace zsync {
 
+class Executor;
 class Scope;
-class Worker;
+class TaskRecord;
 
 /// The part of a coroutine's promise that does not depend on its result: its place in the chain of
 /// awaits that makes up a task.
 struct PromiseBase {
-    TaskRecord* task = nullptr;           ///< null until the coroutine runs
-    PromiseBase* caller = nullptr;        ///< who awaits this coroutine; null at the task's root
-    std::coroutine_handle<> continuation; ///< the caller's frame
-    std::source_location where;           ///< the `co_await` it is suspended at
+    TaskRecord* task = nullptr;    ///< null until the coroutine runs
+    PromiseBase* caller = nullptr; ///< who awaits this coroutine; null at the task's root
+    std::source_location where;    ///< the `co_await` it is suspended at
+
+    /// The coroutine's frame. Valid because the base is the promise's first part and no promise is
+    /// aligned to more than 16 bytes (`TaskPromise` asserts both).
+    [[nodiscard]] std::coroutine_handle<> frame() noexcept {
+        return std::coroutine_handle<PromiseBase>::from_promise(*this);
+    }
 };
 
-enum class TaskState : std::uint8_t { ready, running, waiting };
+/// The frame of a function that waits directly, on the stack of a fiber or thread: it looks to a
+/// coroutine like one that awaits it.
+struct StackFrame {
+    void (*resume)(void*) = [](void*) {}; // the layout of every coroutine's frame
+    void (*destroy)(void*) = [](void*) {};
+    PromiseBase promise;
+};
+
+/// Where a task with a stack waits; base of fibers and of threads' parking places.
+struct StackContext {
+    PromiseBase* frame = nullptr; ///< the innermost function that waits directly, or the root
+};
+
+/// What a task runs on, and so how it waits.
+enum class TaskKind : std::uint8_t {
+    coroutine, ///< no stack of its own: it suspends
+    fiber,     ///< a pooled stack on a worker's thread, which it leaves while it waits
+    thread,    ///< a thread, which it blocks while it waits
+};
+
+enum class TaskState : std::uint8_t { ready, running, waiting, finished };
 
 /// A task as a person sees it; a copy, safe to keep.
 struct TaskInfo {
     std::uint64_t id = 0;
-    std::uint64_t parent = 0; ///< 0 for the worker's root task
+    std::uint64_t parent = 0; ///< 0 for the root task
     std::string name;
     /// `ready`, `running`, `waiting: KIND` (what it waits for), with `, canceling` while a cancel
     /// is on its way to it.
     std::string state;
-    std::string
-        where; ///< file:line of the innermost suspended `co_await`; "on the CPU" while it runs
+    /// file:line of the innermost suspended `co_await`; "on the CPU" while it runs
+    std::string where;
+    std::vector<std::string> chain; ///< the awaits from the innermost outwards, as file:line
+    TaskKind kind = TaskKind::coroutine;
+    std::uint64_t resumes = 0; ///< times it was given the processor
     std::chrono::nanoseconds age{};
+    std::chrono::nanoseconds running{}; ///< time on the processor
 };
 
 /// One spawned task: identity, position in the tree, await chain and cancel state. Owned by the
-/// runtime while the task lives; `TaskRef` keeps it readable afterwards. Belongs to one worker
-/// thread.
+/// runtime while the task lives; `TaskRef` keeps it readable afterwards. Belongs to one worker's
+/// thread, or, for tasks on threads, is touched under the runtime lock.
 class TaskRecord {
 public:
-    using Finish = void (*)(TaskRecord&) noexcept;
-
-    TaskRecord(Worker& worker, TaskRecord* parent, std::string_view name, std::uint64_t id);
     TaskRecord(const TaskRecord&) = delete;
     TaskRecord& operator=(const TaskRecord&) = delete;
 
-    [[nodiscard]] Worker& worker() const noexcept { return *worker_; }
+    /// The task that is running on this thread; null outside of any.
+    [[nodiscard]] static TaskRecord* current() noexcept { return current_; }
+
+    [[nodiscard]] Executor& executor() const noexcept { return *executor_; }
+    [[nodiscard]] TaskKind kind() const noexcept { return kind_; }
     [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
-    [[nodiscard]] const std::string& name() const noexcept { return name_; }
-    [[nodiscard]] bool is_finished() const noexcept { return finished_; }
-    [[nodiscard]] bool cancel_is_pending() const noexcept { return cancel_pending_; }
+    [[nodiscard]] std::string_view name() const noexcept { return name_.text(); }
+    [[nodiscard]] bool is_finished() const noexcept { return state_ == TaskState::finished; }
     [[nodiscard]] TaskInfo info() const;
     /// The await chain, innermost first, as file:line.
     [[nodiscard]] std::vector<std::string> await_chain() const;
+    /// This task and everything under it, parents first.
+    void collect(std::vector<TaskInfo>& into) const;
+    [[nodiscard]] const TaskRecord* next_sibling() const noexcept { return sibling_next_; }
 
     /// Asks the task to stop: its current or next suspension point returns `canceled`, once. No
     /// effect on a task that has finished.
     void request_cancel() noexcept;
-    /// Takes the pending cancel, if there is one, for delivery. Called by suspension points only.
-    [[nodiscard]] bool take_cancel() noexcept;
+    /// A cancel was requested and not yet delivered.
+    [[nodiscard]] bool cancel_is_pending() const noexcept { return cancel_pending_; }
+    /// Takes the pending cancel, if there is one that may be delivered. Called by suspension
+    /// points.
+    [[nodiscard]] bool take_cancel() noexcept {
+        if (!cancel_pending_ || cancel_blocked_) {
+            return false;
+        }
+        cancel_pending_ = false;
+        return true;
+    }
+    /// Makes a delivered cancel pending again: the next suspension point returns it once more.
+    void recancel() noexcept { cancel_pending_ = true; }
+    /// While blocked, cancels stay pending. Returns what was set before.
+    bool block_cancel(bool blocked) noexcept;
+
+    /// \name For the runtime's own parts
+    /// \{
+    /// The root coroutine is at its end.
+    void root_ended(PromiseBase& root) noexcept;
+    [[nodiscard]] StackContext* context() const noexcept { return context_; }
+    [[nodiscard]] bool needs_cancel() const noexcept { return cancel_pending_ && !cancel_blocked_; }
+    /// \}
+
+    static void* operator new(std::size_t size);
+    static void operator delete(void* memory, std::size_t size) noexcept;
+
+protected:
+    TaskRecord(
+        Executor& executor,
+        TaskKind kind,
+        TaskRecord* parent,
+        Scope* scope,
+        TaskName name,
+        PromiseBase& root
+    );
+    virtual ~TaskRecord();
+
+    /// Takes the result out of the root coroutine, destroys its frame and tells whom it concerns.
+    /// `root` is the task's root promise.
+    virtual void finish(PromiseBase& root) noexcept = 0;
+    /// At the end of `finish`: leaves the tree, gives up the runtime's reference.
+    void leave() noexcept;
+    [[nodiscard]] Scope* scope() const noexcept { return scope_; }
 
 private:
+    friend class Executor;
+    friend class Fiber;
     friend class Scope;
+    friend class OperationWait;
     friend class Suspension;
     friend class TaskRef;
     friend class Worker;
-    template <class T> friend class Task;
-    friend struct FinalAwaiter;
+    friend class ThreadExecutor;
+    friend class Executing;
+    template <class T> friend class FutureTask;
 
     void retain() noexcept { ++references_; }
-    void release() noexcept;
+    void release() noexcept {
+        if (--references_ == 0) {
+            delete this;
+        }
+    }
 
-    Worker* worker_;
-    Scope* scope_ = nullptr;
-    PromiseBase* leaf_ = nullptr;
-    Suspension* suspension_ = nullptr;
-    std::coroutine_handle<> root_;
-    std::coroutine_handle<> next_; ///< what to resume when the task's turn comes
-    Finish finish_ = nullptr;      ///< called once, with the root coroutine at its end
+    static thread_local constinit TaskRecord* current_;
+
+    Executor* executor_;
+    PromiseBase* leaf_;                ///< the innermost frame; stale while the task runs
+    Suspension* suspension_ = nullptr; ///< what it waits for
     TaskRecord* next_ready_ = nullptr;
-    TaskRecord* registry_previous_ = nullptr;
-    TaskRecord* registry_next_ = nullptr;
-    TaskRecord* sibling_previous_ = nullptr;
+    StackContext* context_ = nullptr; ///< null for coroutines
+    TaskRecord* parent_;
+    TaskRecord* children_ = nullptr;
     TaskRecord* sibling_next_ = nullptr;
+    TaskRecord** sibling_link_ = nullptr;
+    Scope* scope_; ///< the scope that joins it; null for a future's task
+    TaskName name_;
     std::uint64_t id_;
-    std::uint64_t parent_id_;
-    std::chrono::steady_clock::time_point started_;
+    TimePoint started_;
+    std::uint64_t run_cycles_ = 0;
+    std::uint32_t resumes_ = 0;
     std::uint32_t references_ = 1;
+    TaskKind kind_;
     TaskState state_ = TaskState::ready;
     bool cancel_pending_ = false;
-    bool finished_ = false;
-    std::string name_;
+    bool cancel_blocked_ = false;
+    bool ending_ = false; ///< the root coroutine has ended, children are being waited for
 };
 
 /// A handle to a task that may have finished. Copyable within the worker's thread.
@@ -134,5 +223,24 @@ public:
 private:
     TaskRecord* record_ = nullptr;
 };
+
+inline TaskRecord& Suspension::task() const noexcept { return *promise_->task; }
+
+inline void Suspension::begin_regardless(PromiseBase& promise) noexcept {
+    promise_ = &promise;
+    TaskRecord& record = *promise.task;
+    record.leaf_ = &promise;
+    record.suspension_ = this;
+    record.state_ = TaskState::waiting;
+}
+
+inline bool Suspension::begin(PromiseBase& promise) noexcept {
+    if (promise.task->cancel_pending_ && promise.task->take_cancel()) [[unlikely]] {
+        promise_ = &promise;
+        return false;
+    }
+    begin_regardless(promise);
+    return true;
+}
 
 } // namespace zsync

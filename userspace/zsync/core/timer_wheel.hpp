@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 namespace zsync {
 
@@ -12,46 +13,57 @@ using Clock = std::chrono::steady_clock; // CLOCK_MONOTONIC, the clock io_uring 
 using TimePoint = Clock::time_point;
 using Duration = Clock::duration;
 
-/// One timer, embedded in what waits for it. Must be disarmed before it is destroyed.
+/// One timer, embedded in what waits for it. Must be removed before it is destroyed.
 struct Timer {
-    using Expired = void (*)(Timer&) noexcept;
-
-    Timer(Expired expired_, void* owner_) noexcept : expired(expired_), owner(owner_) {}
+    Timer() noexcept = default;
     Timer(const Timer&) = delete;
     Timer& operator=(const Timer&) = delete;
 
-    Expired expired;
-    void* owner; ///< whatever `expired` needs to find
-    TimePoint deadline{};
-    Timer* previous = nullptr;
-    Timer* next = nullptr;
-    std::uint8_t level = 0;
-    std::uint8_t slot = 0;
-    bool armed = false;
+    [[nodiscard]] bool armed() const noexcept { return link != nullptr; }
+
+    Timer* next;            ///< in its slot; meaningless while not armed
+    Timer** link = nullptr; ///< what points at this timer; null while not armed
+    TimePoint due;          ///< as given to `TimerWheel::add`
 };
 
-/// A hierarchical timing wheel (Varghese and Lauck, 1987): 64 slots a level, the lowest of 1 ms.
-/// Adding and removing are O(1); a timer never fires early and fires at most one slot late.
+/// A hierarchical timing wheel (Varghese and Lauck, 1987): 64 slots a level. Adding and removing
+/// are O(1) and touch no other timer but the neighbours in a slot; a timer never fires early and
+/// fires at most one tick late.
 class TimerWheel {
 public:
-    explicit TimerWheel(TimePoint start) noexcept : start_(start) {}
+    /// 1.05 ms: enough for time-outs, and a sleeping worker is woken at most so often.
+    static constexpr unsigned coarse_tick_bits = 20;
+    /// 4.1 us: for workers under a real-time policy.
+    static constexpr unsigned fine_tick_bits = 12;
+
+    /// A tick is 2^`tick_bits` ns.
+    explicit TimerWheel(TimePoint start, unsigned tick_bits = coarse_tick_bits) noexcept
+        : start_(start), tick_bits_(tick_bits) {}
 
     void add(Timer& timer, TimePoint deadline) noexcept;
-    void remove(Timer& timer) noexcept;
-    /// Fires what is due at `now`, in order of slots. Expired callbacks may add and remove timers.
-    void advance(TimePoint now) noexcept;
-    /// When to look again: the earliest deadline, rounded up to its slot. Nothing if no timer is
+    /// No effect on a timer that is not armed.
+    void remove(Timer& timer) noexcept {
+        if (timer.link != nullptr) {
+            unlink(timer);
+            --count_;
+        }
+    }
+    /// Takes one timer that is due at `now` out of the wheel; null when none is left. Between two
+    /// calls timers may be added and removed.
+    [[nodiscard]] Timer* pop_due(TimePoint now) noexcept;
+    /// When to look again: the earliest deadline, rounded up to its tick. Nothing if no timer is
     /// armed.
-    [[nodiscard]] std::optional<TimePoint> next() const noexcept;
+    [[nodiscard]] std::optional<TimePoint> next() noexcept;
     [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
+    [[nodiscard]] Duration tick() const noexcept { return Duration(1LL << tick_bits_); }
 
 private:
-    static constexpr unsigned level_count = 7; // 64^7 ms is 139 years
+    static constexpr unsigned level_count = 9; // 64^9 fine ticks are 2300 years
     static constexpr unsigned slot_bits = 6;
     static constexpr unsigned slot_count = 1U << slot_bits;
 
     struct Level {
-        std::uint64_t occupied = 0;
+        std::uint64_t occupied = 0; ///< a superset: removing a timer leaves its slot's bit
         std::array<Timer*, slot_count> slots{};
     };
     struct Expiry {
@@ -62,12 +74,19 @@ private:
 
     [[nodiscard]] std::uint64_t tick_after(TimePoint deadline) const noexcept;
     [[nodiscard]] std::uint64_t tick_at(TimePoint now) const noexcept;
-    [[nodiscard]] std::optional<Expiry> next_expiry() const noexcept;
+    [[nodiscard]] std::optional<Expiry> next_expiry() noexcept;
     void link(Timer& timer, std::uint64_t earliest) noexcept;
-    Timer* unlink_slot(unsigned level, unsigned slot) noexcept;
+    static void unlink(Timer& timer) noexcept {
+        *timer.link = timer.next;
+        if (timer.next != nullptr) {
+            timer.next->link = timer.link;
+        }
+        timer.link = nullptr;
+    }
 
     std::array<Level, level_count> levels_{};
     TimePoint start_;
+    unsigned tick_bits_;
     std::uint64_t elapsed_ = 0; ///< ticks; everything due at or before it has fired
     std::uint64_t count_ = 0;
 };

@@ -1,48 +1,58 @@
+#include <zsync/core/assert.hpp>
+#include <zsync/core/fiber.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/offload.hpp>
+#include <zsync/core/operation.hpp>
+#include <zsync/core/ring.hpp>
 #include <zsync/core/worker.hpp>
+
+#include <cerrno>
 
 namespace zsync {
 
 Outcome<std::unique_ptr<Worker>> Worker::create() {
-    Ring ring = ZTRY(Ring::create());
-    return std::unique_ptr<Worker>(new Worker(std::move(ring)));
+    return std::make_unique<Worker>(ZTRY(Ring::create()));
 }
 
-Worker::Worker(Ring ring) noexcept : ring_(std::move(ring)), timers_(Clock::now()) {}
+Worker::Worker(std::unique_ptr<OperationQueue> queue)
+    : ring_(dynamic_cast<Ring*>(queue.get())), timers_(queue->now()), queue_(std::move(queue)) {}
 
-Worker::~Worker() { ZASSERT(task_count_ == 0, "a worker ends with live tasks"); }
+Worker::~Worker() { ZASSERT(root_ == nullptr, "a worker ends with live tasks"); }
 
-Io Worker::io() noexcept { return Io(*this); }
+TimePoint Worker::now() const noexcept { return queue_->now(); }
 
-void Worker::run_root(std::string_view name, std::coroutine_handle<> root, PromiseBase& promise) {
-    ZASSERT(current_ == nullptr && task_count_ == 0, "a worker runs one root task at a time");
-    TaskRecord& record =
-        register_task(nullptr, name, root, promise, [](TaskRecord& finished) noexcept {
-            finished.worker().unregister_task(finished);
-        });
-    const TaskRef root_ref(record);
-    make_ready(record, root);
-    while (!root_ref.is_finished()) {
+std::vector<RuntimeFeature> Worker::features() const { return queue_->features(); }
+
+void Worker::run_root(TaskRecord& record) noexcept {
+    ZASSERT(
+        TaskRecord::current() == nullptr && task_count() == 1,
+        "a worker runs one root task at a time"
+    );
+    const TaskRef root(record);
+    start_anyhow(record);
+    while (!root.is_finished()) {
         turn();
     }
     offload_pool_.reset();
     // Every task has ended, so only the runtime's own requests can be left.
-    while (ring_.in_flight() != 0) {
-        ring_.enter(true, std::nullopt);
-        ring_.deliver();
+    while (queue_->in_flight() != 0) {
+        queue_->enter(true, std::nullopt);
+        queue_->deliver();
     }
 }
 
 void Worker::turn() noexcept {
     ++turns_;
     run_ready();
-    const bool idle = ready_first_ == nullptr && task_count_ != 0;
-    ring_.enter(idle, idle ? timers_.next() : std::nullopt);
-    ring_.deliver();
+    const bool idle = ready_first_ == nullptr && root_ != nullptr;
+    queue_->enter(idle, idle ? timers_.next() : std::nullopt);
+    queue_->deliver();
     if (timers_.count() != 0) {
-        timers_.advance(Clock::now());
+        const TimePoint now = queue_->now();
+        while (Timer* timer = timers_.pop_due(now)) {
+            static_cast<TimedSuspension*>(timer)->expired();
+        }
     }
 }
 
@@ -51,87 +61,107 @@ void Worker::run_ready() noexcept {
          ready_first_ != nullptr && resumed < limits::resumes_per_turn_max;
          ++resumed) {
         TaskRecord& record = *ready_first_;
-        ready_first_ = std::exchange(record.next_ready_, nullptr);
+        ready_first_ = record.next_ready_;
         if (ready_first_ == nullptr) {
-            ready_last_ = nullptr;
+            ready_end_ = &ready_first_;
         }
-        resume(record, record.next_);
+        resume(record);
     }
 }
 
-void Worker::make_ready(TaskRecord& record, std::coroutine_handle<> next) noexcept {
-    record.next_ = next;
-    record.state_ = TaskState::ready;
-    if (ready_last_ != nullptr) {
-        ready_last_->next_ready_ = &record;
-    } else {
-        ready_first_ = &record;
+bool Worker::start(TaskRecord& record, Concurrency concurrency) noexcept {
+    // A fiber that only may run beside its starter can wait for a stack that others give back.
+    if (record.kind_ == TaskKind::fiber && !give_stack(record) &&
+        concurrency == Concurrency::required) {
+        return false;
     }
-    ready_last_ = &record;
+    make_ready(record);
+    return true;
 }
 
-void Worker::resume(TaskRecord& record, std::coroutine_handle<> next) noexcept {
-    TaskRecord* outer = std::exchange(current_, &record);
-    record.state_ = TaskState::running;
-    next.resume();
-    current_ = outer;
+bool Worker::give_stack(TaskRecord& record) noexcept {
+    if (!fibers_) {
+        fibers_ = std::make_unique<FiberPool>();
+    }
+    Fiber* fiber = fibers_->acquire();
+    if (fiber != nullptr) {
+        fiber->frame = record.leaf_;
+        record.context_ = fiber;
+    }
+    return fiber != nullptr;
 }
 
-TaskRecord& Worker::register_task(
-    TaskRecord* parent,
-    std::string_view name,
-    std::coroutine_handle<> root,
-    PromiseBase& promise,
-    TaskRecord::Finish finish
-) {
-    auto* record = new TaskRecord(*this, parent, name, next_task_id_++);
-    record->root_ = root;
-    record->leaf_ = &promise;
-    record->finish_ = finish;
-    promise.task = record;
-    record->registry_previous_ = registry_last_;
-    if (registry_last_ != nullptr) {
-        registry_last_->registry_next_ = record;
-    } else {
-        registry_first_ = record;
-    }
-    registry_last_ = record;
-    ++task_count_;
-    return *record;
-}
+void Worker::park(TaskRecord& record) noexcept { static_cast<Fiber*>(record.context_)->leave(); }
 
-void Worker::unregister_task(TaskRecord& record) noexcept {
-    record.finished_ = true;
-    record.leaf_ = nullptr;
-    if (record.registry_previous_ != nullptr) {
-        record.registry_previous_->registry_next_ = record.registry_next_;
-    } else {
-        registry_first_ = record.registry_next_;
-    }
-    if (record.registry_next_ != nullptr) {
-        record.registry_next_->registry_previous_ = record.registry_previous_;
-    } else {
-        registry_last_ = record.registry_previous_;
-    }
-    --task_count_;
-    record.release();
-}
+void Worker::submit(OperationWait& wait) noexcept { queue_->queue(wait.request(), wait); }
 
-std::vector<TaskInfo> Worker::tasks() const {
-    std::vector<TaskInfo> tasks;
-    tasks.reserve(task_count_);
-    for (const TaskRecord* record = registry_first_; record != nullptr;
-         record = record->registry_next_) {
-        tasks.push_back(record->info());
-    }
-    return tasks;
-}
+void Worker::cancel(OperationWait& wait) noexcept { queue_->queue_cancel(wait); }
 
 OffloadPool& Worker::offload_pool() {
     if (!offload_pool_) {
         offload_pool_ = std::make_unique<OffloadPool>(*this);
     }
     return *offload_pool_;
+}
+
+void Worker::resume(TaskRecord& record) noexcept {
+    if (record.kind_ == TaskKind::coroutine) [[likely]] {
+        TaskRecord::current_ = &record;
+        record.state_ = TaskState::running;
+        ++record.resumes_;
+        record.leaf_->frame().resume();
+    } else {
+        resume_fiber(record);
+    }
+    TaskRecord::current_ = nullptr;
+}
+
+void Worker::resume_fiber(TaskRecord& record) noexcept {
+    if (record.context_ == nullptr && !give_stack(record)) {
+        make_ready(record);
+        return;
+    }
+    TaskRecord::current_ = &record;
+    record.state_ = TaskState::running;
+    ++record.resumes_;
+    fibers_->enter(*static_cast<Fiber*>(record.context_), *record.leaf_);
+}
+
+void Suspension::resume_inline() noexcept {
+    TaskRecord& record = task();
+    record.suspension_ = nullptr;
+    static_cast<Worker&>(record.executor()).resume(record);
+}
+
+bool OperationWait::suspend(PromiseBase& promise) noexcept {
+    TaskRecord& record = *promise.task;
+    if (record.kind() == TaskKind::thread) [[unlikely]] {
+        return suspend_thread(promise);
+    }
+    if (!begin(promise)) {
+        result_ = -ECANCELED;
+        ended_by_ = CoreError::canceled;
+        return false;
+    }
+    auto& worker = static_cast<Worker&>(record.executor());
+    if (Ring* ring = worker.ring()) [[likely]] {
+        ring->queue(request_, *this);
+    } else {
+        worker.submit(*this);
+    }
+    if (wait_until_) [[unlikely]] {
+        worker.add_timer(*this, *wait_until_);
+    }
+    return park();
+}
+
+void OperationWait::complete(std::int32_t result) noexcept {
+    disarm();
+    result_ = result;
+    if (result < 0) [[unlikely]] {
+        failed();
+    }
+    resume_inline();
 }
 
 } // namespace zsync

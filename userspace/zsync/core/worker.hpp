@@ -1,7 +1,8 @@
 // Worker: the thread that runs tasks.
 #pragma once
 
-#include <zsync/core/ring.hpp>
+#include <zsync/core/executor.hpp>
+#include <zsync/core/io.hpp>
 #include <zsync/core/task.hpp>
 #include <zsync/core/timer_wheel.hpp>
 
@@ -14,74 +15,74 @@
 
 namespace zsync {
 
-class Io;
+class FiberPool;
 class OffloadPool;
+class OperationQueue;
+class Ring;
 
-/// One thread's runtime: a ring, a timer wheel, a queue of tasks that are ready, and the registry
-/// of all its tasks. Everything in it belongs to the thread that calls `run`.
-class Worker {
+/// One thread's runtime: a ring, a timer wheel, a queue of tasks that are ready, and the tree of
+/// all its tasks, which are coroutines and fibers side by side. Everything in it belongs to the
+/// thread that calls `run`.
+class Worker final : public Executor {
 public:
+    /// A worker on a ring of the kernel's.
     static Outcome<std::unique_ptr<Worker>> create();
-    Worker(const Worker&) = delete;
-    Worker& operator=(const Worker&) = delete;
-    ~Worker();
+    /// A worker on another queue.
+    explicit Worker(std::unique_ptr<OperationQueue> queue);
+    ~Worker() override;
 
-    [[nodiscard]] Io io() noexcept;
+    /// For coroutines.
+    [[nodiscard]] Io io() noexcept { return {*this, TaskKind::coroutine}; }
+    /// The same ring for fibers: what this `Io` starts has a stack of its own and may `wait()`.
+    [[nodiscard]] Io fiber_io() noexcept { return {*this, TaskKind::fiber}; }
 
-    /// Runs `root`, and everything spawned in it, to its end.
-    template <class T> T run(std::string_view name, Task<T> root) {
-        typename Task<T>::Handle handle = root.release();
-        run_root(name, handle, handle.promise());
-        if constexpr (std::is_void_v<T>) {
-            handle.destroy();
-        } else {
-            T result = handle.promise().take();
-            handle.destroy();
-            return result;
-        }
+    /// Runs `root` as a coroutine, and everything started in it, to its end.
+    template <class T> T run(TaskName name, Task<T> root) {
+        return io().run(std::move(name), std::move(root));
     }
 
-    /// Every live task, parents before children.
-    [[nodiscard]] std::vector<TaskInfo> tasks() const;
-    [[nodiscard]] std::uint64_t task_count() const noexcept { return task_count_; }
-    [[nodiscard]] TaskRecord* current() const noexcept { return current_; }
-    [[nodiscard]] Ring& ring() noexcept { return ring_; }
-    [[nodiscard]] const Ring& ring() const noexcept { return ring_; }
-    [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
+    [[nodiscard]] OperationQueue& queue() noexcept { return *queue_; }
     /// Turns of the loop so far: each is one wake-up or one pass over ready tasks.
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
+    [[nodiscard]] std::vector<RuntimeFeature> features() const override;
+    [[nodiscard]] TimePoint now() const noexcept override;
 
     /// \name For the runtime's own parts
     /// \{
-    TaskRecord& register_task(
-        TaskRecord* parent,
-        std::string_view name,
-        std::coroutine_handle<> root,
-        PromiseBase& promise,
-        TaskRecord::Finish finish
-    );
-    void unregister_task(TaskRecord& record) noexcept;
-    void make_ready(TaskRecord& record, std::coroutine_handle<> next) noexcept;
-    void resume(TaskRecord& record, std::coroutine_handle<> next) noexcept;
+    [[nodiscard]] bool start(TaskRecord& record, Concurrency concurrency) noexcept override;
+    void run_root(TaskRecord& root) noexcept override;
+    void submit(OperationWait& wait) noexcept override;
+    void cancel(OperationWait& wait) noexcept override;
+    void park(TaskRecord& record) noexcept override;
+    void unpark(TaskRecord& record) noexcept override { make_ready(record); }
+    void add_timer(TimedSuspension& timer, TimePoint deadline) noexcept override {
+        timers_.add(timer, deadline);
+    }
+    void remove_timer(TimedSuspension& timer) noexcept override { timers_.remove(timer); }
+    void make_ready(TaskRecord& record) noexcept {
+        record.state_ = TaskState::ready;
+        record.next_ready_ = nullptr;
+        *ready_end_ = &record;
+        ready_end_ = &record.next_ready_;
+    }
+    void resume(TaskRecord& record) noexcept;
     [[nodiscard]] OffloadPool& offload_pool();
+    [[nodiscard]] Ring* ring() noexcept { return ring_; }
     /// \}
 
 private:
-    explicit Worker(Ring ring) noexcept;
-    void run_root(std::string_view name, std::coroutine_handle<> root, PromiseBase& promise);
+    [[nodiscard]] bool give_stack(TaskRecord& record) noexcept;
+    void resume_fiber(TaskRecord& record) noexcept;
     void turn() noexcept;
     void run_ready() noexcept;
 
-    Ring ring_;
+    Ring* ring_; ///< the queue, when it is the kernel's
     TimerWheel timers_;
-    TaskRecord* current_ = nullptr;
     TaskRecord* ready_first_ = nullptr;
-    TaskRecord* ready_last_ = nullptr;
-    TaskRecord* registry_first_ = nullptr;
-    TaskRecord* registry_last_ = nullptr;
-    std::uint64_t task_count_ = 0;
-    std::uint64_t next_task_id_ = 1;
+    TaskRecord** ready_end_ = &ready_first_;
     std::uint64_t turns_ = 0;
+    std::unique_ptr<OperationQueue> queue_;
+    std::unique_ptr<FiberPool> fibers_;
     std::unique_ptr<OffloadPool> offload_pool_;
 };
 

@@ -1,0 +1,128 @@
+#include <zsync/core/assert.hpp>
+#include <zsync/core/buffer_pool.hpp>
+#include <zsync/core/limits.hpp>
+#include <zsync/core/ring.hpp>
+#include <zsync/core/stream.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <cerrno>
+
+namespace zsync {
+
+Result<std::shared_ptr<BufferPool>>
+BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
+    if (!std::has_single_bit(buffers) || buffers > limits::pool_buffers_max || buffer_bytes == 0) {
+        return fail(CoreError::invalid_argument);
+    }
+    const std::shared_ptr<BufferPool> pool(new BufferPool);
+    pool->buffer_bytes_ = buffer_bytes;
+    pool->stats_.buffers = buffers;
+    pool->filled_.resize(buffers);
+    void* memory = ::mmap(
+        nullptr,
+        std::size_t{buffers} * buffer_bytes,
+        PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+        -1,
+        0
+    );
+    if (memory == MAP_FAILED) {
+        return fail(os_error(errno));
+    }
+    pool->memory_ = static_cast<std::byte*>(memory);
+    if (io.kind() != TaskKind::thread) {
+        pool->ring_ = static_cast<Worker&>(io.executor()).ring();
+    }
+    if (pool->ring_ == nullptr) {
+        for (std::uint32_t index = buffers; index-- > 0;) {
+            pool->free_.push_back(static_cast<std::uint16_t>(index));
+        }
+        return pool;
+    }
+    pool->group_ = pool->ring_->next_buffer_group();
+    int error = 0;
+    pool->provided_ =
+        io_uring_setup_buf_ring(&pool->ring_->raw(), buffers, pool->group_, 0, &error);
+    if (pool->provided_ == nullptr) {
+        return fail(os_error(-error));
+    }
+    pool->stats_.held = buffers;
+    for (std::uint32_t index = 0; index < buffers; ++index) {
+        pool->give_back(static_cast<std::uint16_t>(index));
+    }
+    return pool;
+}
+
+BufferPool::~BufferPool() {
+    if (provided_ != nullptr) {
+        ZASSERT(stats_.held == 0, "a buffer pool ends before one of its chunks");
+        io_uring_free_buf_ring(&ring_->raw(), provided_, stats_.buffers, group_);
+    }
+    if (memory_ != nullptr) {
+        ::munmap(memory_, std::size_t{stats_.buffers} * buffer_bytes_);
+    }
+}
+
+bool BufferPool::take(std::uint16_t& index) noexcept {
+    if (free_.empty()) {
+        return false;
+    }
+    index = free_.back();
+    free_.pop_back();
+    ++stats_.held;
+    return true;
+}
+
+void BufferPool::give_back(std::uint16_t index) noexcept {
+    --stats_.held;
+    if (provided_ == nullptr) {
+        free_.push_back(index);
+    } else {
+        // io_uring_buf_ring_add and _advance in one; the tail is where the first entry's reserved
+        // field is.
+        io_uring_buf& entry = provided_->bufs[tail_ & (stats_.buffers - 1)];
+        entry.addr = reinterpret_cast<std::uintptr_t>(buffer(index));
+        entry.len = buffer_bytes_;
+        entry.bid = index;
+        ++tail_;
+        __atomic_store_n(&provided_->tail, tail_, __ATOMIC_RELEASE);
+    }
+    if (starved_first_ != nullptr) [[unlikely]] {
+        wake_starved();
+    }
+}
+
+void BufferPool::wait_for_buffer(RecvStreamState& stream) noexcept {
+    ++stats_.ran_dry;
+    stream.next_starved_ = nullptr;
+    (starved_last_ != nullptr ? starved_last_->next_starved_ : starved_first_) = &stream;
+    starved_last_ = &stream;
+}
+
+void BufferPool::forget(RecvStreamState& stream) noexcept {
+    RecvStreamState* previous = nullptr;
+    for (RecvStreamState* at = starved_first_; at != nullptr;
+         previous = at, at = at->next_starved_) {
+        if (at == &stream) {
+            (previous != nullptr ? previous->next_starved_ : starved_first_) = at->next_starved_;
+            if (starved_last_ == at) {
+                starved_last_ = previous;
+            }
+            return;
+        }
+    }
+}
+
+void BufferPool::wake_starved() noexcept {
+    RecvStreamState& stream = *starved_first_;
+    starved_first_ = stream.next_starved_;
+    if (starved_first_ == nullptr) {
+        starved_last_ = nullptr;
+    }
+    stream.buffer_is_free();
+}
+
+} // namespace zsync

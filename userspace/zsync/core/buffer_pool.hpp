@@ -1,0 +1,131 @@
+// BufferPool: receive buffers that the kernel picks from.
+#pragma once
+
+#include <zsync/core/executor.hpp>
+#include <zsync/core/io.hpp>
+#include <zsync/core/result.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+struct io_uring_buf_ring;
+
+namespace zsync {
+
+class BufferPool;
+class RecvStreamState;
+class Ring;
+
+/// Received bytes in a buffer of a pool, which goes back when the chunk ends. Must end before its
+/// pool, on the pool's worker.
+class [[nodiscard]] Chunk {
+public:
+    Chunk() noexcept = default;
+    Chunk(BufferPool& pool, std::uint16_t buffer, std::uint32_t length) noexcept
+        : pool_(&pool), length_(length), buffer_(buffer) {}
+    Chunk(Chunk&& other) noexcept
+        : pool_(std::exchange(other.pool_, nullptr)), length_(std::exchange(other.length_, 0)),
+          buffer_(other.buffer_) {}
+    Chunk& operator=(Chunk&& other) noexcept {
+        Chunk old(std::move(*this));
+        pool_ = std::exchange(other.pool_, nullptr);
+        length_ = std::exchange(other.length_, 0);
+        buffer_ = other.buffer_;
+        return *this;
+    }
+    Chunk(const Chunk&) = delete;
+    Chunk& operator=(const Chunk&) = delete;
+    inline ~Chunk();
+
+    [[nodiscard]] inline std::span<std::byte> bytes() const noexcept;
+    [[nodiscard]] std::size_t size() const noexcept { return length_; }
+    /// The end of the stream.
+    [[nodiscard]] bool empty() const noexcept { return length_ == 0; }
+
+private:
+    BufferPool* pool_ = nullptr;
+    std::uint32_t length_ = 0;
+    std::uint16_t buffer_ = 0;
+};
+
+/// Figures of a pool.
+struct BufferPoolStats {
+    std::uint32_t buffers = 0; ///< in all
+    std::uint32_t held = 0;    ///< in chunks and in streams' queues
+    std::uint64_t ran_dry = 0; ///< times a stream had to wait for a buffer
+};
+
+/// Buffers of one size shared by any number of streams of one worker: memory is taken by data that
+/// has arrived, not by connections that wait for it. On a ring the kernel picks a buffer when bytes
+/// are there (io_uring_register_buf_ring(3)). Shared because the kernel may still fill a buffer for
+/// a stream that has ended; must not outlive its worker, nor end before its chunks.
+class BufferPool {
+public:
+    /// `buffers` is a power of two up to `limits::pool_buffers_max`; `buffer_bytes` is the most
+    /// that one chunk holds. Fails with `invalid_argument`, or the system's error (memory, ring
+    /// limits).
+    static Result<std::shared_ptr<BufferPool>>
+    create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes);
+    BufferPool(const BufferPool&) = delete;
+    BufferPool& operator=(const BufferPool&) = delete;
+    ~BufferPool();
+
+    [[nodiscard]] const BufferPoolStats& stats() const noexcept { return stats_; }
+    [[nodiscard]] std::uint32_t buffer_bytes() const noexcept { return buffer_bytes_; }
+
+    /// \name For streams
+    /// \{
+    [[nodiscard]] std::byte* buffer(std::uint16_t index) const noexcept {
+        return memory_ + static_cast<std::size_t>(index) * buffer_bytes_;
+    }
+    [[nodiscard]] std::uint16_t group() const noexcept { return group_; }
+    [[nodiscard]] bool is_on_ring() const noexcept { return ring_ != nullptr; }
+    /// The kernel has picked a buffer.
+    void picked() noexcept { ++stats_.held; }
+    /// Takes one where there is no ring; false when none is left.
+    [[nodiscard]] bool take(std::uint16_t& index) noexcept;
+    void give_back(std::uint16_t index) noexcept;
+    [[nodiscard]] bool is_dry() const noexcept { return stats_.held == stats_.buffers; }
+    /// Tells `stream` when a buffer is free.
+    void wait_for_buffer(RecvStreamState& stream) noexcept;
+    void forget(RecvStreamState& stream) noexcept;
+    /// What streams queue filled buffers by.
+    struct Filled {
+        std::uint32_t length = 0;
+        std::uint16_t next = 0;
+    };
+    [[nodiscard]] Filled& filled(std::uint16_t index) noexcept { return filled_[index]; }
+    /// \}
+
+private:
+    BufferPool() = default;
+    void wake_starved() noexcept;
+
+    Ring* ring_ = nullptr;
+    io_uring_buf_ring* provided_ = nullptr;
+    std::byte* memory_ = nullptr;
+    std::uint32_t buffer_bytes_ = 0;
+    std::uint16_t group_ = 0;
+    std::uint16_t tail_ = 0;
+    BufferPoolStats stats_;
+    RecvStreamState* starved_first_ = nullptr;
+    RecvStreamState* starved_last_ = nullptr;
+    std::vector<Filled> filled_;
+    std::vector<std::uint16_t> free_; ///< where there is no ring
+};
+
+inline Chunk::~Chunk() {
+    if (pool_ != nullptr) {
+        pool_->give_back(buffer_);
+    }
+}
+
+inline std::span<std::byte> Chunk::bytes() const noexcept {
+    return {pool_ != nullptr ? pool_->buffer(buffer_) : nullptr, length_};
+}
+
+} // namespace zsync

@@ -1,0 +1,79 @@
+// Executor: what runs tasks and carries out their operations.
+#pragma once
+
+#include <zsync/core/operation_request.hpp>
+#include <zsync/core/result.hpp>
+#include <zsync/core/task_record.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace zsync {
+
+class OperationWait;
+
+/// One optional or required feature, and whether it is there.
+struct RuntimeFeature {
+    std::string name;
+    bool available = false;
+    std::string detail; ///< what it is used for, or why it is missing
+};
+
+/// How much a start asks for.
+enum class Concurrency : std::uint8_t {
+    allowed,  ///< the task may run to its end before `start` returns
+    required, ///< the starter goes on while the task runs, or `start` fails
+};
+
+/// What is behind an `Io`. `Worker` runs coroutines and fibers on a ring; `ThreadExecutor` gives
+/// each task a thread; `BlockingExecutor` runs one after the other on the caller's thread.
+class Executor {
+public:
+    Executor() = default;
+    Executor(const Executor&) = delete;
+    Executor& operator=(const Executor&) = delete;
+    virtual ~Executor() = default;
+
+    /// Gives a new task what it runs on and lets it begin. False when concurrency is required and
+    /// cannot be had; the task has not begun then.
+    [[nodiscard]] virtual bool start(TaskRecord& record, Concurrency concurrency) noexcept = 0;
+    /// As `start`, and where nothing can run beside the caller, runs the task here to its end.
+    void start_anyhow(TaskRecord& record) noexcept {
+        if (!start(record, Concurrency::allowed)) {
+            run_inline(record);
+        }
+    }
+    /// Begins an operation of a coroutine or fiber; `wait.complete` follows. Tasks on threads:
+    /// carries it out and completes it.
+    virtual void submit(OperationWait& wait) noexcept = 0;
+    /// Asks for the end of an operation that was submitted.
+    virtual void cancel(OperationWait& wait) noexcept = 0;
+    /// Waits on the task's own stack until it has been woken. Not for coroutines.
+    virtual void park(TaskRecord& record) noexcept = 0;
+    /// The task has been woken: it is to run.
+    virtual void unpark(TaskRecord& record) noexcept = 0;
+    virtual void add_timer(TimedSuspension& timer, TimePoint deadline) noexcept = 0;
+    virtual void remove_timer(TimedSuspension& timer) noexcept = 0;
+    /// The time by this executor's clock: CLOCK_MONOTONIC, or a simulation's own.
+    [[nodiscard]] virtual TimePoint now() const noexcept { return Clock::now(); }
+
+    /// Runs the executor's first task, and with it everything else, on this thread to its end.
+    virtual void run_root(TaskRecord& root) noexcept = 0;
+
+    /// Every live task, parents before children.
+    [[nodiscard]] std::vector<TaskInfo> tasks() const;
+    [[nodiscard]] std::uint64_t task_count() const noexcept;
+    [[nodiscard]] virtual std::vector<RuntimeFeature> features() const = 0;
+
+protected:
+    /// Runs a new task on the stack of the current one.
+    static void run_inline(TaskRecord& record) noexcept;
+
+    friend class TaskRecord;
+    TaskRecord* root_ = nullptr;
+    std::uint64_t next_task_id_ = 1;
+    std::uint64_t task_count_ = 0;
+};
+
+} // namespace zsync

@@ -1,0 +1,325 @@
+#include <zsync/core/assert.hpp>
+#include <zsync/core/fiber.hpp>
+#include <zsync/core/limits.hpp>
+
+#include <sys/mman.h>
+
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <unistd.h>
+
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define VALGRIND_STACK_REGISTER(low, high) 0
+#define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ZSYNC_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ZSYNC_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define ZSYNC_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ZSYNC_TSAN 1
+#endif
+#endif
+#ifdef ZSYNC_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef ZSYNC_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+#ifndef __x86_64__
+#error "fibers know the x86-64 calling convention only"
+#endif
+
+namespace zsync {
+namespace {
+
+constexpr std::size_t page_bytes = 4096;
+constexpr std::size_t mapping_bytes = page_bytes + limits::fiber_stack_bytes;
+constexpr std::size_t signal_stack_bytes = 16 * 1024;
+
+thread_local Fiber* entering = nullptr;
+thread_local Fiber* running = nullptr;
+
+/// Saves this stack's pointer and goes on where `target` was left. Only the frame pointer and the
+/// address to go on at are pushed: the compiler saves what else it needs around it, which is less
+/// than a function call would have to, and no return address is popped that the processor's return
+/// predictor did not see pushed.
+inline void switch_stack(void** save, void* target) noexcept {
+    asm volatile("leaq -128(%%rsp), %%rsp\n\t" // the red zone
+                 "pushq %%rbp\n\t"
+                 "leaq 1f(%%rip), %%rax\n\t"
+                 "pushq %%rax\n\t"
+                 "movq %%rsp, (%%rdi)\n\t"
+                 "movq %%rsi, %%rsp\n\t"
+                 "popq %%rax\n\t"
+                 "notrack jmpq *%%rax\n\t"
+                 "1:\n\t"
+                 "popq %%rbp\n\t"
+                 "leaq 128(%%rsp), %%rsp\n\t"
+                 : "+D"(save), "+S"(target)
+                 :
+                 : "rax",
+                   "rbx",
+                   "rcx",
+                   "rdx",
+                   "r8",
+                   "r9",
+                   "r10",
+                   "r11",
+                   "r12",
+                   "r13",
+                   "r14",
+                   "r15",
+                   "xmm0",
+                   "xmm1",
+                   "xmm2",
+                   "xmm3",
+                   "xmm4",
+                   "xmm5",
+                   "xmm6",
+                   "xmm7",
+                   "xmm8",
+                   "xmm9",
+                   "xmm10",
+                   "xmm11",
+                   "xmm12",
+                   "xmm13",
+                   "xmm14",
+                   "xmm15",
+                   "memory",
+                   "cc");
+}
+
+// write(2) is all that a signal handler may print with.
+void print(std::string_view text) noexcept {
+    (void)!::write(STDERR_FILENO, text.data(), text.size());
+}
+
+struct sigaction& previous_handler() noexcept {
+    static struct sigaction previous{};
+    return previous;
+}
+
+} // namespace
+
+struct FiberSwitch {
+    static bool hits_guard_page(const Fiber& fiber, const void* address) noexcept {
+        const auto* at = static_cast<const std::byte*>(address);
+        return at >= fiber.mapping_ && at < fiber.mapping_ + page_bytes;
+    }
+
+    static void on_fault(int signal, siginfo_t* info, void* context) noexcept {
+        if (running != nullptr && hits_guard_page(*running, info->si_addr)) {
+            print("zsync: the stack of fiber task \"");
+            print(TaskRecord::current()->name());
+            print("\" has overflowed; its frames are too large or its recursion too deep for ");
+            std::array<char, 24> digits{};
+            const int length =
+                std::snprintf(digits.data(), digits.size(), "%zu", limits::fiber_stack_bytes);
+            print({digits.data(), static_cast<std::size_t>(length)});
+            print(" bytes\n");
+        }
+        const struct sigaction& previous = previous_handler();
+        if ((previous.sa_flags & SA_SIGINFO) != 0) {
+            previous.sa_sigaction(signal, info, context);
+        } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+            previous.sa_handler(signal);
+        } else {
+            // The fault comes again on return, and then it ends the process.
+            ::signal(signal, SIG_DFL);
+        }
+    }
+
+    static void install_fault_handler() noexcept {
+        [[maybe_unused]] static const bool installed = [] {
+            struct sigaction action{};
+            action.sa_sigaction = &on_fault;
+            action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+            sigemptyset(&action.sa_mask);
+            return ::sigaction(SIGSEGV, &action, &previous_handler()) == 0;
+        }();
+    }
+
+    static void into(Fiber& fiber) noexcept {
+#ifdef ZSYNC_ASAN
+        __sanitizer_start_switch_fiber(
+            &fiber.loop_fake_stack_, fiber.mapping_ + page_bytes, limits::fiber_stack_bytes
+        );
+#endif
+#ifdef ZSYNC_TSAN
+        fiber.sanitizer_loop_ = __tsan_get_current_fiber();
+        __tsan_switch_to_fiber(fiber.sanitizer_fiber_, 0);
+#endif
+        switch_stack(&fiber.loop_stack_pointer_, fiber.stack_pointer_);
+#ifdef ZSYNC_ASAN
+        __sanitizer_finish_switch_fiber(fiber.loop_fake_stack_, nullptr, nullptr);
+#endif
+    }
+
+    static void arrived([[maybe_unused]] Fiber& fiber) noexcept {
+#ifdef ZSYNC_ASAN
+        __sanitizer_finish_switch_fiber(fiber.fake_stack_, &fiber.loop_bottom_, &fiber.loop_size_);
+#endif
+    }
+
+    static void out_of(Fiber& fiber) noexcept {
+#ifdef ZSYNC_ASAN
+        __sanitizer_start_switch_fiber(&fiber.fake_stack_, fiber.loop_bottom_, fiber.loop_size_);
+#endif
+#ifdef ZSYNC_TSAN
+        __tsan_switch_to_fiber(fiber.sanitizer_loop_, 0);
+#endif
+        switch_stack(&fiber.stack_pointer_, fiber.loop_stack_pointer_);
+        arrived(fiber);
+    }
+};
+
+void Fiber::leave() noexcept { FiberSwitch::out_of(*this); }
+
+void Fiber::run() noexcept {
+    Fiber& self = *entering;
+    FiberSwitch::arrived(self);
+    for (;;) {
+        self.root_->frame().resume();
+        self.ended_ = true;
+        FiberSwitch::out_of(self);
+    }
+}
+
+std::size_t Fiber::stack_bytes_touched() const noexcept {
+    constexpr std::size_t pages = limits::fiber_stack_bytes / page_bytes;
+    std::array<unsigned char, pages> resident{};
+    if (::mincore(mapping_ + page_bytes, limits::fiber_stack_bytes, resident.data()) != 0) {
+        return 0;
+    }
+    std::size_t touched = 0;
+    for (const unsigned char page : resident) {
+        touched += (page & 1U) * page_bytes;
+    }
+    return touched;
+}
+
+Fiber* FiberPool::map() noexcept {
+    void* memory = ::mmap(
+        nullptr,
+        mapping_bytes,
+        PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK,
+        -1,
+        0
+    );
+    if (memory == MAP_FAILED) {
+        return nullptr;
+    }
+    auto* mapping = static_cast<std::byte*>(memory);
+    if (::mprotect(mapping, page_bytes, PROT_NONE) != 0) {
+        ::munmap(mapping, mapping_bytes);
+        return nullptr;
+    }
+    constexpr std::size_t fiber_bytes = (sizeof(Fiber) + 15) / 16 * 16;
+    std::byte* top = mapping + mapping_bytes - fiber_bytes;
+    auto* fiber = new (top) Fiber;
+    fiber->mapping_ = mapping;
+    auto* stack = reinterpret_cast<void**>(top);
+    *--stack = nullptr; // where a caller's return address would be
+    *--stack = reinterpret_cast<void*>(&Fiber::run);
+    fiber->stack_pointer_ = stack;
+    fiber->valgrind_id_ = VALGRIND_STACK_REGISTER(mapping + page_bytes, mapping + mapping_bytes);
+#ifdef ZSYNC_TSAN
+    fiber->sanitizer_fiber_ = __tsan_create_fiber(0);
+#endif
+    return fiber;
+}
+
+void FiberPool::unmap(Fiber& fiber) noexcept {
+#ifdef ZSYNC_TSAN
+    __tsan_destroy_fiber(fiber.sanitizer_fiber_);
+#endif
+    VALGRIND_STACK_DEREGISTER(fiber.valgrind_id_);
+    ::munmap(fiber.mapping_, mapping_bytes);
+}
+
+FiberPool::FiberPool() {
+    FiberSwitch::install_fault_handler();
+    stack_t before{};
+    ::sigaltstack(nullptr, &before);
+    if ((before.ss_flags & SS_DISABLE) != 0) {
+        signal_stack_ = new std::byte[signal_stack_bytes];
+        stack_t stack{};
+        stack.ss_sp = signal_stack_;
+        stack.ss_size = signal_stack_bytes;
+        ::sigaltstack(&stack, nullptr);
+    }
+}
+
+FiberPool::~FiberPool() {
+    while (free_ != nullptr) {
+        unmap(*std::exchange(free_, free_->next_free_));
+    }
+    if (signal_stack_ != nullptr) {
+        stack_t none{};
+        none.ss_flags = SS_DISABLE;
+        ::sigaltstack(&none, nullptr);
+        delete[] signal_stack_;
+    }
+}
+
+Fiber* FiberPool::acquire() noexcept {
+    Fiber* fiber = free_;
+    if (fiber != nullptr) {
+        free_ = fiber->next_free_;
+        --stats_.pooled;
+    } else {
+        fiber = map();
+        if (fiber == nullptr) {
+            return nullptr;
+        }
+        ++stats_.mapped;
+    }
+    ++stats_.live;
+    fiber->root_ = nullptr;
+    return fiber;
+}
+
+void FiberPool::enter(Fiber& fiber, PromiseBase& root) noexcept {
+    if (fiber.root_ == nullptr) {
+        fiber.root_ = &root;
+        fiber.ended_ = false;
+    }
+    entering = &fiber;
+    running = &fiber;
+    FiberSwitch::into(fiber);
+    running = nullptr;
+    if (fiber.ended_) {
+        release(fiber);
+    }
+}
+
+void FiberPool::release(Fiber& fiber) noexcept {
+    --stats_.live;
+    if (stats_.pooled == limits::pooled_fibers_max) {
+        unmap(fiber);
+        return;
+    }
+    ++stats_.pooled;
+    fiber.next_free_ = free_;
+    free_ = &fiber;
+}
+
+} // namespace zsync

@@ -1,0 +1,76 @@
+// Fibers: tasks with a stack of their own on a worker's thread.
+#pragma once
+
+#include <zsync/core/task_record.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace zsync {
+
+class FiberPool;
+
+/// A stack and the place on it where its task waits. Lives at the stack's upper end.
+class Fiber final : public StackContext {
+public:
+    /// Goes back to the worker's loop; returns when the task's turn comes again.
+    void leave() noexcept;
+
+    /// Bytes of the stack that have been touched since it was mapped, whole pages.
+    [[nodiscard]] std::size_t stack_bytes_touched() const noexcept;
+
+private:
+    friend class FiberPool;
+    friend struct FiberSwitch;
+    Fiber() = default;
+    [[noreturn]] static void run() noexcept;
+
+    void* stack_pointer_ = nullptr;
+    void* loop_stack_pointer_ = nullptr;
+    PromiseBase* root_ = nullptr;
+    Fiber* next_free_ = nullptr;
+    std::byte* mapping_ = nullptr; ///< the guard page, then the stack
+    bool ended_ = false;
+    // What sanitizers want to know of a switch.
+    void* sanitizer_fiber_ = nullptr;
+    void* sanitizer_loop_ = nullptr;
+    void* fake_stack_ = nullptr;
+    void* loop_fake_stack_ = nullptr;
+    const void* loop_bottom_ = nullptr;
+    std::size_t loop_size_ = 0;
+    unsigned valgrind_id_ = 0;
+};
+
+/// Figures of a worker's fibers.
+struct FiberPoolStats {
+    std::uint64_t live = 0;   ///< stacks in use
+    std::uint64_t pooled = 0; ///< stacks kept for reuse
+    std::uint64_t mapped = 0; ///< stacks mapped since the pool was made
+};
+
+/// The stacks of one worker: `limits::fiber_stack_bytes` each, mapped when first needed, with a
+/// guard page below. A fiber that runs into its guard page ends the process with the task's name.
+class FiberPool {
+public:
+    FiberPool();
+    FiberPool(const FiberPool&) = delete;
+    FiberPool& operator=(const FiberPool&) = delete;
+    ~FiberPool();
+
+    /// A fiber to start a task on. Null when no stack can be mapped (memory, or vm.max_map_count).
+    [[nodiscard]] Fiber* acquire() noexcept;
+    /// Runs the fiber until it leaves or its task has ended; then it is taken back.
+    void enter(Fiber& fiber, PromiseBase& root) noexcept;
+    [[nodiscard]] const FiberPoolStats& stats() const noexcept { return stats_; }
+
+private:
+    static Fiber* map() noexcept;
+    static void unmap(Fiber& fiber) noexcept;
+    void release(Fiber& fiber) noexcept;
+
+    Fiber* free_ = nullptr;
+    FiberPoolStats stats_;
+    std::byte* signal_stack_ = nullptr;
+};
+
+} // namespace zsync

@@ -1,0 +1,73 @@
+#include <zsync/core/executor.hpp>
+#include <zsync/core/operation.hpp>
+#include <zsync/core/runtime_lock.hpp>
+
+#include <cerrno>
+
+namespace zsync {
+
+bool OperationWait::suspend_thread(PromiseBase& promise) noexcept {
+    {
+        const RuntimeLock lock;
+        if (!begin(promise)) {
+            result_ = -ECANCELED;
+            ended_by_ = CoreError::canceled;
+            return false;
+        }
+    }
+    promise.task->executor().submit(*this);
+    return false;
+}
+
+void OperationWait::interrupt(CoreError reason) noexcept {
+    if (!interrupted_) {
+        interrupted_ = true;
+        ended_by_ = reason;
+        task().executor().cancel(*this);
+    } else if (reason == CoreError::canceled) {
+        ended_by_ = reason;
+    }
+}
+
+// The result is negative: was that our doing?
+void OperationWait::failed() noexcept {
+    // A wait in a kernel worker thread is interrupted by a signal, hence EINTR.
+    const bool stopped = interrupted_ && (result_ == -ECANCELED || result_ == -EINTR);
+    if (!stopped) {
+        ended_by_ = CoreError::os;
+    } else if (ended_by_ == CoreError::canceled && !task().take_cancel()) {
+        ended_by_ = CoreError::os;
+    }
+}
+
+Error OperationWait::failure() const noexcept {
+    return ended_by_ == CoreError::os ? os_error(-result_) : Error(ended_by_);
+}
+
+Result<ExitStatus> ProcessWait::await_resume() const noexcept {
+    ZTRY(outcome());
+    if (info_->si_code == CLD_EXITED) {
+        return ExitStatus{.code = info_->si_status, .signal = 0};
+    }
+    return ExitStatus{.code = -1, .signal = info_->si_status};
+}
+
+bool SleepWait::suspend(PromiseBase& promise) noexcept {
+    const RuntimeLock lock;
+    if (!begin(promise)) {
+        canceled_ = true;
+        return false;
+    }
+    arm(due);
+    return park();
+}
+
+void SleepWait::interrupt(CoreError /*reason*/) noexcept {
+    if (armed()) {
+        disarm();
+        canceled_ = task().take_cancel();
+        wake();
+    }
+}
+
+} // namespace zsync

@@ -1,0 +1,239 @@
+// Operations: what can be awaited of the system, as values.
+#pragma once
+
+#include <zsync/core/bytes.hpp>
+#include <zsync/core/executor.hpp>
+#include <zsync/core/fd.hpp>
+#include <zsync/core/operation_request.hpp>
+#include <zsync/core/result.hpp>
+#include <zsync/core/suspension.hpp>
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace zsync {
+
+/// A descriptor that an operation uses but does not own: an `Fd`, or one that a foreign library
+/// lends. The owner must outlive the operation.
+class FdRef {
+public:
+    FdRef(const Fd& fd) noexcept : fd_(fd.get()) {} // NOLINT(google-explicit-constructor)
+    explicit FdRef(int foreign_fd) noexcept : fd_(foreign_fd) {}
+    [[nodiscard]] int get() const noexcept { return fd_; }
+
+private:
+    int fd_;
+};
+
+/// One request to the system, awaited. Interrupting it asks the kernel to stop it and then waits
+/// for the kernel's own last word, so bytes that were moved are always reported.
+class OperationWait : public TimedSuspension, public Awaitable {
+public:
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool suspend(PromiseBase& promise) noexcept;
+
+    void interrupt(CoreError reason) noexcept final;
+    [[nodiscard]] std::string_view kind() const noexcept final { return kind_; }
+
+    /// \name For executors
+    /// \{
+    void complete(std::int32_t result) noexcept;
+    [[nodiscard]] const OperationRequest& request() const noexcept { return request_; }
+    /// Time after which it is to be interrupted with `timed_out`.
+    [[nodiscard]] const std::optional<TimePoint>& deadline_wanted() const noexcept {
+        return wait_until_;
+    }
+    [[nodiscard]] bool is_interrupted() const noexcept { return interrupted_; }
+    [[nodiscard]] TaskRecord& owner() const noexcept { return task(); }
+    /// \}
+
+protected:
+    OperationWait(const char* kind, const OperationRequest& request) noexcept
+        : request_(request), kind_(kind) {}
+    ~OperationWait() = default;
+
+    /// The request's result: a number >= 0, `canceled`, `timed_out`, or the system's error.
+    [[nodiscard]] Result<std::int32_t> outcome() const noexcept {
+        if (result_ >= 0) [[likely]] {
+            return result_;
+        }
+        return fail(failure());
+    }
+    [[nodiscard]] OperationRequest& request_for_change() noexcept { return request_; }
+    void set_deadline(TimePoint deadline) noexcept { wait_until_ = deadline; }
+
+private:
+    [[nodiscard]] Error failure() const noexcept;
+    bool suspend_thread(PromiseBase& promise) noexcept;
+    void failed() noexcept;
+
+    OperationRequest request_;
+    std::optional<TimePoint> wait_until_;
+    const char* kind_;
+    std::int32_t result_ = 0;
+    bool interrupted_ = false; ///< the end has been asked for
+    CoreError ended_by_ = CoreError::os;
+};
+
+/// Adds `.until(deadline)` to an operation: past it the operation is stopped and gives `timed_out`.
+template <class Operation> class WithDeadline : public OperationWait {
+public:
+    [[nodiscard]] Operation&& until(TimePoint deadline) && noexcept {
+        this->set_deadline(deadline);
+        return static_cast<Operation&&>(*this);
+    }
+
+protected:
+    using OperationWait::OperationWait;
+    ~WithDeadline() = default;
+};
+
+/// The result of moving bytes, and the buffer that was lent for it.
+template <Buffer B> struct Transfer {
+    Result<std::size_t> count; ///< bytes moved; 0 from a read or recv is the end
+    B buffer;
+};
+
+/// Awaits to `Transfer<B>`.
+template <Buffer B> class TransferWait final : public WithDeadline<TransferWait<B>> {
+public:
+    TransferWait(const char* kind, const OperationRequest& request, B buffer) noexcept
+        : WithDeadline<TransferWait<B>>(kind, request), buffer_(std::move(buffer)) {
+        OperationRequest& moved = this->request_for_change();
+        moved.address = reinterpret_cast<std::uintptr_t>(std::data(buffer_));
+        moved.length = static_cast<std::uint32_t>(std::size(buffer_));
+    }
+    [[nodiscard]] Transfer<B> await_resume() noexcept {
+        return {
+            .count = this->outcome().transform([](std::int32_t count) {
+                return static_cast<std::size_t>(count);
+            }),
+            .buffer = std::move(buffer_),
+        };
+    }
+
+private:
+    B buffer_;
+};
+
+/// Awaits to `Result<Fd>`.
+class FdWait final : public WithDeadline<FdWait> {
+public:
+    FdWait(const char* kind, const OperationRequest& request) noexcept
+        : WithDeadline(kind, request) {}
+    [[nodiscard]] Result<Fd> await_resume() const noexcept {
+        return outcome().transform([](std::int32_t fd) { return Fd(fd); });
+    }
+};
+
+/// Awaits to `Result<void>`.
+class PlainWait final : public WithDeadline<PlainWait> {
+public:
+    PlainWait(const char* kind, const OperationRequest& request) noexcept
+        : WithDeadline(kind, request) {}
+    [[nodiscard]] Result<void> await_resume() const noexcept {
+        return outcome().transform([](std::int32_t) {});
+    }
+};
+
+/// Awaits to `Result<std::uint32_t>`.
+class NumberWait final : public WithDeadline<NumberWait> {
+public:
+    NumberWait(const char* kind, const OperationRequest& request) noexcept
+        : WithDeadline(kind, request) {}
+    [[nodiscard]] Result<std::uint32_t> await_resume() const noexcept {
+        return outcome().transform([](std::int32_t number) {
+            return static_cast<std::uint32_t>(number);
+        });
+    }
+};
+
+/// A socket address of any family.
+struct SocketAddress {
+    sockaddr_storage storage{};
+    socklen_t length = 0;
+};
+
+/// Awaits to `Result<void>`: connect, bind.
+class AddressWait final : public WithDeadline<AddressWait> {
+public:
+    AddressWait(
+        const char* kind, const OperationRequest& request, const SocketAddress& address
+    ) noexcept
+        : WithDeadline(kind, request), address_(address.storage) {
+        OperationRequest& moved = request_for_change();
+        moved.address = reinterpret_cast<std::uintptr_t>(&address_);
+        moved.offset = address.length;
+    }
+    [[nodiscard]] Result<void> await_resume() const noexcept {
+        return outcome().transform([](std::int32_t) {});
+    }
+
+private:
+    sockaddr_storage address_;
+};
+
+/// How a child process ended.
+struct ExitStatus {
+    int code = 0;   ///< exit code, or -1 when a signal ended it
+    int signal = 0; ///< the signal that ended it, or 0
+};
+
+/// Awaits to `Result<ExitStatus>`.
+class ProcessWait final : public WithDeadline<ProcessWait> {
+public:
+    explicit ProcessWait(const OperationRequest& request) noexcept
+        : WithDeadline("process", request), info_(std::make_unique<siginfo_t>()) {
+        request_for_change().offset = reinterpret_cast<std::uintptr_t>(info_.get());
+    }
+    [[nodiscard]] Result<ExitStatus> await_resume() const noexcept;
+
+private:
+    std::unique_ptr<siginfo_t> info_;
+};
+
+/// Awaits to `Result<void>`: success when the time has come, else `canceled`.
+class SleepWait final : public TimedSuspension, public Awaitable {
+public:
+    explicit SleepWait(TimePoint deadline) noexcept { due = deadline; }
+
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool suspend(PromiseBase& promise) noexcept;
+    [[nodiscard]] Result<void> await_resume() const noexcept {
+        return canceled_ ? Result<void>(fail(CoreError::canceled)) : Result<void>();
+    }
+    void interrupt(CoreError reason) noexcept override;
+    void expired() noexcept override { wake(); }
+    [[nodiscard]] std::string_view kind() const noexcept override { return "sleep"; }
+
+private:
+    bool canceled_ = false;
+};
+
+/// Lets other tasks run. Awaits to `Result<void>`, so it is a cancellation point too.
+class YieldWait final : public Suspension, public Awaitable {
+public:
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool suspend(PromiseBase& promise) noexcept {
+        canceled_ = !begin(promise);
+        if (canceled_) {
+            return false;
+        }
+        wake();
+        return park();
+    }
+    [[nodiscard]] Result<void> await_resume() const noexcept {
+        return canceled_ ? Result<void>(fail(CoreError::canceled)) : Result<void>();
+    }
+    void interrupt(CoreError /*reason*/) noexcept override {}
+    [[nodiscard]] std::string_view kind() const noexcept override { return "yield"; }
+
+private:
+    bool canceled_ = false;
+};
+
+} // namespace zsync

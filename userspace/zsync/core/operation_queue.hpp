@@ -1,0 +1,82 @@
+// OperationQueue: where a worker's operations go to and come back from.
+#pragma once
+
+#include <zsync/core/executor.hpp>
+#include <zsync/core/operation_request.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace zsync {
+
+class OperationWait;
+
+/// Receives completions that no task waits for in an `OperationWait`: of multishot requests and of
+/// the runtime's own.
+class CompletionHandler {
+public:
+    /// `flags` are IORING_CQE_F_*; without IORING_CQE_F_MORE it is the request's last.
+    virtual void complete(std::int32_t result, std::uint32_t flags) noexcept = 0;
+
+protected:
+    ~CompletionHandler() = default;
+};
+
+/// Whom a completion is for; the request's user_data.
+class CompletionTarget {
+public:
+    // NOLINTBEGIN(google-explicit-constructor): requests are made for either
+    CompletionTarget(OperationWait& wait) noexcept
+        : data_(reinterpret_cast<std::uintptr_t>(&wait)) {}
+    CompletionTarget(CompletionHandler& handler) noexcept
+        : data_(reinterpret_cast<std::uintptr_t>(&handler) | handler_tag) {}
+    // NOLINTEND(google-explicit-constructor)
+    explicit CompletionTarget(std::uint64_t data) noexcept : data_(data) {}
+
+    [[nodiscard]] std::uint64_t data() const noexcept { return data_; }
+    [[nodiscard]] bool is_wait() const noexcept { return (data_ & tag_mask) == 0; }
+    [[nodiscard]] bool is_handler() const noexcept { return (data_ & tag_mask) == handler_tag; }
+    [[nodiscard]] OperationWait& wait() const noexcept {
+        return *reinterpret_cast<OperationWait*>(data_);
+    }
+    [[nodiscard]] CompletionHandler& handler() const noexcept {
+        return *reinterpret_cast<CompletionHandler*>(data_ & ~tag_mask);
+    }
+    /// Nobody: the completion is dropped.
+    static CompletionTarget none() noexcept { return CompletionTarget(none_tag); }
+
+private:
+    static constexpr std::uint64_t tag_mask = 7;
+    static constexpr std::uint64_t handler_tag = 1;
+    static constexpr std::uint64_t none_tag = 2;
+    std::uint64_t data_;
+};
+
+/// The kernel's ring, or what stands in for it: `Ring`, `EpollQueue`, `SimulatedQueue`. Belongs to
+/// one thread. Requests are only queued; `enter` hands them over.
+class OperationQueue {
+public:
+    OperationQueue() = default;
+    OperationQueue(const OperationQueue&) = delete;
+    OperationQueue& operator=(const OperationQueue&) = delete;
+    virtual ~OperationQueue() = default;
+
+    /// The target must live until its last completion.
+    virtual void queue(const OperationRequest& request, CompletionTarget target) noexcept = 0;
+    /// Asks for the end of a request; its own completion tells what came of that.
+    virtual void queue_cancel(CompletionTarget target) noexcept = 0;
+    /// Hands over what is queued and, if `wait`, sleeps until a completion or `deadline`.
+    virtual void enter(bool wait, std::optional<TimePoint> deadline) noexcept = 0;
+    /// Delivers completions; tasks may run meanwhile. Returns how many.
+    virtual unsigned deliver() noexcept = 0;
+
+    /// Requests whose last completion has not been delivered.
+    [[nodiscard]] virtual std::uint64_t in_flight() const noexcept = 0;
+    /// System calls made to hand over and wait.
+    [[nodiscard]] virtual std::uint64_t enters() const noexcept = 0;
+    [[nodiscard]] virtual std::vector<RuntimeFeature> features() const = 0;
+    [[nodiscard]] virtual TimePoint now() const noexcept { return Clock::now(); }
+};
+
+} // namespace zsync

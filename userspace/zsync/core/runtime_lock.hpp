@@ -1,0 +1,44 @@
+// RuntimeLock: mutual exclusion for tasks that run on threads of their own.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+
+namespace zsync {
+
+/// Guards what tasks share with each other through the runtime: wait queues, scopes, futures, task
+/// records. Tasks of one worker need no lock, so this is one load and a branch until the first
+/// executor with threads is made; from then on all of them share one recursive mutex, held for
+/// tens of nanoseconds and never over a wait or a system call.
+class RuntimeLock {
+public:
+    RuntimeLock() noexcept : held_(threaded_.load(std::memory_order_relaxed) != 0) {
+        if (held_) [[unlikely]] {
+            mutex().lock();
+        }
+    }
+    RuntimeLock(const RuntimeLock&) = delete;
+    RuntimeLock& operator=(const RuntimeLock&) = delete;
+    ~RuntimeLock() {
+        if (held_) [[unlikely]] {
+            mutex().unlock();
+        }
+    }
+
+    static std::recursive_mutex& mutex() noexcept;
+
+    /// Counts executors with threads.
+    class Threaded {
+    public:
+        Threaded() noexcept { threaded_.fetch_add(1, std::memory_order_relaxed); }
+        Threaded(const Threaded&) = delete;
+        Threaded& operator=(const Threaded&) = delete;
+        ~Threaded() { threaded_.fetch_sub(1, std::memory_order_relaxed); }
+    };
+
+private:
+    inline static constinit std::atomic<int> threaded_{0};
+    bool held_;
+};
+
+} // namespace zsync
