@@ -1,5 +1,5 @@
 # Warnings and sanitizers for every target of this project.
-add_compile_options(-Wall -Wextra -Werror -Wshadow "$<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>" -fno-omit-frame-pointer)
+add_compile_options(-Wall -Wextra -Werror -Wshadow "$<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>")
 if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
     # As g++: fields that a designated initialiser leaves out have their defaults, and a local may be named as a member.
     add_compile_options(-Wno-missing-designated-field-initializers -Wno-shadow)

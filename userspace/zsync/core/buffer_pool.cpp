@@ -44,11 +44,15 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
     }
     pool->group_ = pool->ring_->next_buffer_group();
     int error = 0;
-    pool->provided_ =
+    io_uring_buf_ring* provided =
         io_uring_setup_buf_ring(&pool->ring_->raw(), buffers, pool->group_, 0, &error);
-    if (pool->provided_ == nullptr) {
+    if (provided == nullptr) {
         return fail(os_error(-error));
     }
+    static_assert(sizeof(ProvidedBuffer) == sizeof(io_uring_buf));
+    pool->provided_ = reinterpret_cast<ProvidedBuffer*>(provided);
+    pool->usual_ = pool->provided_;
+    pool->mask_ = static_cast<std::uint16_t>(buffers - 1);
     pool->stats_.held = buffers;
     for (std::uint32_t index = 0; index < buffers; ++index) {
         pool->give_back(static_cast<std::uint16_t>(index));
@@ -59,7 +63,9 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
 BufferPool::~BufferPool() {
     if (provided_ != nullptr) {
         ZASSERT(stats_.held == 0, "a buffer pool ends before one of its chunks");
-        io_uring_free_buf_ring(&ring_->raw(), provided_, stats_.buffers, group_);
+        io_uring_free_buf_ring(
+            &ring_->raw(), reinterpret_cast<io_uring_buf_ring*>(provided_), stats_.buffers, group_
+        );
     }
     if (memory_ != nullptr) {
         ::munmap(memory_, std::size_t{stats_.buffers} * buffer_bytes_);
@@ -76,27 +82,20 @@ bool BufferPool::take(std::uint16_t& index) noexcept {
     return true;
 }
 
-void BufferPool::give_back(std::uint16_t index) noexcept {
-    --stats_.held;
-    if (provided_ == nullptr) {
-        free_.push_back(index);
+void BufferPool::give_back_otherwise(std::uint16_t index) noexcept {
+    if (provided_ != nullptr) {
+        provide(index);
     } else {
-        // io_uring_buf_ring_add and _advance in one; the tail is where the first entry's reserved
-        // field is.
-        io_uring_buf& entry = provided_->bufs[tail_ & (stats_.buffers - 1)];
-        entry.addr = reinterpret_cast<std::uintptr_t>(buffer(index));
-        entry.len = buffer_bytes_;
-        entry.bid = index;
-        ++tail_;
-        __atomic_store_n(&provided_->tail, tail_, __ATOMIC_RELEASE);
+        free_.push_back(index);
     }
-    if (starved_first_ != nullptr) [[unlikely]] {
+    if (starved_first_ != nullptr) {
         wake_starved();
     }
 }
 
 void BufferPool::wait_for_buffer(RecvStreamState& stream) noexcept {
     ++stats_.ran_dry;
+    usual_ = nullptr;
     stream.next_starved_ = nullptr;
     (starved_last_ != nullptr ? starved_last_->next_starved_ : starved_first_) = &stream;
     starved_last_ = &stream;
@@ -111,6 +110,7 @@ void BufferPool::forget(RecvStreamState& stream) noexcept {
             if (starved_last_ == at) {
                 starved_last_ = previous;
             }
+            usual_ = starved_first_ == nullptr ? provided_ : nullptr;
             return;
         }
     }
@@ -121,6 +121,7 @@ void BufferPool::wake_starved() noexcept {
     starved_first_ = stream.next_starved_;
     if (starved_first_ == nullptr) {
         starved_last_ = nullptr;
+        usual_ = provided_;
     }
     stream.buffer_is_free();
 }

@@ -12,9 +12,10 @@
 #include <utility>
 #include <vector>
 
-struct io_uring_buf_ring;
-
 namespace zsync {
+
+/// The index of no buffer of a pool.
+constexpr std::uint16_t no_buffer = 0xffff;
 
 class BufferPool;
 class RecvStreamState;
@@ -45,6 +46,12 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return length_; }
     /// The end of the stream.
     [[nodiscard]] bool empty() const noexcept { return length_ == 0; }
+    /// For streams: gives up the buffer without giving it back.
+    [[nodiscard]] std::uint16_t release() noexcept {
+        pool_ = nullptr;
+        return buffer_;
+    }
+    [[nodiscard]] explicit operator bool() const noexcept { return pool_ != nullptr; }
 
 private:
     BufferPool* pool_ = nullptr;
@@ -88,7 +95,14 @@ public:
     void picked() noexcept { ++stats_.held; }
     /// Takes one where there is no ring; false when none is left.
     [[nodiscard]] bool take(std::uint16_t& index) noexcept;
-    void give_back(std::uint16_t index) noexcept;
+    void give_back(std::uint16_t index) noexcept {
+        --stats_.held;
+        if (usual_ == nullptr) [[unlikely]] {
+            give_back_otherwise(index);
+        } else {
+            provide(index);
+        }
+    }
     [[nodiscard]] bool is_dry() const noexcept { return stats_.held == stats_.buffers; }
     /// Tells `stream` when a buffer is free.
     void wait_for_buffer(RecvStreamState& stream) noexcept;
@@ -102,15 +116,36 @@ public:
     /// \}
 
 private:
+    /// struct io_uring_buf.
+    struct ProvidedBuffer {
+        std::uint64_t address;
+        std::uint32_t length;
+        std::uint16_t index;
+        std::uint16_t reserved;
+    };
+
     BufferPool() = default;
+    void give_back_otherwise(std::uint16_t index) noexcept;
     void wake_starved() noexcept;
+    // io_uring_buf_ring_add(3) and _advance(3) in one.
+    void provide(std::uint16_t index) noexcept {
+        ProvidedBuffer& entry = provided_[tail_ & mask_];
+        entry.address = reinterpret_cast<std::uintptr_t>(buffer(index));
+        entry.length = buffer_bytes_;
+        entry.index = index;
+        ++tail_;
+        // The kernel reads the tail where the first entry has its unused field.
+        __atomic_store_n(&provided_[0].reserved, tail_, __ATOMIC_RELEASE);
+    }
 
     Ring* ring_ = nullptr;
-    io_uring_buf_ring* provided_ = nullptr;
+    ProvidedBuffer* provided_ = nullptr;
+    ProvidedBuffer* usual_ = nullptr; ///< `provided_` while no stream waits for a buffer
     std::byte* memory_ = nullptr;
     std::uint32_t buffer_bytes_ = 0;
     std::uint16_t group_ = 0;
     std::uint16_t tail_ = 0;
+    std::uint16_t mask_ = 0;
     BufferPoolStats stats_;
     RecvStreamState* starved_first_ = nullptr;
     RecvStreamState* starved_last_ = nullptr;

@@ -92,24 +92,27 @@ public:
     template <Buffer B>
     [[nodiscard]] TransferWait<B>
     read(FdRef fd, B buffer, std::uint64_t offset = current_position) const {
-        return {"read", read_request(fd, offset), std::move(buffer)};
+        return {{.opcode = Opcode::read, .fd = fd.get(), .offset = offset}, std::move(buffer)};
     }
     /// write(2), pwrite(2). May write less than the whole buffer.
     template <Buffer B>
     [[nodiscard]] TransferWait<B>
     write(FdRef fd, B buffer, std::uint64_t offset = current_position) const {
-        return {"write", write_request(fd, offset), std::move(buffer)};
+        return {{.opcode = Opcode::write, .fd = fd.get(), .offset = offset}, std::move(buffer)};
     }
     /// recv(2); `flags` are MSG_*.
     template <Buffer B>
     [[nodiscard]] TransferWait<B> recv(FdRef fd, B buffer, std::uint32_t flags = 0) const {
-        return {"recv", recv_request(fd, flags), std::move(buffer)};
+        return {{.opcode = Opcode::recv, .fd = fd.get(), .flags = flags}, std::move(buffer)};
     }
     /// send(2); `flags` are MSG_*, MSG_NOSIGNAL is always set. May send less than the whole buffer;
     /// with MSG_WAITALL the kernel goes on until all is sent.
     template <Buffer B>
     [[nodiscard]] TransferWait<B> send(FdRef fd, B buffer, std::uint32_t flags = 0) const {
-        return {"send", send_request(fd, flags), std::move(buffer)};
+        return {
+            {.opcode = Opcode::send, .fd = fd.get(), .flags = flags | MSG_NOSIGNAL},
+            std::move(buffer)
+        };
     }
     /// accept4(2) with SOCK_CLOEXEC.
     [[nodiscard]] FdWait accept(FdRef listener) const;
@@ -138,10 +141,6 @@ public:
 
 private:
     static constexpr std::uintptr_t kind_mask = 3;
-    static OperationRequest read_request(FdRef fd, std::uint64_t offset) noexcept;
-    static OperationRequest write_request(FdRef fd, std::uint64_t offset) noexcept;
-    static OperationRequest recv_request(FdRef fd, std::uint32_t flags) noexcept;
-    static OperationRequest send_request(FdRef fd, std::uint32_t flags) noexcept;
     template <class T>
     FutureTask<T>* make_future_task(TaskName name, Task<T> task, TaskRecord* parent) const {
         typename Task<T>::Handle root = task.release();

@@ -20,6 +20,8 @@ constexpr std::uint32_t ring_entries = 256;
 constexpr std::uint32_t ring_completion_entries = 1024;
 /// Buffers of one receive pool: an index has 16 bits, and the kernel takes no more.
 constexpr std::uint32_t pool_buffers_max = 32768;
+/// Chunks that a send stream queues before a sender has to wait.
+constexpr std::uint32_t send_stream_chunks_max = 64;
 /// Tasks resumed in one turn of a worker before it looks at its ring again.
 constexpr std::uint32_t resumes_per_turn_max = 256;
 /// Threads that run blocking calls for one worker.

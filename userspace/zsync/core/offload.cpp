@@ -2,7 +2,6 @@
 #include <zsync/core/offload.hpp>
 #include <zsync/core/worker.hpp>
 
-#include <linux/io_uring.h>
 #include <sys/eventfd.h>
 
 #include <cerrno>
@@ -35,7 +34,7 @@ OffloadPool::~OffloadPool() {
 void OffloadPool::listen() noexcept {
     worker_.queue().queue(
         {
-            .opcode = IORING_OP_READ,
+            .opcode = Opcode::read,
             .fd = event_.get(),
             .address = reinterpret_cast<std::uintptr_t>(&event_count_),
             .length = sizeof event_count_,

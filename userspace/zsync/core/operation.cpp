@@ -6,6 +6,68 @@
 
 namespace zsync {
 
+std::string_view name_of(Opcode opcode) noexcept {
+    switch (opcode) {
+    case Opcode::fsync:
+        return "fsync";
+    case Opcode::poll:
+        return "poll";
+    case Opcode::accept:
+        return "accept";
+    case Opcode::connect:
+        return "connect";
+    case Opcode::fallocate:
+        return "fallocate";
+    case Opcode::open:
+        return "open";
+    case Opcode::close:
+        return "close";
+    case Opcode::statx:
+        return "statx";
+    case Opcode::read:
+    case Opcode::readv:
+        return "read";
+    case Opcode::write:
+    case Opcode::writev:
+        return "write";
+    case Opcode::fadvise:
+        return "fadvise";
+    case Opcode::madvise:
+        return "madvise";
+    case Opcode::send:
+        return "send";
+    case Opcode::recv:
+        return "recv";
+    case Opcode::splice:
+        return "splice";
+    case Opcode::shutdown:
+        return "shutdown";
+    case Opcode::rename:
+        return "rename";
+    case Opcode::unlink:
+        return "unlink";
+    case Opcode::mkdir:
+        return "mkdir";
+    case Opcode::socket:
+        return "socket";
+    case Opcode::send_zero_copy:
+        return "zero-copy send";
+    case Opcode::wait_process:
+        return "process";
+    case Opcode::futex_wait:
+        return "futex";
+    case Opcode::bind:
+        return "bind";
+    case Opcode::listen:
+        return "listen";
+    case Opcode::sendmsg:
+        return "sendmsg";
+    case Opcode::recvmsg:
+        return "recvmsg";
+    }
+    return "operation";
+}
+
 bool OperationWait::suspend_thread(PromiseBase& promise) noexcept {
     {
         const RuntimeLock lock;

@@ -13,7 +13,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 namespace zsync {
 
@@ -37,23 +36,20 @@ public:
     bool suspend(PromiseBase& promise) noexcept;
 
     void interrupt(CoreError reason) noexcept final;
-    [[nodiscard]] std::string_view kind() const noexcept final { return kind_; }
+    [[nodiscard]] std::string_view kind() const noexcept final { return name_of(request_.opcode); }
 
     /// \name For executors
     /// \{
     void complete(std::int32_t result) noexcept;
     [[nodiscard]] const OperationRequest& request() const noexcept { return request_; }
-    /// Time after which it is to be interrupted with `timed_out`.
-    [[nodiscard]] const std::optional<TimePoint>& deadline_wanted() const noexcept {
-        return wait_until_;
-    }
+    /// `due` is when it is to be interrupted with `timed_out`.
+    [[nodiscard]] bool has_deadline() const noexcept { return has_deadline_; }
     [[nodiscard]] bool is_interrupted() const noexcept { return interrupted_; }
     [[nodiscard]] TaskRecord& owner() const noexcept { return task(); }
     /// \}
 
 protected:
-    OperationWait(const char* kind, const OperationRequest& request) noexcept
-        : request_(request), kind_(kind) {}
+    explicit OperationWait(const OperationRequest& request) noexcept : request_(request) {}
     ~OperationWait() = default;
 
     /// The request's result: a number >= 0, `canceled`, `timed_out`, or the system's error.
@@ -63,19 +59,22 @@ protected:
         }
         return fail(failure());
     }
+    [[nodiscard]] std::int32_t result() const noexcept { return result_; }
+    [[nodiscard]] Error failure() const noexcept;
     [[nodiscard]] OperationRequest& request_for_change() noexcept { return request_; }
-    void set_deadline(TimePoint deadline) noexcept { wait_until_ = deadline; }
+    void set_deadline(TimePoint deadline) noexcept {
+        due = deadline;
+        has_deadline_ = true;
+    }
 
 private:
-    [[nodiscard]] Error failure() const noexcept;
     bool suspend_thread(PromiseBase& promise) noexcept;
     void failed() noexcept;
 
     OperationRequest request_;
-    std::optional<TimePoint> wait_until_;
-    const char* kind_;
-    std::int32_t result_ = 0;
+    std::int32_t result_;      ///< set when it completes
     bool interrupted_ = false; ///< the end has been asked for
+    bool has_deadline_ = false;
     CoreError ended_by_ = CoreError::os;
 };
 
@@ -101,19 +100,19 @@ template <Buffer B> struct Transfer {
 /// Awaits to `Transfer<B>`.
 template <Buffer B> class TransferWait final : public WithDeadline<TransferWait<B>> {
 public:
-    TransferWait(const char* kind, const OperationRequest& request, B buffer) noexcept
-        : WithDeadline<TransferWait<B>>(kind, request), buffer_(std::move(buffer)) {
+    TransferWait(const OperationRequest& request, B buffer) noexcept
+        : WithDeadline<TransferWait<B>>(request), buffer_(std::move(buffer)) {
         OperationRequest& moved = this->request_for_change();
         moved.address = reinterpret_cast<std::uintptr_t>(std::data(buffer_));
         moved.length = static_cast<std::uint32_t>(std::size(buffer_));
     }
     [[nodiscard]] Transfer<B> await_resume() noexcept {
-        return {
-            .count = this->outcome().transform([](std::int32_t count) {
-                return static_cast<std::size_t>(count);
-            }),
-            .buffer = std::move(buffer_),
-        };
+        if (this->result() >= 0) [[likely]] {
+            return {
+                .count = static_cast<std::size_t>(this->result()), .buffer = std::move(buffer_)
+            };
+        }
+        return {.count = fail(this->failure()), .buffer = std::move(buffer_)};
     }
 
 private:
@@ -123,8 +122,7 @@ private:
 /// Awaits to `Result<Fd>`.
 class FdWait final : public WithDeadline<FdWait> {
 public:
-    FdWait(const char* kind, const OperationRequest& request) noexcept
-        : WithDeadline(kind, request) {}
+    FdWait(const OperationRequest& request) noexcept : WithDeadline(request) {}
     [[nodiscard]] Result<Fd> await_resume() const noexcept {
         return outcome().transform([](std::int32_t fd) { return Fd(fd); });
     }
@@ -133,18 +131,19 @@ public:
 /// Awaits to `Result<void>`.
 class PlainWait final : public WithDeadline<PlainWait> {
 public:
-    PlainWait(const char* kind, const OperationRequest& request) noexcept
-        : WithDeadline(kind, request) {}
+    PlainWait(const OperationRequest& request) noexcept : WithDeadline(request) {}
     [[nodiscard]] Result<void> await_resume() const noexcept {
-        return outcome().transform([](std::int32_t) {});
+        if (result() >= 0) [[likely]] {
+            return {};
+        }
+        return fail(failure());
     }
 };
 
 /// Awaits to `Result<std::uint32_t>`.
 class NumberWait final : public WithDeadline<NumberWait> {
 public:
-    NumberWait(const char* kind, const OperationRequest& request) noexcept
-        : WithDeadline(kind, request) {}
+    NumberWait(const OperationRequest& request) noexcept : WithDeadline(request) {}
     [[nodiscard]] Result<std::uint32_t> await_resume() const noexcept {
         return outcome().transform([](std::int32_t number) {
             return static_cast<std::uint32_t>(number);
@@ -161,16 +160,17 @@ struct SocketAddress {
 /// Awaits to `Result<void>`: connect, bind.
 class AddressWait final : public WithDeadline<AddressWait> {
 public:
-    AddressWait(
-        const char* kind, const OperationRequest& request, const SocketAddress& address
-    ) noexcept
-        : WithDeadline(kind, request), address_(address.storage) {
+    AddressWait(const OperationRequest& request, const SocketAddress& address) noexcept
+        : WithDeadline(request), address_(address.storage) {
         OperationRequest& moved = request_for_change();
         moved.address = reinterpret_cast<std::uintptr_t>(&address_);
         moved.offset = address.length;
     }
     [[nodiscard]] Result<void> await_resume() const noexcept {
-        return outcome().transform([](std::int32_t) {});
+        if (result() >= 0) [[likely]] {
+            return {};
+        }
+        return fail(failure());
     }
 
 private:
@@ -187,7 +187,7 @@ struct ExitStatus {
 class ProcessWait final : public WithDeadline<ProcessWait> {
 public:
     explicit ProcessWait(const OperationRequest& request) noexcept
-        : WithDeadline("process", request), info_(std::make_unique<siginfo_t>()) {
+        : WithDeadline(request), info_(std::make_unique<siginfo_t>()) {
         request_for_change().offset = reinterpret_cast<std::uintptr_t>(info_.get());
     }
     [[nodiscard]] Result<ExitStatus> await_resume() const noexcept;

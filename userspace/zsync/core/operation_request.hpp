@@ -2,24 +2,64 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace zsync {
 
-/// The fields of a submission queue entry (io_uring_enter(2)) that operations use. Made by `Io`,
-/// whose methods name the man page of each; carried out by the ring, or by plain system calls where
-/// there is none.
+/// IORING_OP_* of the operations that `Io` gives; the ring's sources check the numbers.
+enum class Opcode : std::uint8_t {
+    fsync = 3,
+    poll = 6,
+    accept = 13,
+    connect = 16,
+    fallocate = 17,
+    open = 18,
+    close = 19,
+    statx = 21,
+    read = 22,
+    write = 23,
+    fadvise = 24,
+    madvise = 25,
+    send = 26,
+    recv = 27,
+    splice = 30,
+    shutdown = 34,
+    rename = 35,
+    unlink = 36,
+    mkdir = 37,
+    socket = 45,
+    send_zero_copy = 47,
+    wait_process = 50,
+    futex_wait = 51,
+    bind = 56,
+    listen = 57,
+    readv = 1,
+    writev = 2,
+    sendmsg = 9,
+    recvmsg = 10,
+};
+
+/// What people read while a task waits for it.
+[[nodiscard]] std::string_view name_of(Opcode opcode) noexcept;
+
+/// A submission queue entry (io_uring_enter(2)), field for field. Made by `Io`, whose methods name
+/// the man page of each; carried out by the ring, or by plain system calls where there is none.
 struct OperationRequest {
-    std::uint8_t opcode = 0;
+    Opcode opcode;
     std::uint8_t sqe_flags = 0; ///< IOSQE_*
     std::uint16_t priority = 0; ///< sqe->ioprio: send and receive flags
     std::int32_t fd = -1;
-    std::uint64_t address = 0;
     std::uint64_t offset = 0; ///< also sqe->addr2
+    std::uint64_t address = 0;
     std::uint32_t length = 0;
     std::uint32_t flags = 0;  ///< the operation's own flags (msg_flags, poll events, ...)
-    std::uint32_t extra = 0;  ///< sqe->file_index or what shares its place
+    std::uint64_t target = 0; ///< sqe->user_data; set where it is queued
     std::uint16_t buffer = 0; ///< sqe->buf_index or sqe->buf_group
+    std::uint16_t personality = 0;
+    std::uint32_t extra = 0; ///< sqe->file_index or what shares its place
     std::uint64_t address3 = 0;
+    std::uint64_t reserved = 0;
 };
+static_assert(sizeof(OperationRequest) == 64);
 
 } // namespace zsync

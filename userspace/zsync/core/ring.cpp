@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <format>
+#include <utility>
 
 namespace zsync {
 namespace {
@@ -27,6 +29,22 @@ constexpr std::array required_operations{
     RequiredOperation{IORING_OP_ASYNC_CANCEL, "async_cancel"},
     RequiredOperation{IORING_OP_WAITID, "waitid"},
 };
+
+static_assert(std::to_underlying(Opcode::accept) == IORING_OP_ACCEPT);
+static_assert(std::to_underlying(Opcode::statx) == IORING_OP_STATX);
+static_assert(std::to_underlying(Opcode::recv) == IORING_OP_RECV);
+static_assert(std::to_underlying(Opcode::mkdir) == IORING_OP_MKDIRAT);
+static_assert(std::to_underlying(Opcode::socket) == IORING_OP_SOCKET);
+static_assert(std::to_underlying(Opcode::send_zero_copy) == IORING_OP_SEND_ZC);
+static_assert(std::to_underlying(Opcode::wait_process) == IORING_OP_WAITID);
+static_assert(std::to_underlying(Opcode::futex_wait) == IORING_OP_FUTEX_WAIT);
+static_assert(std::to_underlying(Opcode::listen) == IORING_OP_LISTEN);
+static_assert(sizeof(OperationRequest) == sizeof(io_uring_sqe));
+static_assert(offsetof(OperationRequest, address) == offsetof(io_uring_sqe, addr));
+static_assert(offsetof(OperationRequest, flags) == offsetof(io_uring_sqe, msg_flags));
+static_assert(offsetof(OperationRequest, target) == offsetof(io_uring_sqe, user_data));
+static_assert(offsetof(OperationRequest, extra) == offsetof(io_uring_sqe, file_index));
+static_assert(offsetof(OperationRequest, address3) == offsetof(io_uring_sqe, addr3));
 
 std::string setup_failure(int error) {
     switch (error) {
@@ -97,10 +115,12 @@ void Ring::submit_early() noexcept {
 }
 
 void Ring::queue_cancel(CompletionTarget target) noexcept {
-    io_uring_sqe& sqe = next_sqe();
+    auto& sqe = reinterpret_cast<io_uring_sqe&>(next_entry());
     io_uring_prep_cancel64(&sqe, target.data(), 0);
     io_uring_sqe_set_data64(&sqe, CompletionTarget::none().data());
     io_uring_sqe_set_flags(&sqe, IOSQE_CQE_SKIP_SUCCESS);
+    entry_filled();
+    --in_flight_; // its completion is counted by nobody
 }
 
 void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
@@ -127,36 +147,6 @@ void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
         result = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
     }
     ZASSERT(only_for_a_moment(result), "io_uring_enter fails for a moment");
-}
-
-unsigned Ring::deliver() noexcept {
-    io_uring_cq& cq = ring_.cq;
-    unsigned head = *cq.khead;
-    const unsigned tail = __atomic_load_n(cq.ktail, __ATOMIC_ACQUIRE);
-    const unsigned count = tail - head;
-    // What tasks queue meanwhile completes later: the batch is what was there when it began.
-    while (head != tail) {
-        const io_uring_cqe& cqe = cq.cqes[head & cq.ring_mask];
-        const CompletionTarget target(cqe.user_data);
-        const std::int32_t result = cqe.res;
-        const std::uint32_t flags = cqe.flags;
-        ++head;
-        if (target.is_wait()) [[likely]] {
-            --in_flight_;
-            // A task may submit early in here, which makes room for completions up to this one.
-            __atomic_store_n(cq.khead, head, __ATOMIC_RELEASE);
-            target.wait().complete(result);
-        } else {
-            __atomic_store_n(cq.khead, head, __ATOMIC_RELEASE);
-            if (target.is_handler()) {
-                if ((flags & IORING_CQE_F_MORE) == 0) {
-                    --in_flight_;
-                }
-                target.handler().complete(result, flags);
-            }
-        }
-    }
-    return count;
 }
 
 std::vector<RuntimeFeature> Ring::features() const {

@@ -4,6 +4,7 @@
 #include <zsync/core/operation_queue.hpp>
 
 #include <liburing.h>
+#include <sys/socket.h>
 
 #include <cstdint>
 #include <memory>
@@ -22,22 +23,36 @@ public:
     ~Ring() override;
 
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override {
-        io_uring_sqe& sqe = next_sqe();
-        sqe.opcode = request.opcode;
-        sqe.flags = request.sqe_flags;
-        sqe.ioprio = request.priority;
-        sqe.fd = request.fd;
-        sqe.off = request.offset;
-        sqe.addr = request.address;
-        sqe.len = request.length;
-        sqe.rw_flags = static_cast<int>(request.flags);
-        sqe.user_data = target.data();
-        sqe.buf_index = request.buffer;
-        sqe.personality = 0;
-        sqe.file_index = request.extra;
-        sqe.addr3 = request.address3;
-        sqe.__pad2[0] = 0;
-        ++in_flight_;
+        queue_now(request, target);
+    }
+    /// The same without a virtual call.
+    [[gnu::always_inline]] void
+    queue_now(const OperationRequest& request, CompletionTarget target) noexcept {
+        OperationRequest& entry = next_entry();
+        entry = request;
+        entry.target = target.data();
+        entry_filled();
+    }
+    /// send(2), field by field: g++ would make the request on the stack first and then copy it.
+    [[gnu::always_inline]] void queue_send(
+        int fd, const std::byte* data, std::uint32_t length, CompletionTarget target
+    ) noexcept {
+        OperationRequest& entry = next_entry();
+        entry.opcode = Opcode::send;
+        entry.sqe_flags = 0;
+        entry.priority = 0;
+        entry.fd = fd;
+        entry.offset = 0;
+        entry.address = reinterpret_cast<std::uintptr_t>(data);
+        entry.length = length;
+        entry.flags = MSG_NOSIGNAL | MSG_WAITALL;
+        entry.target = target.data();
+        entry.buffer = 0;
+        entry.personality = 0;
+        entry.extra = 0;
+        entry.address3 = 0;
+        entry.reserved = 0;
+        entry_filled();
     }
     void queue_cancel(CompletionTarget target) noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
@@ -53,13 +68,20 @@ public:
 private:
     Ring() = default;
 
-    [[nodiscard]] io_uring_sqe& next_sqe() noexcept {
+    /// The entry to fill; there always is one.
+    [[nodiscard]] [[gnu::always_inline]] OperationRequest& next_entry() noexcept {
+        const io_uring_sq& sq = ring_.sq;
+        return reinterpret_cast<OperationRequest&>(sq.sqes[sq.sqe_tail & sq.ring_mask]);
+    }
+    /// The entry is filled. A queue that is full is handed over here, at the end: a call before the
+    /// entry is filled would cost everybody the saving of registers.
+    [[gnu::always_inline]] void entry_filled() noexcept {
         io_uring_sq& sq = ring_.sq;
-        if (sq.sqe_tail - __atomic_load_n(sq.khead, __ATOMIC_ACQUIRE) == sq.ring_entries)
-            [[unlikely]] {
+        const unsigned tail = ++sq.sqe_tail;
+        ++in_flight_;
+        if (tail - __atomic_load_n(sq.khead, __ATOMIC_ACQUIRE) == sq.ring_entries) [[unlikely]] {
             submit_early();
         }
-        return sq.sqes[sq.sqe_tail++ & sq.ring_mask];
     }
     void submit_early() noexcept;
 

@@ -10,10 +10,10 @@
 namespace zsync {
 
 void RecvStreamState::arm() noexcept {
-    OperationRequest request{.opcode = IORING_OP_RECV, .fd = fd_, .flags = flags_};
+    OperationRequest request{.opcode = Opcode::recv, .fd = fd_, .flags = flags_};
     if (pool_->is_on_ring()) {
         request.sqe_flags = IOSQE_BUFFER_SELECT;
-        request.priority = IORING_RECV_MULTISHOT;
+        request.priority = multishot_ ? IORING_RECV_MULTISHOT : 0;
         request.buffer = pool_->group();
     } else {
         if (!pool_->take(taken_)) {
@@ -25,12 +25,12 @@ void RecvStreamState::arm() noexcept {
         request.length = pool_->buffer_bytes();
     }
     armed_ = true;
-    worker_.queue().queue(request, *this);
+    worker_->queue().queue(request, *this);
 }
 
 void RecvStreamState::queue(std::uint16_t buffer, std::uint32_t length) noexcept {
-    pool_->filled(buffer) = {.length = length, .next = none};
-    if (first_ == none) {
+    pool_->filled(buffer) = {.length = length, .next = no_buffer};
+    if (first_ == no_buffer) {
         first_ = buffer;
     } else {
         pool_->filled(last_).next = buffer;
@@ -38,14 +38,14 @@ void RecvStreamState::queue(std::uint16_t buffer, std::uint32_t length) noexcept
     last_ = buffer;
 }
 
-void RecvStreamState::complete(std::int32_t result, std::uint32_t flags) noexcept {
+void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flags) noexcept {
     armed_ = (flags & IORING_CQE_F_MORE) != 0;
-    std::uint16_t buffer = std::exchange(taken_, none);
+    std::uint16_t buffer = std::exchange(taken_, no_buffer);
     if ((flags & IORING_CQE_F_BUFFER) != 0) {
         buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
         pool_->picked();
     }
-    if (buffer != none) {
+    if (buffer != no_buffer) {
         if (result > 0 && !abandoned_) [[likely]] {
             queue(buffer, static_cast<std::uint32_t>(result));
         } else {
@@ -94,7 +94,7 @@ void RecvStreamState::buffer_is_free() noexcept {
 }
 
 void RecvStreamState::abandon() noexcept {
-    while (first_ != none) {
+    while (first_ != no_buffer) {
         const std::uint16_t buffer = first_;
         first_ = pool_->filled(buffer).next;
         pool_->give_back(buffer);
@@ -107,69 +107,100 @@ void RecvStreamState::abandon() noexcept {
         return;
     }
     abandoned_ = true;
-    worker_.queue().queue_cancel(*this);
+    worker_->queue().queue_cancel(*this);
+}
+
+RecvStreamState::RecvStreamState(
+    Worker* worker, int fd, std::uint32_t flags, std::shared_ptr<BufferPool> pool
+)
+    : pool_(std::move(pool)), worker_(worker), fd_(fd), flags_(flags) {
+    // A multishot recv goes back to sleep when the socket tells that no byte is left. Only TCP
+    // tells of an end there; on a unix socket of Linux 6.18 a shutdown right behind the last bytes
+    // would never be seen.
+    int domain = 0;
+    socklen_t length = sizeof domain;
+    multishot_ = ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
+                 (domain == AF_INET || domain == AF_INET6);
 }
 
 RecvStream::RecvStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool, std::uint32_t flags)
-    : fd_(socket.get()), flags_(flags), on_thread_(io.kind() == TaskKind::thread) {
-    if (on_thread_) {
-        pool_ = std::move(pool);
-    } else {
-        state_ = std::make_unique<RecvStreamState>(
-            static_cast<Worker&>(io.executor()), fd_, flags, std::move(pool)
-        );
-    }
-}
-
-bool RecvNext::await_ready() const noexcept {
-    return stream_.state_ != nullptr && stream_.state_->has_something();
-}
-
-bool RecvNext::suspend(PromiseBase& promise) noexcept {
-    if (stream_.on_thread_) {
-        return receive_here(promise);
-    }
-    if (!begin(promise)) {
-        failure_ = Error(CoreError::canceled);
-        return false;
-    }
-    RecvStreamState& state = *stream_.state_;
-    ZASSERT(state.waiter_ == nullptr, "a stream has one reader at a time");
-    state.waiter_ = this;
-    if (!state.armed_ && !state.starved_) [[unlikely]] {
-        state.arm();
-    }
-    if (wait_until_) [[unlikely]] {
-        arm(*wait_until_);
-    }
-    return park();
+    : on_thread_(io.kind() == TaskKind::thread) {
+    Worker* worker = on_thread_ ? nullptr : &static_cast<Worker&>(io.executor());
+    state_ = std::make_unique<RecvStreamState>(worker, socket.get(), flags, std::move(pool));
 }
 
 bool RecvNext::receive_here(PromiseBase& promise) noexcept {
-    BufferPool& pool = *stream_.pool_;
+    RecvStreamState& state = *stream_.state_;
+    BufferPool& pool = *state.pool_;
     std::uint16_t buffer = 0;
     {
         const RuntimeLock lock;
         if (!pool.take(buffer)) {
-            failure_ = os_error(ENOBUFS);
+            state.error_ = ENOBUFS;
             return false;
         }
     }
     TransferWait recv(
-        "recv stream",
-        {.opcode = IORING_OP_RECV, .fd = stream_.fd_, .flags = stream_.flags_},
+        {.opcode = Opcode::recv, .fd = state.fd_, .flags = state.flags_},
         std::span(pool.buffer(buffer), pool.buffer_bytes())
     );
-    if (wait_until_) {
-        (void)std::move(recv).until(*wait_until_);
+    if (has_deadline_) {
+        (void)std::move(recv).until(due);
     }
     (void)recv.suspend(promise);
     const Result<std::size_t> count = recv.await_resume().count;
-    received_ = Chunk(pool, buffer, static_cast<std::uint32_t>(count.value_or(0)));
-    if (!count) {
-        failure_ = count.error();
+    if (count && *count > 0) {
+        state.queue(buffer, static_cast<std::uint32_t>(*count));
+        return false;
+    }
+    {
+        const RuntimeLock lock;
+        pool.give_back(buffer);
+    }
+    if (count) {
+        state.ended_ = true;
+    } else if (count.error() == Error(CoreError::os)) {
+        state.error_ = count.error().os_error();
+    } else {
+        failure_ = static_cast<CoreError>(count.error().code());
     }
     return false;
+}
+
+bool RecvNext::suspend_otherwise(PromiseBase& promise) noexcept {
+    if (stream_.on_thread_) {
+        return receive_here(promise);
+    }
+    if (!begin(promise)) {
+        failure_ = CoreError::canceled;
+        return false;
+    }
+    RecvStreamState& state = *stream_.state_;
+    state.waiter_ = this;
+    if (!state.armed_ && !state.starved_) {
+        state.arm();
+    }
+    if (has_deadline_) {
+        arm(due);
+    }
+    return park();
+}
+
+Result<Chunk> RecvNext::resume_otherwise() noexcept {
+    if (failure_ != CoreError::os) {
+        return fail(failure_);
+    }
+    RecvStreamState& state = *stream_.state_;
+    const std::uint16_t buffer = state.first_;
+    if (buffer != no_buffer) {
+        const BufferPool::Filled& filled = state.pool_->filled(buffer);
+        state.first_ = filled.next;
+        return Result<Chunk>(std::in_place, *state.pool_, buffer, filled.length);
+    }
+    if (state.error_ != 0) {
+        return fail(os_error(std::exchange(state.error_, 0)));
+    }
+    return Result<Chunk>(std::in_place);
 }
 
 void RecvNext::interrupt(CoreError reason) noexcept {
@@ -178,29 +209,9 @@ void RecvNext::interrupt(CoreError reason) noexcept {
         return;
     }
     state.waiter_ = nullptr;
-    failure_ = Error(reason);
+    failure_ = reason;
     disarm();
     wake();
-}
-
-Result<Chunk> RecvNext::await_resume() noexcept {
-    if (failure_) [[unlikely]] {
-        return fail(*failure_);
-    }
-    if (stream_.on_thread_) [[unlikely]] {
-        return std::move(received_);
-    }
-    RecvStreamState& state = *stream_.state_;
-    if (state.first_ != RecvStreamState::none) [[likely]] {
-        const std::uint16_t buffer = state.first_;
-        const BufferPool::Filled& filled = state.pool_->filled(buffer);
-        state.first_ = filled.next;
-        return Chunk(*state.pool_, buffer, filled.length);
-    }
-    if (state.error_ != 0) {
-        return fail(os_error(std::exchange(state.error_, 0)));
-    }
-    return Chunk();
 }
 
 } // namespace zsync

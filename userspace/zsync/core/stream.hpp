@@ -7,8 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <vector>
 
 namespace zsync {
 
@@ -18,8 +16,8 @@ class AcceptStream;
 /// What a stream and the kernel share. Outlives the stream until the kernel's last completion.
 class RecvStreamState final : public CompletionHandler {
 public:
-    RecvStreamState(Worker& worker, int fd, std::uint32_t flags, std::shared_ptr<BufferPool> pool)
-        : pool_(std::move(pool)), worker_(worker), fd_(fd), flags_(flags) {}
+    /// `worker` is null on threads.
+    RecvStreamState(Worker* worker, int fd, std::uint32_t flags, std::shared_ptr<BufferPool> pool);
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
     void buffer_is_free() noexcept;
 
@@ -27,26 +25,27 @@ private:
     friend class BufferPool;
     friend class RecvNext;
     friend class RecvStream;
-    static constexpr std::uint16_t none = 0xffff;
 
     void arm() noexcept;
+    void complete_otherwise(std::int32_t result, std::uint32_t flags) noexcept;
     void ran_dry() noexcept;
     void queue(std::uint16_t buffer, std::uint32_t length) noexcept;
     [[nodiscard]] bool has_something() const noexcept {
-        return first_ != none || ended_ || error_ != 0;
+        return first_ != no_buffer || ended_ || error_ != 0;
     }
     void abandon() noexcept;
 
     class RecvNext* waiter_ = nullptr;
     std::shared_ptr<BufferPool> pool_;
-    Worker& worker_;
+    Worker* worker_;
     RecvStreamState* next_starved_ = nullptr;
     int fd_;
     std::uint32_t flags_;
     int error_ = 0;
-    std::uint16_t first_ = none;
-    std::uint16_t last_ = none;
-    std::uint16_t taken_ = none; ///< where there is no ring: the buffer lent to the request
+    std::uint16_t first_ = no_buffer;
+    std::uint16_t last_ = no_buffer;
+    std::uint16_t taken_ = no_buffer; ///< where there is no ring: the buffer lent to the request
+    bool multishot_ = false;
     bool armed_ = false;
     bool starved_ = false;
     bool ended_ = false;
@@ -57,11 +56,12 @@ private:
 class RecvNext final : public TimedSuspension, public Awaitable {
 public:
     explicit RecvNext(RecvStream& stream) noexcept : stream_(stream) {}
-    [[nodiscard]] bool await_ready() const noexcept;
-    bool suspend(PromiseBase& promise) noexcept;
-    [[nodiscard]] Result<Chunk> await_resume() noexcept;
+    [[nodiscard]] inline bool await_ready() const noexcept;
+    inline bool suspend(PromiseBase& promise) noexcept;
+    [[nodiscard]] inline Result<Chunk> await_resume() noexcept;
     [[nodiscard]] RecvNext&& until(TimePoint deadline) && noexcept {
-        wait_until_ = deadline;
+        due = deadline;
+        has_deadline_ = true;
         return std::move(*this);
     }
     void interrupt(CoreError reason) noexcept override;
@@ -69,12 +69,15 @@ public:
 
 private:
     friend class RecvStreamState;
+    bool suspend_otherwise(PromiseBase& promise) noexcept;
     bool receive_here(PromiseBase& promise) noexcept;
+    [[nodiscard]] Result<Chunk> resume_otherwise() noexcept;
 
     RecvStream& stream_;
-    std::optional<TimePoint> wait_until_;
-    std::optional<Error> failure_;
-    Chunk received_; ///< on threads
+    std::uint32_t length_;
+    std::uint16_t buffer_ = no_buffer; ///< handed over by the completion that woke it
+    bool has_deadline_ = false;
+    CoreError failure_ = CoreError::os; ///< `os`: none but the socket's own
 };
 
 /// The bytes that arrive on a socket, in buffers of a pool. One request to the kernel serves all of
@@ -109,10 +112,26 @@ public:
 private:
     friend class RecvNext;
     std::unique_ptr<RecvStreamState> state_;
-    std::shared_ptr<BufferPool> pool_; ///< on threads, where there is no state
-    int fd_;
-    std::uint32_t flags_;
     bool on_thread_;
 };
+
+inline bool RecvNext::await_ready() const noexcept { return stream_.state_->has_something(); }
+
+inline bool RecvNext::suspend(PromiseBase& promise) noexcept {
+    RecvStreamState& state = *stream_.state_;
+    if (!state.armed_ || has_deadline_ || promise.task->needs_cancel()) [[unlikely]] {
+        return suspend_otherwise(promise);
+    }
+    begin_regardless(promise);
+    state.waiter_ = this;
+    return park();
+}
+
+inline Result<Chunk> RecvNext::await_resume() noexcept {
+    if (buffer_ != no_buffer) [[likely]] {
+        return Result<Chunk>(std::in_place, *stream_.state_->pool_, buffer_, length_);
+    }
+    return resume_otherwise();
+}
 
 } // namespace zsync

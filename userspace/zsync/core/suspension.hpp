@@ -47,11 +47,12 @@ protected:
     void resume_inline() noexcept;
 
     [[nodiscard]] TaskRecord& task() const noexcept;
-    [[nodiscard]] bool has_begun() const noexcept { return promise_ != nullptr; }
 
 private:
     friend class TaskRecord;
-    PromiseBase* promise_ = nullptr;
+    void park_here() noexcept;
+
+    PromiseBase* promise_; ///< set by `begin`
 };
 
 /// A suspension that may also end because its time has come.

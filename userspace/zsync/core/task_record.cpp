@@ -190,13 +190,9 @@ bool TaskRecord::block_cancel(bool blocked) noexcept {
     return std::exchange(cancel_blocked_, blocked);
 }
 
-bool Suspension::park() noexcept {
+void Suspension::park_here() noexcept {
     TaskRecord& record = task();
-    if (record.kind_ == TaskKind::coroutine) {
-        return true;
-    }
     record.executor_->park(record);
-    return false;
 }
 
 void Suspension::wake() noexcept {

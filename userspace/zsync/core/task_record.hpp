@@ -226,6 +226,14 @@ private:
 
 inline TaskRecord& Suspension::task() const noexcept { return *promise_->task; }
 
+inline bool Suspension::park() noexcept {
+    if (task().kind() == TaskKind::coroutine) [[likely]] {
+        return true;
+    }
+    park_here();
+    return false;
+}
+
 inline void Suspension::begin_regardless(PromiseBase& promise) noexcept {
     promise_ = &promise;
     TaskRecord& record = *promise.task;

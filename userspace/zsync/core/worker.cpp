@@ -42,33 +42,6 @@ void Worker::run_root(TaskRecord& record) noexcept {
     }
 }
 
-void Worker::turn() noexcept {
-    ++turns_;
-    run_ready();
-    const bool idle = ready_first_ == nullptr && root_ != nullptr;
-    queue_->enter(idle, idle ? timers_.next() : std::nullopt);
-    queue_->deliver();
-    if (timers_.count() != 0) {
-        const TimePoint now = queue_->now();
-        while (Timer* timer = timers_.pop_due(now)) {
-            static_cast<TimedSuspension*>(timer)->expired();
-        }
-    }
-}
-
-void Worker::run_ready() noexcept {
-    for (std::uint32_t resumed = 0;
-         ready_first_ != nullptr && resumed < limits::resumes_per_turn_max;
-         ++resumed) {
-        TaskRecord& record = *ready_first_;
-        ready_first_ = record.next_ready_;
-        if (ready_first_ == nullptr) {
-            ready_end_ = &ready_first_;
-        }
-        resume(record);
-    }
-}
-
 bool Worker::start(TaskRecord& record, Concurrency concurrency) noexcept {
     // A fiber that only may run beside its starter can wait for a stack that others give back.
     if (record.kind_ == TaskKind::fiber && !give_stack(record) &&
@@ -104,18 +77,6 @@ OffloadPool& Worker::offload_pool() {
     return *offload_pool_;
 }
 
-void Worker::resume(TaskRecord& record) noexcept {
-    if (record.kind_ == TaskKind::coroutine) [[likely]] {
-        TaskRecord::current_ = &record;
-        record.state_ = TaskState::running;
-        ++record.resumes_;
-        record.leaf_->frame().resume();
-    } else {
-        resume_fiber(record);
-    }
-    TaskRecord::current_ = nullptr;
-}
-
 void Worker::resume_fiber(TaskRecord& record) noexcept {
     if (record.context_ == nullptr && !give_stack(record)) {
         make_ready(record);
@@ -125,43 +86,6 @@ void Worker::resume_fiber(TaskRecord& record) noexcept {
     record.state_ = TaskState::running;
     ++record.resumes_;
     fibers_->enter(*static_cast<Fiber*>(record.context_), *record.leaf_);
-}
-
-void Suspension::resume_inline() noexcept {
-    TaskRecord& record = task();
-    record.suspension_ = nullptr;
-    static_cast<Worker&>(record.executor()).resume(record);
-}
-
-bool OperationWait::suspend(PromiseBase& promise) noexcept {
-    TaskRecord& record = *promise.task;
-    if (record.kind() == TaskKind::thread) [[unlikely]] {
-        return suspend_thread(promise);
-    }
-    if (!begin(promise)) {
-        result_ = -ECANCELED;
-        ended_by_ = CoreError::canceled;
-        return false;
-    }
-    auto& worker = static_cast<Worker&>(record.executor());
-    if (Ring* ring = worker.ring()) [[likely]] {
-        ring->queue(request_, *this);
-    } else {
-        worker.submit(*this);
-    }
-    if (wait_until_) [[unlikely]] {
-        worker.add_timer(*this, *wait_until_);
-    }
-    return park();
-}
-
-void OperationWait::complete(std::int32_t result) noexcept {
-    disarm();
-    result_ = result;
-    if (result < 0) [[unlikely]] {
-        failed();
-    }
-    resume_inline();
 }
 
 } // namespace zsync
