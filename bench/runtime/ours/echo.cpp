@@ -3,34 +3,33 @@
 
 #include <zsync/core/io.hpp>
 #include <zsync/core/scope.hpp>
+#include <zsync/core/send_stream.hpp>
+#include <zsync/core/stream.hpp>
 #include <zsync/core/worker.hpp>
 
-#include <array>
-#include <span>
+#include <cstdint>
+#include <memory>
 
 using namespace zsync;
 
 namespace {
 
-Task<void> echo(Io io, Fd client) {
-    std::array<std::byte, 4096> buffer{};
-    while (true) {
-        const auto received = co_await io.recv(client, std::span(buffer));
-        if (!received.count || *received.count == 0) {
+constexpr std::uint32_t buffer_count = 4096;
+constexpr std::uint32_t buffer_bytes = 2048;
+
+Task<void> echo(Io io, Fd client, std::shared_ptr<BufferPool> pool) {
+    RecvStream in(io, client, pool);
+    SendStream out(io, client, std::move(pool));
+    for (;;) {
+        Result<Chunk> chunk = co_await in.next();
+        if (!chunk || chunk->empty() || !co_await out.send(*std::move(chunk))) {
             co_return;
-        }
-        auto rest = std::span(buffer).first(*received.count);
-        while (!rest.empty()) {
-            const auto sent = co_await io.send(client, rest);
-            if (!sent.count) {
-                co_return;
-            }
-            rest = rest.subspan(*sent.count);
         }
     }
 }
 
 Task<Result<void>> serve(Io io, Fd listener) {
+    ZCO_TRY(auto pool, BufferPool::create(io, buffer_count, buffer_bytes));
     Scope clients(io, "clients");
     say_ready();
     while (true) {
@@ -40,7 +39,7 @@ Task<Result<void>> serve(Io io, Fd listener) {
             (void)co_await clients.join();
             co_return fail(client.error());
         }
-        (void)clients.spawn("client", echo(io, *std::move(client)));
+        (void)clients.spawn("client", echo(io, *std::move(client), pool));
     }
 }
 

@@ -59,16 +59,15 @@ Task<micro::Seconds> yield_of_two(Io io, std::uint64_t count) {
 }
 
 Task<micro::Seconds> timers(Io io, std::uint64_t count) {
-    TimerWheel& wheel = io.worker().timers();
-    const auto ignore = [](Timer&) noexcept {};
-    const TimePoint start = Clock::now();
+    const TimePoint start = io.now();
+    TimerWheel wheel(start);
     std::vector<std::unique_ptr<Timer>> live;
     live.reserve(micro::live_timers);
     for (std::uint64_t i = 0; i < micro::live_timers; ++i) {
-        live.push_back(std::make_unique<Timer>(ignore, nullptr));
+        live.push_back(std::make_unique<Timer>());
         wheel.add(*live.back(), start + micro::time_away(i));
     }
-    Timer probe(ignore, nullptr);
+    Timer probe;
     const micro::Stopwatch watch;
     for (std::uint64_t i = 0; i < count; ++i) {
         wheel.add(probe, start + micro::time_away(micro::live_timers + i));
