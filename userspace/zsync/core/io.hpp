@@ -2,11 +2,16 @@
 #pragma once
 
 #include <zsync/core/callable.hpp>
+#include <zsync/core/file_operations.hpp>
 #include <zsync/core/future.hpp>
 #include <zsync/core/offload.hpp>
 #include <zsync/core/operation.hpp>
+#include <zsync/core/socket_operations.hpp>
 
+#include <atomic>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 
 namespace zsync {
@@ -114,12 +119,107 @@ public:
             std::move(buffer)
         };
     }
+    /// readv(2), preadv(2): the buffers, which the caller owns, are filled in order.
+    [[nodiscard]] NumberWait read_into(
+        FdRef fd, std::span<const iovec> buffers, std::uint64_t offset = current_position
+    ) const;
+    /// writev(2), pwritev(2).
+    [[nodiscard]] NumberWait write_from(
+        FdRef fd, std::span<const iovec> buffers, std::uint64_t offset = current_position
+    ) const;
+    /// \}
+
+    /// \name Files and directories
+    /// \{
+
+    /// openat(2); O_CLOEXEC is always set.
+    [[nodiscard]] OpenWait
+    open(std::string path, int flags, mode_t mode = 0644, Directory from = {}) const;
+    /// close(2).
+    [[nodiscard]] CloseWait close(Fd fd) const { return CloseWait(std::move(fd)); }
+    /// fsync(2); with `data_only` fdatasync(2).
+    [[nodiscard]] PlainWait fsync(FdRef fd, bool data_only = false) const;
+    /// statx(2) of a path; `flags` are AT_*.
+    [[nodiscard]] StatWait stat(
+        std::string path, int flags = 0, unsigned mask = STATX_BASIC_STATS, Directory from = {}
+    ) const;
+    /// statx(2) of an open file.
+    [[nodiscard]] StatWait stat(FdRef fd, unsigned mask = STATX_BASIC_STATS) const;
+    /// renameat2(2).
+    [[nodiscard]] PathWait rename(std::string from, std::string to, unsigned flags = 0) const;
+    /// unlinkat(2); with AT_REMOVEDIR in `flags` rmdir(2).
+    [[nodiscard]] PathWait unlink(std::string path, int flags = 0, Directory from = {}) const;
+    /// mkdirat(2).
+    [[nodiscard]] PathWait mkdir(std::string path, mode_t mode = 0755, Directory from = {}) const;
+    /// fallocate(2).
+    [[nodiscard]] PlainWait
+    allocate(FdRef fd, int mode, std::uint64_t offset, std::uint64_t length) const;
+    /// posix_fadvise(3).
+    [[nodiscard]] PlainWait
+    advise(FdRef fd, std::uint64_t offset, std::uint32_t length, int advice) const;
+    /// ftruncate(2).
+    [[nodiscard]] PlainWait truncate(FdRef fd, std::uint64_t length) const;
+    /// splice(2): moves bytes between a pipe and another descriptor without copying them here.
+    /// Offsets are `current_position` for pipes.
+    [[nodiscard]] NumberWait splice(
+        FdRef from,
+        std::uint64_t from_offset,
+        FdRef to,
+        std::uint64_t to_offset,
+        std::uint32_t length,
+        unsigned flags = 0
+    ) const;
+    /// \}
+
+    /// \name Sockets
+    /// \{
+
+    /// socket(2) with SOCK_CLOEXEC.
+    [[nodiscard]] FdWait socket(int domain, int type, int protocol = 0) const;
+    /// bind(2).
+    [[nodiscard]] AddressWait bind(FdRef fd, const SocketAddress& address) const;
+    /// listen(2).
+    [[nodiscard]] PlainWait listen(FdRef fd, int backlog) const;
     /// accept4(2) with SOCK_CLOEXEC.
     [[nodiscard]] FdWait accept(FdRef listener) const;
     /// connect(2).
     [[nodiscard]] AddressWait connect(FdRef fd, const SocketAddress& address) const;
+    /// shutdown(2).
+    [[nodiscard]] PlainWait shutdown(FdRef fd, int how) const;
+    /// recvmsg(2) of one datagram, with the address that it came from.
+    template <Buffer B>
+    [[nodiscard]] ReceiveFromWait<B>
+    receive_from(FdRef fd, B buffer, std::uint32_t flags = 0) const {
+        return {{.opcode = Opcode::recvmsg, .fd = fd.get(), .flags = flags}, std::move(buffer)};
+    }
+    /// sendmsg(2) of one datagram to an address.
+    template <Buffer B>
+    [[nodiscard]] SendToWait<B>
+    send_to(FdRef fd, B buffer, const SocketAddress& to, std::uint32_t flags = 0) const {
+        return {
+            {.opcode = Opcode::sendmsg, .fd = fd.get(), .flags = flags | MSG_NOSIGNAL},
+            to,
+            std::move(buffer)
+        };
+    }
+    /// A send that reads the buffer where it lies (io_uring's SEND_ZC). It ends when no packet
+    /// refers to the buffer any more, and says whether the kernel copied all the same. Pays from
+    /// some 10 KiB on, where the route takes pages; over loopback it never does.
+    template <Buffer B>
+    [[nodiscard]] ZeroCopySendWait<B>
+    send_zero_copy(FdRef fd, B buffer, std::uint32_t flags = 0) const {
+        return {fd.get(), std::move(buffer), flags};
+    }
+    /// \}
+
+    /// \name Events
+    /// \{
     /// Waits until a descriptor is ready: `events` and the result are poll(2) bits. One shot.
     [[nodiscard]] NumberWait poll(FdRef fd, std::uint32_t events) const;
+    /// Waits while the word has this value (futex(2), FUTEX2_SIZE_U32, private to the process):
+    /// EAGAIN when it has another one from the start. May end without a wake.
+    [[nodiscard]] PlainWait
+    futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value) const;
     /// Waits for a child process to end and reaps it: waitid(2) on a pidfd, WEXITED.
     [[nodiscard]] ProcessWait wait_exit(FdRef pidfd) const;
 

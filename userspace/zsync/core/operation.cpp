@@ -1,8 +1,10 @@
 #include <zsync/core/executor.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/runtime_lock.hpp>
+#include <zsync/core/worker.hpp>
 
 #include <cerrno>
+#include <poll.h>
 
 namespace zsync {
 
@@ -56,6 +58,8 @@ std::string_view name_of(Opcode opcode) noexcept {
         return "process";
     case Opcode::futex_wait:
         return "futex";
+    case Opcode::truncate:
+        return "truncate";
     case Opcode::bind:
         return "bind";
     case Opcode::listen:
@@ -91,8 +95,52 @@ void OperationWait::interrupt(CoreError reason) noexcept {
     }
 }
 
-// The result is negative: was that our doing?
-void OperationWait::failed() noexcept {
+// A ring answers EAGAIN at once where the file is O_NONBLOCK, which is for others to see; here it
+// means to wait.
+OperationRequest OperationWait::readiness() const noexcept {
+    std::uint32_t events = 0;
+    switch (request_.opcode) {
+    case Opcode::read:
+    case Opcode::readv:
+    case Opcode::accept:
+        events = POLLIN;
+        break;
+    case Opcode::recv:
+    case Opcode::recvmsg:
+        events = (request_.flags & MSG_DONTWAIT) == 0 ? POLLIN : 0;
+        break;
+    case Opcode::write:
+    case Opcode::writev:
+        events = POLLOUT;
+        break;
+    case Opcode::send:
+    case Opcode::sendmsg:
+        events = (request_.flags & MSG_DONTWAIT) == 0 ? POLLOUT : 0;
+        break;
+    default:
+        break;
+    }
+    return {.opcode = Opcode::poll, .fd = request_.fd, .flags = events};
+}
+
+// All but a plain success: false when the operation goes on.
+bool OperationWait::has_ended() noexcept {
+    auto& worker = static_cast<Worker&>(task().executor());
+    if (std::exchange(polling_, false) && result_ >= 0) {
+        worker.queue().queue(request_, *this);
+        if (interrupted_) {
+            worker.queue().queue_cancel(*this);
+        }
+        return false;
+    }
+    if (result_ == -EAGAIN && !interrupted_) {
+        const OperationRequest poll = readiness();
+        if (poll.flags != 0) {
+            polling_ = true;
+            worker.queue().queue(poll, *this);
+            return false;
+        }
+    }
     // A wait in a kernel worker thread is interrupted by a signal, hence EINTR.
     const bool stopped = interrupted_ && (result_ == -ECANCELED || result_ == -EINTR);
     if (!stopped) {
@@ -100,6 +148,7 @@ void OperationWait::failed() noexcept {
     } else if (ended_by_ == CoreError::canceled && !task().take_cancel()) {
         ended_by_ = CoreError::os;
     }
+    return true;
 }
 
 Error OperationWait::failure() const noexcept {

@@ -69,12 +69,14 @@ protected:
 
 private:
     bool suspend_thread(PromiseBase& promise) noexcept;
-    void failed() noexcept;
+    [[nodiscard]] bool has_ended() noexcept;
+    [[nodiscard]] OperationRequest readiness() const noexcept;
 
     OperationRequest request_;
     std::int32_t result_;      ///< set when it completes
     bool interrupted_ = false; ///< the end has been asked for
     bool has_deadline_ = false;
+    bool polling_ = false; ///< waits until the descriptor is ready, to try once more
     CoreError ended_by_ = CoreError::os;
 };
 

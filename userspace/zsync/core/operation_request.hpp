@@ -31,6 +31,7 @@ enum class Opcode : std::uint8_t {
     send_zero_copy = 47,
     wait_process = 50,
     futex_wait = 51,
+    truncate = 55,
     bind = 56,
     listen = 57,
     readv = 1,

@@ -54,11 +54,11 @@ bool OperationWait::suspend(PromiseBase& promise) noexcept {
 }
 
 void OperationWait::complete(std::int32_t result) noexcept {
-    disarm();
     result_ = result;
-    if (result < 0) [[unlikely]] {
-        failed();
+    if ((result < 0 || polling_) && !has_ended()) [[unlikely]] {
+        return;
     }
+    disarm();
     resume_inline();
 }
 

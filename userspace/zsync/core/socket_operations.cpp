@@ -1,0 +1,85 @@
+#include <zsync/core/runtime_lock.hpp>
+#include <zsync/core/socket_operations.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <linux/io_uring.h>
+
+#include <cerrno>
+
+namespace zsync {
+
+ZeroCopySendBase::ZeroCopySendBase(
+    int fd, const void* data, std::size_t length, std::uint32_t flags
+) noexcept
+    : request_{
+          .opcode = Opcode::send_zero_copy,
+          .priority = IORING_SEND_ZC_REPORT_USAGE,
+          .fd = fd,
+          .address = reinterpret_cast<std::uintptr_t>(data),
+          .length = static_cast<std::uint32_t>(length),
+          .flags = flags | MSG_NOSIGNAL,
+      } {}
+
+bool ZeroCopySendBase::suspend(PromiseBase& promise) noexcept {
+    if (promise.task->kind() == TaskKind::thread) {
+        // Plain system calls have no such send: it is a copy, and says so.
+        TransferWait copy(
+            {.opcode = Opcode::send, .fd = request_.fd, .flags = request_.flags},
+            std::span(reinterpret_cast<const std::byte*>(request_.address), request_.length)
+        );
+        copied_ = true;
+        (void)copy.suspend(promise);
+        const Result<std::size_t> sent = copy.await_resume().count;
+        if (sent) {
+            result_ = static_cast<std::int32_t>(*sent);
+        } else {
+            result_ = sent.error().os_error() != 0 ? -sent.error().os_error() : -ECANCELED;
+            ended_by_ = static_cast<CoreError>(sent.error().code());
+        }
+        return false;
+    }
+    if (!begin(promise)) {
+        result_ = -ECANCELED;
+        ended_by_ = CoreError::canceled;
+        return false;
+    }
+    static_cast<Worker&>(promise.task->executor()).queue().queue(request_, *this);
+    if (has_deadline_) {
+        arm(due);
+    }
+    return park();
+}
+
+void ZeroCopySendBase::interrupt(CoreError reason) noexcept {
+    if (!interrupted_) {
+        interrupted_ = true;
+        ended_by_ = reason;
+        static_cast<Worker&>(task().executor()).queue().queue_cancel(*this);
+    }
+}
+
+void ZeroCopySendBase::complete(std::int32_t result, std::uint32_t flags) noexcept {
+    if ((flags & IORING_CQE_F_NOTIF) != 0) {
+        copied_ = (static_cast<std::uint32_t>(result) & IORING_NOTIF_USAGE_ZC_COPIED) != 0;
+    } else {
+        result_ = result;
+    }
+    if ((flags & IORING_CQE_F_MORE) != 0) {
+        return;
+    }
+    disarm();
+    const bool stopped = interrupted_ && (result_ == -ECANCELED || result_ == -EINTR);
+    if (!stopped || (ended_by_ == CoreError::canceled && !task().take_cancel())) {
+        ended_by_ = CoreError::os;
+    }
+    resume_inline();
+}
+
+Result<std::size_t> ZeroCopySendBase::count() const noexcept {
+    if (result_ >= 0) {
+        return static_cast<std::size_t>(result_);
+    }
+    return fail(ended_by_ == CoreError::os ? os_error(-result_) : Error(ended_by_));
+}
+
+} // namespace zsync
