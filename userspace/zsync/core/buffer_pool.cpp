@@ -33,21 +33,15 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
         return fail(os_error(errno));
     }
     pool->memory_ = static_cast<std::byte*>(memory);
+    io_uring_buf_ring* provided = nullptr;
     if (io.kind() != TaskKind::thread) {
-        pool->ring_ = static_cast<Worker&>(io.executor()).ring();
+        provided = pool->provide_to(static_cast<Worker&>(io.executor()).ring());
     }
-    if (pool->ring_ == nullptr) {
+    if (provided == nullptr) {
         for (std::uint32_t index = buffers; index-- > 0;) {
             pool->free_.push_back(static_cast<std::uint16_t>(index));
         }
         return pool;
-    }
-    pool->group_ = pool->ring_->next_buffer_group();
-    int error = 0;
-    io_uring_buf_ring* provided =
-        io_uring_setup_buf_ring(&pool->ring_->raw(), buffers, pool->group_, 0, &error);
-    if (provided == nullptr) {
-        return fail(os_error(-error));
     }
     static_assert(sizeof(ProvidedBuffer) == sizeof(io_uring_buf));
     pool->provided_ = reinterpret_cast<ProvidedBuffer*>(provided);
@@ -58,6 +52,23 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
         pool->give_back(static_cast<std::uint16_t>(index));
     }
     return pool;
+}
+
+// Null where there is no ring, where buffers may not be provided to it, or where RLIMIT_MEMLOCK
+// does not let the kernel pin the entries: streams then ask for each chunk.
+io_uring_buf_ring* BufferPool::provide_to(Ring* ring) noexcept {
+    if (ring == nullptr || !ring->options().allows(KernelFeature::buffer_ring)) {
+        return nullptr;
+    }
+    const std::uint16_t group = ring->next_buffer_group();
+    int error = 0;
+    io_uring_buf_ring* provided =
+        io_uring_setup_buf_ring(&ring->raw(), stats_.buffers, group, 0, &error);
+    if (provided != nullptr) {
+        ring_ = ring;
+        group_ = group;
+    }
+    return provided;
 }
 
 BufferPool::~BufferPool() {

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+struct io_uring_buf_ring;
+
 namespace zsync {
 
 /// The index of no buffer of a pool.
@@ -125,6 +127,7 @@ private:
     };
 
     BufferPool() = default;
+    [[nodiscard]] io_uring_buf_ring* provide_to(Ring* ring) noexcept;
     void give_back_otherwise(std::uint16_t index) noexcept;
     void wake_starved() noexcept;
     // io_uring_buf_ring_add(3) and _advance(3) in one.

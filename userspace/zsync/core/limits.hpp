@@ -28,6 +28,14 @@ constexpr std::uint32_t resumes_per_turn_max = 256;
 constexpr std::uint32_t offload_threads_max = 2;
 /// Blocking calls waiting for a thread; one more fails with `limit_reached`.
 constexpr std::uint32_t offload_queue_max = 1024;
+/// Threads that carry out operations which can only block, where there is no ring.
+constexpr std::uint32_t operation_threads_max = 4;
+/// How long an operation rests that would block while nothing can tell when it would not.
+constexpr std::uint32_t attempt_again_ms = 2;
+/// Events taken from epoll at a time.
+constexpr std::size_t epoll_events_per_wait = 128;
+/// Threads that tasks run on, unless the executor is made with another number.
+constexpr std::uint32_t task_threads_max = 64;
 /// Await chain entries given for a task.
 constexpr std::uint32_t await_chain_max = 32;
 

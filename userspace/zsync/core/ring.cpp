@@ -27,7 +27,10 @@ constexpr std::array required_operations{
     RequiredOperation{IORING_OP_SEND, "send"},
     RequiredOperation{IORING_OP_RECV, "recv"},
     RequiredOperation{IORING_OP_ASYNC_CANCEL, "async_cancel"},
+    RequiredOperation{IORING_OP_SEND_ZC, "send_zc"},
     RequiredOperation{IORING_OP_WAITID, "waitid"},
+    RequiredOperation{IORING_OP_FUTEX_WAIT, "futex_wait"},
+    RequiredOperation{IORING_OP_LISTEN, "listen"},
 };
 
 static_assert(std::to_underlying(Opcode::accept) == IORING_OP_ACCEPT);
@@ -76,8 +79,9 @@ Ring::~Ring() {
     }
 }
 
-Outcome<std::unique_ptr<Ring>> Ring::create() {
+Outcome<std::unique_ptr<Ring>> Ring::create(RuntimeOptions options) {
     std::unique_ptr<Ring> ring(new Ring);
+    ring->options_ = options;
     io_uring_params params{};
     params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                    IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_NO_SQARRAY | IORING_SETUP_CQSIZE |
@@ -91,8 +95,14 @@ Outcome<std::unique_ptr<Ring>> Ring::create() {
     const std::unique_ptr<io_uring_probe, decltype(&io_uring_free_probe)> probe(
         io_uring_get_probe_ring(&ring->ring_), &io_uring_free_probe
     );
+    if (!probe) {
+        return fail(
+            CoreError::unsupported,
+            "io_uring_register is forbidden here (a seccomp filter): allow it for this service"
+        );
+    }
     for (const RequiredOperation& operation : required_operations) {
-        if (!probe || io_uring_opcode_supported(probe.get(), operation.opcode) == 0) {
+        if (io_uring_opcode_supported(probe.get(), operation.opcode) == 0) {
             return fail(
                 CoreError::unsupported,
                 std::format(
@@ -103,7 +113,9 @@ Outcome<std::unique_ptr<Ring>> Ring::create() {
         }
     }
     // A registered ring descriptor saves a descriptor look-up in every enter; failing is harmless.
-    (void)io_uring_register_ring_fd(&ring->ring_);
+    if (options.allows(KernelFeature::registered_ring)) {
+        (void)io_uring_register_ring_fd(&ring->ring_);
+    }
     return ring;
 }
 
@@ -151,26 +163,25 @@ void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
 
 std::vector<RuntimeFeature> Ring::features() const {
     struct Optional {
-        int opcode;
+        KernelFeature feature;
         const char* name;
         const char* use;
     };
-    static constexpr std::array optional_operations{
-        Optional{IORING_OP_SEND_ZC, "io_uring.send_zc", "zero-copy sends"},
-        Optional{IORING_OP_FUTEX_WAIT, "io_uring.futex", "waiting on futexes"},
-        Optional{IORING_OP_LISTEN, "io_uring.listen", "bind and listen on the ring"},
+    using enum KernelFeature;
+    static constexpr std::array optional_features{
+        Optional{buffer_ring, "io_uring.buffer_ring", "the kernel picks receive buffers"},
+        Optional{multishot_recv, "io_uring.multishot_recv", "one request for many receives"},
+        Optional{registered_ring, "io_uring.registered_ring", "no descriptor look-up"},
+        Optional{send_zc, "io_uring.send_zc", "zero-copy sends"},
     };
     std::vector<RuntimeFeature> features;
     features.push_back(
         {"io_uring", true, "one ring a worker: SINGLE_ISSUER, DEFER_TASKRUN, NO_SQARRAY"}
     );
-    const std::unique_ptr<io_uring_probe, decltype(&io_uring_free_probe)> probe(
-        io_uring_get_probe_ring(const_cast<io_uring*>(&ring_)), &io_uring_free_probe
-    );
-    for (const Optional& operation : optional_operations) {
-        const bool there = probe && io_uring_opcode_supported(probe.get(), operation.opcode) != 0;
+    for (const Optional& optional : optional_features) {
+        const bool allowed = options_.allows(optional.feature);
         features.push_back(
-            {operation.name, there, there ? operation.use : "this kernel's io_uring lacks it"}
+            {optional.name, allowed, allowed ? optional.use : "switched off by ZSYNC_WITHOUT"}
         );
     }
     return features;

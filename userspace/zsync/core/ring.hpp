@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/core/operation_queue.hpp>
+#include <zsync/core/runtime_options.hpp>
 
 #include <liburing.h>
 #include <sys/socket.h>
@@ -19,7 +20,7 @@ namespace zsync {
 class Ring final : public OperationQueue {
 public:
     /// Fails with `unsupported` where the kernel is older than 6.12 or forbids io_uring.
-    static Outcome<std::unique_ptr<Ring>> create();
+    static Outcome<std::unique_ptr<Ring>> create(RuntimeOptions options = {});
     ~Ring() override;
 
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override {
@@ -62,6 +63,8 @@ public:
     [[nodiscard]] std::uint64_t enters() const noexcept override { return enters_; }
     [[nodiscard]] std::vector<RuntimeFeature> features() const override;
     [[nodiscard]] io_uring& raw() noexcept { return ring_; }
+    /// What may be used of it.
+    [[nodiscard]] const RuntimeOptions& options() const noexcept { return options_; }
     /// Names a group of provided buffers that no other pool of this ring has.
     [[nodiscard]] std::uint16_t next_buffer_group() noexcept { return buffer_groups_++; }
 
@@ -88,6 +91,7 @@ private:
     io_uring ring_{};
     std::uint64_t in_flight_ = 0;
     std::uint64_t enters_ = 0;
+    RuntimeOptions options_;
     std::uint16_t buffer_groups_ = 0;
     bool made_ = false;
 };

@@ -1,3 +1,4 @@
+#include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/socket_operations.hpp>
 #include <zsync/core/worker.hpp>
@@ -28,6 +29,9 @@ bool ZeroCopySendBase::suspend(PromiseBase& promise) noexcept {
             std::span(reinterpret_cast<const std::byte*>(request_.address), request_.length)
         );
         copied_ = true;
+        if (has_deadline_) {
+            (void)std::move(copy).until(due);
+        }
         (void)copy.suspend(promise);
         const Result<std::size_t> sent = copy.await_resume().count;
         if (sent) {
@@ -43,7 +47,14 @@ bool ZeroCopySendBase::suspend(PromiseBase& promise) noexcept {
         ended_by_ = CoreError::canceled;
         return false;
     }
-    static_cast<Worker&>(promise.task->executor()).queue().queue(request_, *this);
+    auto& worker = static_cast<Worker&>(promise.task->executor());
+    if (const Ring* ring = worker.ring();
+        ring != nullptr && !ring->options().allows(KernelFeature::send_zc)) {
+        request_.opcode = Opcode::send;
+        request_.priority = 0;
+        copied_ = true;
+    }
+    worker.queue().queue(request_, *this);
     if (has_deadline_) {
         arm(due);
     }

@@ -1,4 +1,5 @@
 #include <zsync/core/assert.hpp>
+#include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/stream.hpp>
 #include <zsync/core/worker.hpp>
@@ -119,7 +120,9 @@ RecvStreamState::RecvStreamState(
     // would never be seen.
     int domain = 0;
     socklen_t length = sizeof domain;
-    multishot_ = ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
+    const Ring* ring = worker != nullptr ? worker->ring() : nullptr;
+    multishot_ = ring != nullptr && ring->options().allows(KernelFeature::multishot_recv) &&
+                 ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
                  (domain == AF_INET || domain == AF_INET6);
 }
 

@@ -1,4 +1,5 @@
 #include <zsync/core/assert.hpp>
+#include <zsync/core/epoll_queue.hpp>
 #include <zsync/core/fiber.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
@@ -12,7 +13,21 @@
 namespace zsync {
 
 Outcome<std::unique_ptr<Worker>> Worker::create() {
-    return std::make_unique<Worker>(ZTRY(Ring::create()));
+    const RuntimeOptions options = ZTRY(RuntimeOptions::from_environment());
+    std::string why_not = "switched off by ZSYNC_IO";
+    if (options.queue != RuntimeOptions::Queue::epoll) {
+        auto ring = Ring::create(options);
+        if (ring) {
+            return std::make_unique<Worker>(*std::move(ring));
+        }
+        // Where no descriptor is left epoll has none either.
+        const int error = ring.error().error.os_error();
+        if (options.queue == RuntimeOptions::Queue::ring || error == EMFILE || error == ENFILE) {
+            return std::unexpected(std::move(ring).error());
+        }
+        why_not = ring.error().message();
+    }
+    return std::make_unique<Worker>(ZTRY(EpollQueue::create(options, std::move(why_not))));
 }
 
 Worker::Worker(std::unique_ptr<OperationQueue> queue)

@@ -25,7 +25,8 @@ class Ring;
 /// thread that calls `run`.
 class Worker final : public Executor {
 public:
-    /// A worker on a ring of the kernel's.
+    /// A worker on a ring of the kernel's, or on epoll where that is missing or forbidden, or as
+    /// the environment says (`RuntimeOptions`). `features` tells which, and why.
     static Outcome<std::unique_ptr<Worker>> create();
     /// A worker on another queue.
     explicit Worker(std::unique_ptr<OperationQueue> queue);

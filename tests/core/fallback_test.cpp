@@ -1,0 +1,240 @@
+// What the runtime does where io_uring is missing, forbidden or short of something.
+#include <zsync/core/epoll_queue.hpp>
+#include <zsync/core/io.hpp>
+#include <zsync/core/ring.hpp>
+#include <zsync/core/runtime_options.hpp>
+#include <zsync/core/send_stream.hpp>
+#include <zsync/core/stream.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <fcntl.h>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+
+using namespace zsync;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Bytes through a socket and a file, a timeout and a cancel: what any rung must be able to do.
+Task<Result<void>> program(Io io) {
+    std::array<int, 2> raw{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, raw.data()), 0);
+    const Fd a(raw[0]);
+    const Fd b(raw[1]);
+    EXPECT_EQ(
+        (co_await io.recv(a, Bytes(8)).until(io.now() + 2ms)).count.error(),
+        Error(CoreError::timed_out)
+    );
+    auto receiving = io.async(
+        [](Io task_io, FdRef from) -> Task<Result<std::size_t>> {
+            co_return (co_await task_io.recv(from, Bytes(8))).count;
+        },
+        io,
+        FdRef(a)
+    );
+    (void)co_await io.yield();
+    EXPECT_EQ((co_await receiving.cancel()).error(), Error(CoreError::canceled));
+
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 64));
+    RecvStream in(io, a, pool);
+    EXPECT_EQ((co_await io.send(b, Bytes::copy_of("ping"))).count, 4U);
+    ZCO_TRY(const Chunk chunk, co_await in.next());
+    EXPECT_EQ(chunk.size(), 4U);
+
+    ZCO_TRY(const Fd file, co_await io.open("/tmp", O_TMPFILE | O_RDWR, 0600));
+    EXPECT_EQ((co_await io.write(file, Bytes::copy_of("on disk"), 0)).count, 7U);
+    auto [count, buffer] = co_await io.read(file, Bytes(16), 0);
+    EXPECT_EQ(buffer.text(count.value_or(0)), "on disk");
+    co_return {};
+}
+
+/// Runs `prepare`, then a worker by `Worker::create`, in a process of their own. Gives the name of
+/// the rung it ran on.
+std::string rung_in_child(const std::function<void()>& prepare, bool expect_worker = true) {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const Fd out(ends[0]);
+    Fd in(ends[1]);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::unsetenv("ZSYNC_IO");
+        ::unsetenv("ZSYNC_WITHOUT");
+        prepare();
+        std::string said;
+        const auto worker = Worker::create();
+        if (!worker) {
+            said = "none: " + worker.error().message();
+        } else {
+            const auto features = (*worker)->features();
+            const auto uring = std::ranges::find(features, "io_uring", &RuntimeFeature::name);
+            const Result<void> result = (*worker)->run("root", program((*worker)->io()));
+            const bool failed = !result || testing::Test::HasFailure();
+            said = failed ? "failed" : uring->available ? "io_uring" : "epoll: " + uring->detail;
+        }
+        (void)!::write(in.get(), said.data(), said.size());
+        ::_exit(0);
+    }
+    in.reset();
+    std::array<char, 512> text{};
+    const ssize_t length = ::read(out.get(), text.data(), text.size());
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    const std::string said(text.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+    EXPECT_EQ(said.starts_with("none"), !expect_worker) << said;
+    return said;
+}
+
+/// A seccomp filter under which a system call fails with an errno.
+void refuse(unsigned call, unsigned error) {
+    std::array filter{
+        sock_filter(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))),
+        sock_filter(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1)),
+        sock_filter(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error)),
+        sock_filter(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)),
+    };
+    const sock_fprog program{.len = filter.size(), .filter = filter.data()};
+    const bool installed = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                           ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+    if (!installed) {
+        ::_exit(1);
+    }
+}
+
+void limit(__rlimit_resource resource, rlim_t most) {
+    const rlimit limits{.rlim_cur = most, .rlim_max = most};
+    if (::setrlimit(resource, &limits) != 0) {
+        ::_exit(1);
+    }
+}
+
+void drop_capabilities() {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    std::array<__user_cap_data_struct, 2> none{};
+    if (::syscall(SYS_capset, &header, none.data()) != 0) {
+        ::_exit(1);
+    }
+}
+
+} // namespace
+
+TEST(Fallback, a_filter_that_forbids_io_uring_leads_to_epoll) {
+    const std::string rung = rung_in_child([] { refuse(SYS_io_uring_setup, EPERM); });
+    EXPECT_TRUE(rung.starts_with("epoll: io_uring is forbidden here")) << rung;
+}
+
+TEST(Fallback, a_kernel_without_io_uring_leads_to_epoll) {
+    const std::string rung = rung_in_child([] { refuse(SYS_io_uring_setup, ENOSYS); });
+    EXPECT_TRUE(rung.starts_with("epoll: this kernel has no io_uring")) << rung;
+}
+
+TEST(Fallback, no_memory_for_a_ring_leads_to_epoll) {
+    const std::string rung = rung_in_child([] { refuse(SYS_io_uring_setup, ENOMEM); });
+    EXPECT_TRUE(rung.starts_with("epoll: no memory for an io_uring")) << rung;
+}
+
+TEST(Fallback, a_ring_that_may_not_register_anything_works) {
+    EXPECT_EQ(rung_in_child([] { refuse(SYS_io_uring_register, EPERM); }).substr(0, 5), "epoll");
+}
+
+TEST(Fallback, epoll_does_without_its_newest_call) {
+    const std::string rung = rung_in_child([] {
+        refuse(SYS_io_uring_setup, EPERM);
+        refuse(SYS_epoll_pwait2, ENOSYS);
+    });
+    EXPECT_TRUE(rung.starts_with("epoll")) << rung;
+}
+
+TEST(Fallback, no_lockable_memory_is_no_reason_to_stop) {
+    const std::string rung = rung_in_child([] {
+        limit(RLIMIT_MEMLOCK, 0);
+        drop_capabilities();
+    });
+    EXPECT_TRUE(rung.starts_with("io_uring") || rung.starts_with("epoll")) << rung;
+}
+
+TEST(Fallback, few_descriptors_are_enough) {
+    const std::string rung = rung_in_child([] { limit(RLIMIT_NOFILE, 16); });
+    EXPECT_TRUE(rung.starts_with("io_uring") || rung.starts_with("epoll")) << rung;
+}
+
+TEST(Fallback, no_descriptor_at_all_is_an_error_that_says_so) {
+    const std::string said = rung_in_child([] { limit(RLIMIT_NOFILE, 0); }, false);
+    EXPECT_NE(said.find("Too many open files"), std::string::npos) << said;
+}
+
+TEST(Fallback, the_environment_chooses_the_rung) {
+    const std::string forced = rung_in_child([] { ::setenv("ZSYNC_IO", "epoll", 1); });
+    EXPECT_EQ(forced, "epoll: switched off by ZSYNC_IO");
+    const std::string refused = rung_in_child(
+        [] {
+            ::setenv("ZSYNC_IO", "io_uring", 1);
+            refuse(SYS_io_uring_setup, EPERM);
+        },
+        false
+    );
+    EXPECT_TRUE(refused.starts_with("none: io_uring is forbidden here")) << refused;
+}
+
+TEST(Fallback, each_feature_can_be_switched_off) {
+    for (const char* feature :
+         {"buffer_ring",
+          "multishot_recv",
+          "registered_ring",
+          "send_zc",
+          "epoll_pwait2",
+          "rwf_nowait"}) {
+        for (const char* queue : {"", "epoll"}) {
+            const std::string rung = rung_in_child([&] {
+                ::setenv("ZSYNC_IO", queue, 1);
+                ::setenv("ZSYNC_WITHOUT", feature, 1);
+            });
+            EXPECT_NE(rung, "failed") << feature;
+        }
+        const auto options = RuntimeOptions::parse(nullptr, feature);
+        ASSERT_TRUE(options);
+        auto features = (*EpollQueue::create(*options, "test"))->features();
+        if (const auto ring = Ring::create(*options)) {
+            const auto more = (*ring)->features();
+            features.insert(features.end(), more.begin(), more.end());
+        } else if (!std::string_view(feature).starts_with("epoll") &&
+                   !std::string_view(feature).starts_with("rwf")) {
+            continue; // this kernel has no ring to tell of
+        }
+        const auto named = std::ranges::find_if(features, [&](const RuntimeFeature& one) {
+            return one.name.ends_with(std::string(".") + feature);
+        });
+        ASSERT_NE(named, features.end()) << feature;
+        EXPECT_FALSE(named->available) << feature;
+        EXPECT_NE(named->detail.find("switched off by ZSYNC_WITHOUT"), std::string::npos);
+    }
+}
+
+TEST(Fallback, words_that_are_not_known_are_refused_by_name) {
+    EXPECT_NE(
+        RuntimeOptions::parse("kqueue", nullptr).error().message().find("kqueue"), std::string::npos
+    );
+    const auto unknown = RuntimeOptions::parse(nullptr, "send_zc,teleport");
+    ASSERT_FALSE(unknown);
+    EXPECT_NE(unknown.error().message().find("teleport"), std::string::npos);
+    EXPECT_TRUE(RuntimeOptions::parse("", ""));
+}
