@@ -1,6 +1,7 @@
+#include <zsync/core/channel.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/notify.hpp>
 #include <zsync/core/scope.hpp>
-#include <zsync/core/sync.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>

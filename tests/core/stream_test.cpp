@@ -2,7 +2,6 @@
 #include <zsync/core/scope.hpp>
 #include <zsync/core/send_stream.hpp>
 #include <zsync/core/stream.hpp>
-#include <zsync/core/sync.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>

@@ -1,6 +1,5 @@
 #include <zsync/core/io.hpp>
 #include <zsync/core/scope.hpp>
-#include <zsync/core/sync.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>
@@ -404,76 +403,4 @@ TEST(Offload, a_call_that_has_begun_is_finished_before_cancel_is_seen) {
         }
     };
     EXPECT_TRUE(worker->run("root", Body::run(worker->io())));
-}
-
-TEST(Notify, remembers_one_and_times_out) {
-    const auto worker = make_worker();
-    struct Body {
-        static Task<Result<void>> run(Io /*io*/) {
-            Notify notify;
-            notify.notify();
-            notify.notify();
-            EXPECT_TRUE(co_await notify.wait());
-            const auto second = co_await notify.wait().until(Clock::now() + 2ms);
-            EXPECT_EQ(second.error(), Error(CoreError::timed_out));
-            co_return {};
-        }
-    };
-    EXPECT_TRUE(worker->run("root", Body::run(worker->io())));
-}
-
-TEST(Mutex, is_fair_and_a_canceled_waiter_leaves_the_queue) {
-    const auto worker = make_worker();
-    struct Body {
-        static Task<Result<void>> take(Io io, Mutex& mutex, std::vector<int>& order, int n) {
-            ZCO_TRY(const Mutex::Lock lock, co_await mutex.lock());
-            order.push_back(n);
-            ZCO_CHECK(co_await io.yield());
-            co_return {};
-        }
-        static Task<Result<std::vector<int>>> run(Io io) {
-            Mutex mutex;
-            std::vector<int> order;
-            Scope scope(io, "scope");
-            scope.spawn("a", take(io, mutex, order, 1));
-            TaskRef canceled = scope.spawn("b", take(io, mutex, order, 2));
-            scope.spawn("c", take(io, mutex, order, 3));
-            ZCO_CHECK(co_await io.yield());
-            canceled.request_cancel();
-            ZCO_CHECK(co_await scope.join());
-            co_return order;
-        }
-    };
-    EXPECT_EQ(worker->run("root", Body::run(worker->io())), (std::vector{1, 3}));
-}
-
-TEST(Channel, is_bounded_drains_after_close_and_wakes_senders) {
-    const auto worker = make_worker();
-    struct Body {
-        static Task<Result<void>> produce(Channel<int>& channel) {
-            for (int n = 0; n < 100; ++n) {
-                ZCO_CHECK(co_await channel.send(n));
-                EXPECT_LE(channel.size(), 4U);
-            }
-            channel.close();
-            co_return {};
-        }
-        static Task<Result<int>> run(Io io) {
-            Channel<int> channel(4);
-            Scope scope(io, "scope");
-            scope.spawn("producer", produce(channel));
-            int sum = 0;
-            for (;;) {
-                const auto value = co_await channel.receive();
-                if (!value) {
-                    EXPECT_EQ(value.error(), Error(CoreError::closed));
-                    break;
-                }
-                sum += *value;
-            }
-            ZCO_CHECK(co_await scope.join());
-            co_return sum;
-        }
-    };
-    EXPECT_EQ(worker->run("root", Body::run(worker->io())), 4950);
 }

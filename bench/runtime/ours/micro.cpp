@@ -4,9 +4,10 @@
 
 #include "bench/runtime/peers/bare_coroutine.hpp"
 
+#include <zsync/core/channel.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/mutex.hpp>
 #include <zsync/core/scope.hpp>
-#include <zsync/core/sync.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <memory>

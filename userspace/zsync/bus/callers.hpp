@@ -2,7 +2,7 @@
 #pragma once
 
 #include <zsync/bus/call.hpp>
-#include <zsync/core/sync.hpp>
+#include <zsync/core/notify.hpp>
 
 #include <cstdint>
 #include <functional>

@@ -9,7 +9,7 @@
 #include <zsync/bus/message.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/scope.hpp>
-#include <zsync/core/sync.hpp>
+#include <zsync/core/notify.hpp>
 
 #include <cstdint>
 #include <deque>

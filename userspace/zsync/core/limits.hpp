@@ -36,6 +36,8 @@ constexpr std::uint32_t attempt_again_ms = 2;
 constexpr std::size_t epoll_events_per_wait = 128;
 /// Threads that tasks run on, unless the executor is made with another number.
 constexpr std::uint32_t task_threads_max = 64;
+/// Places of a channel or broadcast.
+constexpr std::size_t channel_capacity_max = std::size_t{1} << 20;
 /// Await chain entries given for a task.
 constexpr std::uint32_t await_chain_max = 32;
 

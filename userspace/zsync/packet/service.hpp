@@ -2,7 +2,8 @@
 #pragma once
 
 #include <zsync/core/io.hpp>
-#include <zsync/core/sync.hpp>
+#include <zsync/core/mutex.hpp>
+#include <zsync/core/notify.hpp>
 #include <zsync/packet/managed_interface.hpp>
 
 #include <cstdint>
