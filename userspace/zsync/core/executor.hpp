@@ -57,6 +57,8 @@ public:
     virtual void remove_timer(TimedSuspension& timer) noexcept = 0;
     /// The time by this executor's clock: CLOCK_MONOTONIC, or a simulation's own.
     [[nodiscard]] virtual TimePoint now() const noexcept { return Clock::now(); }
+    /// The time to within one turn of the executor: for ages that people read.
+    [[nodiscard]] virtual TimePoint recent_time() noexcept { return now(); }
 
     /// Runs the executor's first task, and with it everything else, on this thread to its end.
     virtual void run_root(TaskRecord& root) noexcept = 0;

@@ -1,76 +1,57 @@
 #include <zsync/core/frame_pool.hpp>
-#include <zsync/core/limits.hpp>
 
-#include <array>
 #include <new>
 
 namespace zsync {
 namespace {
 
-constexpr std::size_t class_bytes = 64;
-constexpr std::size_t class_count = limits::pooled_frame_bytes_max / class_bytes;
-
-#ifdef ZSYNC_SANITIZED
-constexpr bool pooling = false;
-#else
-constexpr bool pooling = true;
-#endif
-
-struct FreeFrame {
-    FreeFrame* next;
+/// Clears this thread's pool when the thread ends.
+struct AtThreadExit {
+    AtThreadExit() = default;
+    AtThreadExit(const AtThreadExit&) = delete;
+    AtThreadExit& operator=(const AtThreadExit&) = delete;
+    ~AtThreadExit() { frame_pool.clear(); }
+    void arm() const noexcept {}
 };
-
-struct Pool {
-    std::array<FreeFrame*, class_count> lists{};
-    std::array<std::uint32_t, class_count> lengths{};
-    FramePoolStats stats;
-
-    Pool() = default;
-    Pool(const Pool&) = delete;
-    Pool& operator=(const Pool&) = delete;
-    ~Pool() {
-        for (FreeFrame* frame : lists) {
-            while (frame != nullptr) {
-                FreeFrame* next = frame->next;
-                ::operator delete(frame);
-                frame = next;
-            }
-        }
-    }
-};
-
-thread_local Pool pool;
-
-constexpr std::size_t size_class(std::size_t size) { return (size - 1) / class_bytes; }
+thread_local const AtThreadExit at_thread_exit;
 
 } // namespace
 
-void* allocate_frame(std::size_t size) {
-    ++pool.stats.live;
-    const std::size_t index = size_class(size);
-    if (pooling && index < class_count && pool.lists[index] != nullptr) {
-        FreeFrame* frame = pool.lists[index];
-        pool.lists[index] = frame->next;
-        --pool.lengths[index];
-        --pool.stats.pooled;
-        return frame;
+void* FramePool::allocate_from_heap(std::size_t size) {
+    if (!clears_at_exit_) {
+        clears_at_exit_ = true;
+        at_thread_exit.arm();
     }
-    ++pool.stats.heap;
+    ++from_heap_;
+    const std::size_t index = class_of(size);
     return ::operator new(index < class_count ? (index + 1) * class_bytes : size);
 }
 
-void free_frame(void* memory, std::size_t size) noexcept {
-    --pool.stats.live;
-    const std::size_t index = size_class(size);
-    if (!pooling || index >= class_count || pool.lengths[index] == limits::pooled_frames_max) {
-        ::operator delete(memory);
-        return;
-    }
-    pool.lists[index] = new (memory) FreeFrame{pool.lists[index]};
-    ++pool.lengths[index];
-    ++pool.stats.pooled;
+void FramePool::free_to_heap(void* memory, std::size_t /*size*/) noexcept {
+    ++to_heap_;
+    ::operator delete(memory);
 }
 
-FramePoolStats frame_pool_stats() noexcept { return pool.stats; }
+FramePoolStats FramePool::stats() const noexcept {
+    std::uint64_t pooled = 0;
+    for (const std::uint32_t length : lengths_) {
+        pooled += length;
+    }
+    return {.live = from_heap_ - to_heap_ - pooled, .pooled = pooled, .heap = from_heap_};
+}
+
+void FramePool::clear() noexcept {
+    for (FreeFrame*& list : lists_) {
+        while (list != nullptr) {
+            FreeFrame* frame = list;
+            list = frame->next;
+            ::operator delete(frame);
+            ++to_heap_;
+        }
+    }
+    lengths_.fill(limits::pooled_frames_max); // what is freed later goes to the heap
+}
+
+FramePoolStats frame_pool_stats() noexcept { return frame_pool.stats(); }
 
 } // namespace zsync

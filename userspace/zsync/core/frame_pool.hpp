@@ -1,6 +1,9 @@
-// Free lists for coroutine frames.
+// Free lists for coroutine frames and task records.
 #pragma once
 
+#include <zsync/core/limits.hpp>
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,11 +16,74 @@ struct FramePoolStats {
     std::uint64_t heap = 0;   ///< allocations that went to the heap since the thread began
 };
 
-/// Allocation of coroutine frames from per-thread free lists, one list a size class. A frame is the
-/// runtime's most frequent allocation; taking it from a list halves the cost of awaiting a child.
-/// Sanitizer builds go to the heap every time, so that a use after free is seen.
-[[nodiscard]] void* allocate_frame(std::size_t size);
-void free_frame(void* frame, std::size_t size) noexcept;
+/// The free lists of one thread, one a size class. Plain data: a thread-local with a destructor
+/// would cost each access a check whether it has been made.
+class FramePool {
+public:
+    [[nodiscard]] void* allocate(std::size_t size) {
+        const std::size_t index = class_of(size);
+        if (index < class_count && lists_[index] != nullptr) [[likely]] {
+            FreeFrame* frame = lists_[index];
+            lists_[index] = frame->next;
+            --lengths_[index];
+            return frame;
+        }
+        return allocate_from_heap(size);
+    }
+    void free(void* memory, std::size_t size) noexcept {
+        const std::size_t index = class_of(size);
+        if (index < class_count && lengths_[index] < limits::pooled_frames_max) [[likely]] {
+            auto* frame = static_cast<FreeFrame*>(memory);
+            frame->next = lists_[index];
+            lists_[index] = frame;
+            ++lengths_[index];
+            return;
+        }
+        free_to_heap(memory, size);
+    }
+    [[nodiscard]] FramePoolStats stats() const noexcept;
+    /// Gives everything back to the heap; at the end of the thread.
+    void clear() noexcept;
+
+private:
+    static constexpr std::size_t class_bytes = 16;
+    static constexpr std::size_t class_count = limits::pooled_frame_bytes_max / class_bytes;
+    struct FreeFrame {
+        FreeFrame* next;
+    };
+
+    static constexpr std::size_t class_of(std::size_t size) noexcept {
+        return (size - 1) / class_bytes;
+    }
+    void* allocate_from_heap(std::size_t size);
+    void free_to_heap(void* memory, std::size_t size) noexcept;
+
+    std::array<FreeFrame*, class_count> lists_;
+    std::array<std::uint32_t, class_count> lengths_;
+    std::uint64_t from_heap_;
+    std::uint64_t to_heap_;
+    bool clears_at_exit_;
+};
+
+inline thread_local constinit FramePool frame_pool{};
+
+/// Allocation of coroutine frames from per-thread free lists. A frame is the runtime's most frequent
+/// allocation; taking it from a list halves the cost of awaiting a child. Sanitizer builds go to the
+/// heap every time, so that a use after free is seen.
+[[nodiscard]] inline void* allocate_frame(std::size_t size) {
+#ifdef ZSYNC_SANITIZED
+    return ::operator new(size);
+#else
+    return frame_pool.allocate(size);
+#endif
+}
+inline void free_frame(void* frame, std::size_t size) noexcept {
+#ifdef ZSYNC_SANITIZED
+    ::operator delete(frame, size);
+#else
+    frame_pool.free(frame, size);
+#endif
+}
 [[nodiscard]] FramePoolStats frame_pool_stats() noexcept;
 
 } // namespace zsync

@@ -1,6 +1,5 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/executor.hpp>
-#include <zsync/core/frame_pool.hpp>
 #include <zsync/core/future.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/runtime_lock.hpp>
@@ -44,11 +43,6 @@ TaskName::TaskName(std::string_view text)
 
 void TaskName::free_text() noexcept { delete[] text_; }
 
-void* TaskRecord::operator new(std::size_t size) { return allocate_frame(size); }
-void TaskRecord::operator delete(void* memory, std::size_t size) noexcept {
-    free_frame(memory, size);
-}
-
 TaskRecord::TaskRecord(
     Executor& executor,
     TaskKind kind,
@@ -58,7 +52,7 @@ TaskRecord::TaskRecord(
     PromiseBase& root
 )
     : executor_(&executor), leaf_(&root), parent_(parent), scope_(scope), name_(std::move(name)),
-      started_(executor.now()), kind_(kind) {
+      started_(executor.recent_time()), kind_(kind) {
     root.task = this;
     const RuntimeLock lock;
     id_ = executor.next_task_id_++;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/core/error.hpp>
+#include <zsync/core/frame_pool.hpp>
 #include <zsync/core/suspension.hpp>
 #include <zsync/core/task_name.hpp>
 #include <zsync/core/timer_wheel.hpp>
@@ -71,7 +72,6 @@ struct TaskInfo {
     TaskKind kind = TaskKind::coroutine;
     std::uint64_t resumes = 0; ///< times it was given the processor
     std::chrono::nanoseconds age{};
-    std::chrono::nanoseconds running{}; ///< time on the processor
 };
 
 /// One spawned task: identity, position in the tree, await chain and cancel state. Owned by the
@@ -124,8 +124,10 @@ public:
     [[nodiscard]] bool needs_cancel() const noexcept { return cancel_pending_ && !cancel_blocked_; }
     /// \}
 
-    static void* operator new(std::size_t size);
-    static void operator delete(void* memory, std::size_t size) noexcept;
+    static void* operator new(std::size_t size) { return allocate_frame(size); }
+    static void operator delete(void* memory, std::size_t size) noexcept {
+        free_frame(memory, size);
+    }
 
 protected:
     TaskRecord(
@@ -179,7 +181,6 @@ private:
     TaskName name_;
     std::uint64_t id_;
     TimePoint started_;
-    std::uint64_t run_cycles_ = 0;
     std::uint32_t resumes_ = 0;
     std::uint32_t references_ = 1;
     TaskKind kind_;

@@ -47,6 +47,13 @@ public:
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
     [[nodiscard]] std::vector<RuntimeFeature> features() const override;
     [[nodiscard]] TimePoint now() const noexcept override;
+    [[nodiscard]] TimePoint recent_time() noexcept override {
+        if (time_turn_ != turns_) {
+            time_turn_ = turns_;
+            turn_time_ = now();
+        }
+        return turn_time_;
+    }
 
     /// \name For the runtime's own parts
     /// \{
@@ -82,6 +89,8 @@ private:
     TaskRecord* ready_first_ = nullptr;
     TaskRecord** ready_end_ = &ready_first_;
     std::uint64_t turns_ = 0;
+    std::uint64_t time_turn_ = ~0ULL; ///< the turn that `turn_time_` was taken in
+    TimePoint turn_time_;
     std::unique_ptr<OperationQueue> queue_;
     std::unique_ptr<FiberPool> fibers_;
     std::unique_ptr<OffloadPool> offload_pool_;
