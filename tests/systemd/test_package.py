@@ -39,6 +39,12 @@ find_package(zsync 0.1 REQUIRED COMPONENTS core packet bus)
 add_executable(my_other main.cpp)
 target_link_libraries(my_other PRIVATE zsync::packet zsync::bus)
 """
+PAGE = """cmake_minimum_required(VERSION 3.31)
+project(page CXX)
+find_package(zsync REQUIRED)
+add_executable(page main.cpp)
+target_link_libraries(page PRIVATE zsync::core)
+"""
 
 
 @pytest.fixture
@@ -72,6 +78,23 @@ def test_example_of_the_readme_builds_against_the_library_package(fresh):
     fresh.sh("/src/build/my_program && /src/build/my_other")
     fresh.sh("g++ -std=c++23 -o /src/by-pkgconf /src/main.cpp $(pkg-config --cflags --libs zsync-core)", timeout=300)
     fresh.sh("/src/by-pkgconf")
+
+
+def program_of_the_runtime_page() -> str:
+    return (conftest.TOP / "docs" / "runtime.md").read_text().partition("```cpp\n")[2].partition("```")[0]
+
+
+def test_examples_build_against_the_library_package(fresh):
+    conftest.install(fresh, conftest.package("libzsync-dev"))
+    for source in (conftest.TOP / "examples").glob("*/*"):
+        fresh.write(f"/src/{source.parent.name}/{source.name}", source.read_text())
+    fresh.write("/src/page/main.cpp", program_of_the_runtime_page())
+    fresh.write("/src/page/CMakeLists.txt", PAGE)
+    for name in ("checksum_tree", "http_server", "page"):
+        fresh.sh(f"cmake -G Ninja -S /src/{name} -B /src/{name}/build && cmake --build /src/{name}/build", timeout=300)
+    file = "/src/http_server/main.cpp"
+    assert fresh.sh(f"/src/checksum_tree/build/checksum_tree /src/http_server | grep {file}") == fresh.sh(f"cksum {file}")
+    fresh.sh(f"/src/page/build/page < {file} | cmp - {file}")
 
 
 def test_every_installed_module_names_what_it_needs(fresh):
