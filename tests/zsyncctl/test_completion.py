@@ -74,7 +74,7 @@ def complete(tmp_path):
 @pytest.mark.parametrize(
     "line, words",
     [
-        ("zsyncctl ", ["features", "help", "jobs", "packet", "reload", "status", "tasks"]),
+        ("zsyncctl ", ["features", "help", "jobs", "packet", "reload", "status", "tasks", "top"]),
         ("zsyncctl st", ["status"]),
         ("zsyncctl --json st", ["status"]),
         ("zsyncctl packet ", ["attach", "detach", "load", "rules", "stats", "watch"]),

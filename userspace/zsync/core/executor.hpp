@@ -1,6 +1,7 @@
 // Executor: what runs tasks and carries out their operations.
 #pragma once
 
+#include <zsync/core/cycle_clock.hpp>
 #include <zsync/core/operation_request.hpp>
 #include <zsync/core/result.hpp>
 #include <zsync/core/task_record.hpp>
@@ -63,6 +64,8 @@ public:
     /// Runs the executor's first task, and with it everything else, on this thread to its end.
     virtual void run_root(TaskRecord& root) noexcept = 0;
 
+    /// Scales what tasks have run.
+    [[nodiscard]] const CycleClock& cycles() const noexcept { return cycles_; }
     /// Every live task, parents before children.
     [[nodiscard]] std::vector<TaskInfo> tasks() const;
     [[nodiscard]] std::uint64_t task_count() const noexcept;
@@ -73,6 +76,7 @@ protected:
     static void run_inline(TaskRecord& record) noexcept;
 
     friend class TaskRecord;
+    CycleClock cycles_;
     TaskRecord* root_ = nullptr;
     std::uint64_t next_task_id_ = 1;
     std::uint64_t task_count_ = 0;

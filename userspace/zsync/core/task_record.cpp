@@ -10,8 +10,6 @@
 #include <format>
 
 namespace zsync {
-namespace {
-
 std::string place_of(const std::source_location& where) {
     if (where.line() == 0) {
         return "not started";
@@ -24,8 +22,6 @@ std::string place_of(const std::source_location& where) {
     }
     return std::format("{}:{}", file, where.line());
 }
-
-} // namespace
 
 thread_local constinit TaskRecord* TaskRecord::current_ = nullptr;
 
@@ -142,6 +138,7 @@ TaskInfo TaskRecord::info() const {
         info.where = info.chain.empty() ? "finished" : info.chain.front();
     }
     info.age = executor_->now() - started_;
+    info.running = executor_->cycles().duration(run_cycles_);
     return info;
 }
 

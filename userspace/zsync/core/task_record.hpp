@@ -71,8 +71,12 @@ struct TaskInfo {
     std::vector<std::string> chain; ///< the awaits from the innermost outwards, as file:line
     TaskKind kind = TaskKind::coroutine;
     std::uint64_t resumes = 0; ///< times it was given the processor
+    std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody measures
     std::chrono::nanoseconds age{};
 };
+
+/// file:line as in the source tree, whatever directory the build ran in.
+[[nodiscard]] std::string place_of(const std::source_location& where);
 
 /// One spawned task: identity, position in the tree, await chain and cancel state. Owned by the
 /// runtime while the task lives; `TaskRef` keeps it readable afterwards. Belongs to one worker's
@@ -181,6 +185,7 @@ private:
     TaskName name_;
     std::uint64_t id_;
     TimePoint started_;
+    std::uint64_t run_cycles_ = 0;
     std::uint32_t resumes_ = 0;
     std::uint32_t references_ = 1;
     TaskKind kind_;

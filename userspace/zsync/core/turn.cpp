@@ -13,7 +13,7 @@
 
 namespace zsync {
 
-void Worker::resume(TaskRecord& record) noexcept {
+[[gnu::always_inline]] inline void Worker::resume_now(TaskRecord& record) noexcept {
     if (record.kind_ == TaskKind::coroutine) [[likely]] {
         TaskRecord::current_ = &record;
         record.state_ = TaskState::running;
@@ -23,6 +23,37 @@ void Worker::resume(TaskRecord& record) noexcept {
         resume_fiber(record);
     }
     TaskRecord::current_ = nullptr;
+}
+
+void Worker::resume_watched(TaskRecord& record) noexcept {
+    const TaskRef kept(record);
+    const PromiseBase* frame = record.leaf_;
+    const std::source_location resumed_at = frame->where;
+    const CycleClock::Cycles begin = CycleClock::now();
+    resume_now(record);
+    const CycleClock::Cycles held = CycleClock::now() - begin;
+    record.run_cycles_ += held;
+    ++resumes_;
+    if (held > stall_cycles_) [[unlikely]] {
+        const Duration duration = cycles().duration(held);
+        if (duration > stall_limit_) {
+            ++stalls_;
+            stalled_({
+                .task = record.id(),
+                .name = std::string(record.name()),
+                .resumed_at = place_of(resumed_at),
+                .held = duration,
+            });
+        }
+    }
+}
+
+[[gnu::always_inline]] inline void Worker::resume(TaskRecord& record) noexcept {
+    if (stall_cycles_ != 0) [[unlikely]] {
+        resume_watched(record);
+    } else {
+        resume_now(record);
+    }
 }
 
 void Suspension::resume_inline() noexcept {
@@ -160,7 +191,9 @@ void Worker::turn() noexcept {
     ++turns_;
     run_ready();
     const bool idle = ready_first_ == nullptr && root_ != nullptr;
+    busy_cycles_ += CycleClock::now() - busy_since_;
     queue_->enter(idle, idle ? timers_.next() : std::nullopt);
+    busy_since_ = CycleClock::now();
     queue_->deliver();
     if (timers_.count() != 0) {
         const TimePoint now = queue_->now();

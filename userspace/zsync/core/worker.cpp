@@ -8,6 +8,7 @@
 #include <zsync/core/ring.hpp>
 #include <zsync/core/worker.hpp>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace zsync {
@@ -31,7 +32,8 @@ Outcome<std::unique_ptr<Worker>> Worker::create() {
 }
 
 Worker::Worker(std::unique_ptr<OperationQueue> queue)
-    : ring_(dynamic_cast<Ring*>(queue.get())), timers_(queue->now()), queue_(std::move(queue)) {}
+    : ring_(dynamic_cast<Ring*>(queue.get())), timers_(queue->now()),
+      busy_since_(CycleClock::now()), queue_(std::move(queue)) {}
 
 Worker::~Worker() { ZASSERT(root_ == nullptr, "a worker ends with live tasks"); }
 
@@ -84,6 +86,26 @@ void Worker::park(TaskRecord& record) noexcept { static_cast<Fiber*>(record.cont
 void Worker::submit(OperationWait& wait) noexcept { queue_->queue(wait.request(), wait); }
 
 void Worker::cancel(OperationWait& wait) noexcept { queue_->queue_cancel(wait); }
+
+void Worker::watch(Duration limit, Stalled stalled) {
+    stalled_ = std::move(stalled);
+    stall_limit_ = limit;
+    // A first sieve, below the limit on every processor: 1 cycle a nanosecond.
+    stall_cycles_ = static_cast<CycleClock::Cycles>(std::max<Duration::rep>(limit.count(), 1));
+}
+
+WorkerStats Worker::stats() const noexcept {
+    return {
+        .turns = turns_,
+        .enters = queue_->enters(),
+        .resumes = resumes_,
+        .stalls = stalls_,
+        .tasks = task_count(),
+        .timers = timers_.count(),
+        .in_flight = queue_->in_flight(),
+        .busy = cycles().duration(busy_cycles_ + CycleClock::now() - busy_since_),
+    };
+}
 
 OffloadPool& Worker::offload_pool() {
     if (!offload_pool_) {

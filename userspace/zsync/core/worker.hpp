@@ -7,8 +7,10 @@
 #include <zsync/core/timer_wheel.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -19,6 +21,26 @@ class FiberPool;
 class OffloadPool;
 class OperationQueue;
 class Ring;
+
+/// A task that held its worker for too long.
+struct Stall {
+    std::uint64_t task = 0;
+    std::string name;
+    std::string resumed_at; ///< file:line of the `co_await` that it had come back from
+    Duration held{};
+};
+
+/// What a worker has done since it was made.
+struct WorkerStats {
+    std::uint64_t turns = 0;
+    std::uint64_t enters = 0;    ///< system calls to hand over requests and to wait
+    std::uint64_t resumes = 0;   ///< times that a task was given the processor; while watched
+    std::uint64_t stalls = 0;    ///< while watched
+    std::uint64_t tasks = 0;     ///< live now
+    std::uint64_t timers = 0;    ///< armed now
+    std::uint64_t in_flight = 0; ///< requests that the kernel has now
+    Duration busy{};             ///< not waiting
+};
 
 /// One thread's runtime: a ring, a timer wheel, a queue of tasks that are ready, and the tree of
 /// all its tasks, which are coroutines and fibers side by side. Everything in it belongs to the
@@ -41,6 +63,13 @@ public:
     template <class T> T run(TaskName name, Task<T> root) {
         return io().run(std::move(name), std::move(root));
     }
+
+    /// Measures every task's time on the processor from here on, and reports each that holds the
+    /// thread for longer than `limit` at a stretch: it blocks, or computes without a wait. Costs two
+    /// readings of the cycle counter a resume, below 1 % of an echo.
+    using Stalled = std::function<void(const Stall&)>;
+    void watch(Duration limit, Stalled stalled);
+    [[nodiscard]] WorkerStats stats() const noexcept;
 
     [[nodiscard]] OperationQueue& queue() noexcept { return *queue_; }
     /// Turns of the loop so far: each is one wake-up or one pass over ready tasks.
@@ -81,6 +110,8 @@ public:
 private:
     [[nodiscard]] bool give_stack(TaskRecord& record) noexcept;
     void resume_fiber(TaskRecord& record) noexcept;
+    void resume_watched(TaskRecord& record) noexcept;
+    void resume_now(TaskRecord& record) noexcept;
     void turn() noexcept;
     void run_ready() noexcept;
 
@@ -89,6 +120,13 @@ private:
     TaskRecord* ready_first_ = nullptr;
     TaskRecord** ready_end_ = &ready_first_;
     std::uint64_t turns_ = 0;
+    CycleClock::Cycles busy_cycles_ = 0;
+    CycleClock::Cycles busy_since_ = 0;
+    CycleClock::Cycles stall_cycles_ = 0; ///< 0 while nobody watches
+    Duration stall_limit_{};
+    std::uint64_t resumes_ = 0;
+    std::uint64_t stalls_ = 0;
+    Stalled stalled_;
     std::uint64_t time_turn_ = ~0ULL; ///< the turn that `turn_time_` was taken in
     TimePoint turn_time_;
     std::unique_ptr<OperationQueue> queue_;
