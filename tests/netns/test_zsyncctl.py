@@ -24,7 +24,11 @@ SHAPES = {
         **dict.fromkeys(("ifindex", "rules", "prefixes", "packets", "bytes", "passed", "dropped", "malformed"), U64),
     },
     "features": {"name": str, "available": bool, "detail": str},
-    "tasks": {"id": U64, "parent": U64, "name": str, "state": str, "where": str, "age_us": U64},
+    "tasks": {
+        **dict.fromkeys(("id", "parent", "age_us", "running_us", "resumes"), U64),
+        **dict.fromkeys(("name", "kind", "state", "where"), str),
+        "chain": list,
+    },
     "rules": {"index": U64, "text": str, "name": str, "packets": U64, "bytes": U64},
     "stats": {
         **dict.fromkeys(("ifname", "state", "state_reason", "mode", "requested_mode"), str),
@@ -57,6 +61,10 @@ def test_documents_have_the_fields_that_the_manual_promises(lab):
         for row in rows:
             check_shape(row, verb)
     assert lab.json("jobs") == []
+    first, second = (json.loads(line) for line in lab.ctl("top", "--json", "--count=2", "--interval=0.2").out.splitlines())
+    assert first["worker"]["turns_per_second"] is None and second["worker"]["turns_per_second"] > 0
+    assert 0 <= second["worker"]["busy_percent"] <= 100
+    assert {"zsyncd", "bus"} <= {task["name"] for task in second["tasks"]}
     (rule,) = lab.rules()
     check_shape(rule, "rules")
     assert (rule["index"], rule["name"]) == (0, "no, thanks")

@@ -13,7 +13,7 @@ const Method reading{
     .path = "/org/zsync1",
     .interface = "org.zsync1.Manager",
     .name = "ListTasks",
-    .reply_signature = "a(ttssst)",
+    .reply_signature = "a(ttsssasttt)",
 };
 const Method changing{
     .path = "/org/zsync1/packet",

@@ -101,12 +101,32 @@ TEST(Features, rows_keep_their_order) {
     );
 }
 
+namespace {
+
+/// A row as ListTasks gives it.
+Json task(
+    std::uint64_t id,
+    std::uint64_t parent,
+    const char* name,
+    const char* state,
+    std::vector<std::string> chain,
+    std::uint64_t age_us,
+    std::uint64_t running_us = 0,
+    std::uint64_t resumes = 0
+) {
+    return Json::array(
+        {id, parent, name, "coroutine", state, std::move(chain), age_us, running_us, resumes}
+    );
+}
+
+} // namespace
+
 TEST(Tasks, each_stands_under_its_parent) {
     const Json tasks = Json::array(
-        {Json::array({1U, 0U, "main", "waiting", "main.cpp:10", 5'000'000U}),
-         Json::array({3U, 2U, "call", "waiting", "bus.cpp:30", 1000U}),
-         Json::array({2U, 1U, "bus", "waiting", "bus.cpp:20", 5'000'000U}),
-         Json::array({9U, 8U, "orphan", "running", "", 0U})}
+        {task(1, 0, "main", "waiting", {"main.cpp:10"}, 5'000'000),
+         task(3, 2, "call", "waiting", {"bus.cpp:30", "bus.cpp:99"}, 1000),
+         task(2, 1, "bus", "waiting", {"bus.cpp:20"}, 5'000'000),
+         task(9, 8, "orphan", "running", {}, 0)}
     );
     EXPECT_EQ(
         tasks_text(tasks, plain),
@@ -118,15 +138,52 @@ TEST(Tasks, each_stands_under_its_parent) {
     );
     EXPECT_EQ(
         tasks_json(tasks)[0].dump(),
-        R"({"id":1,"parent":0,"name":"main","state":"waiting","where":"main.cpp:10","age_us":5000000})"
+        R"({"id":1,"parent":0,"name":"main","kind":"coroutine","state":"waiting",)"
+        R"("where":"main.cpp:10","chain":["main.cpp:10"],"age_us":5000000,"running_us":0,"resumes":0})"
     );
 }
 
 TEST(Tasks, parents_in_a_ring_end) {
-    const Json tasks =
-        Json::array({Json::array({1U, 2U, "a", "", "", 0U}), Json::array({2U, 1U, "b", "", "", 0U})}
-        );
+    const Json tasks = Json::array({task(1, 2, "a", "", {}, 0), task(2, 1, "b", "", {}, 0)});
     EXPECT_TRUE(tasks_text(tasks, plain).contains("TASK"));
+}
+
+TEST(Top, shows_the_difference_of_two_samples) {
+    const TopSample before{
+        .monotonic_us = 1'000'000,
+        .tasks = Json::array({task(1, 0, "main", "waiting: children", {"main.cpp:1"}, 0)}),
+        .worker = {{"turns", 10U}, {"system_calls", 8U}, {"busy_usec", 1000U}, {"stalls", 0U}},
+    };
+    const TopSample now{
+        .monotonic_us = 3'000'000,
+        .tasks = Json::array(
+            {task(1, 0, "main", "waiting: children", {"main.cpp:1"}, 2'000'000, 20'000, 4),
+             task(2, 1, "new", "waiting: sleep", {"new.cpp:7"}, 1'000'000, 1'000'000, 3)}
+        ),
+        .worker =
+            {{"turns", 30U},
+             {"system_calls", 28U},
+             {"busy_usec", 1'021'000U},
+             {"tasks", 2U},
+             {"timers", 1U},
+             {"stalls", 0U}},
+    };
+    EXPECT_EQ(
+        top_lines(&before, now, plain, 0, 0),
+        (std::vector<std::string>{
+            "worker: 51.0 % busy, 10.0 turns/s, 10.0 system calls/s, 2 tasks, 1 timer, 0 stalls",
+            "TASK   ID  STATE              CPU %  WAKES/S  AGE  WAITS AT",
+            "main    1  waiting: children    1.0     2.00  2 s  main.cpp:1",
+            "  new   2  waiting: sleep      50.0     1.50  1 s  new.cpp:7",
+        })
+    );
+    EXPECT_EQ(top_lines(&before, now, plain, 2, 20).size(), 2U);
+    const Json document = top_json(&before, now);
+    EXPECT_EQ(document["worker"]["busy_percent"], 51.0);
+    EXPECT_EQ(document["tasks"][1]["wakes_per_second"], 1.5);
+    // Without a first sample there is no rate, and none is made up.
+    EXPECT_TRUE(top_json(nullptr, now)["worker"]["busy_percent"].is_null());
+    EXPECT_TRUE(top_lines(nullptr, now, plain, 0, 0)[0].starts_with("worker: - % busy"));
 }
 
 TEST(Jobs, progress_is_shown_in_percent) {

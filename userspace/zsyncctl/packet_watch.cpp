@@ -1,91 +1,15 @@
-#include <array>
-#include <charconv>
-#include <cmath>
-#include <csignal>
-#include <cstdio>
-#include <ctime>
-#include <format>
-#include <unistd.h>
-#include <zsyncctl/limits.hpp>
-#include <zsyncctl/quantity.hpp>
-#include <zsyncctl/screen.hpp>
-#include <zsyncctl/session.hpp>
-#include <zsyncctl/verbs.hpp>
+#include <optional>
+#include <zsyncctl/live_view.hpp>
 #include <zsyncctl/views.hpp>
 
 namespace zsyncctl {
 namespace {
 
-constexpr std::array options{
-    Option{.name = "--interval", .value = "SECONDS", .help = "between two tables (default 1)"},
-    Option{.name = "--count", .value = "N", .help = "end after N tables (default: at Ctrl-C)"},
-};
-
-struct Plan {
-    std::uint64_t interval_us = 1'000'000;
-    std::optional<std::uint64_t> count;
-};
-
-template <class T> std::optional<T> parse_number(std::string_view text) {
-    T value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) {
-        return std::nullopt;
-    }
-    return value;
-}
-
-std::expected<void, UsageError> check(const Invocation& invocation) {
-    if (const auto text = invocation.value("--interval")) {
-        const auto seconds = parse_number<double>(*text);
-        if (!seconds || !(*seconds >= limits::watch_interval_seconds_min) ||
-            *seconds > limits::watch_interval_seconds_max) {
-            return std::unexpected(UsageError{
-                .message = std::format("'{}' is no interval", *text),
-                .hint = std::format(
-                    "--interval takes seconds from {} to {}",
-                    limits::watch_interval_seconds_min,
-                    limits::watch_interval_seconds_max
-                )
-            });
-        }
-    }
-    if (const auto text = invocation.value("--count")) {
-        const auto count = parse_number<std::uint64_t>(*text);
-        if (!count || *count == 0) {
-            return std::unexpected(UsageError{
-                .message = std::format("'{}' is no count", *text),
-                .hint = "--count takes a whole number from 1"
-            });
-        }
-    }
-    return {};
-}
-
-Plan plan_of(const Invocation& invocation) {
-    Plan plan;
-    if (const auto text = invocation.value("--interval")) {
-        plan.interval_us =
-            static_cast<std::uint64_t>(std::llround(parse_number<double>(*text).value_or(1) * 1e6));
-    }
-    if (const auto text = invocation.value("--count")) {
-        plan.count = parse_number<std::uint64_t>(*text);
-    }
-    return plan;
-}
-
-std::uint64_t clock_us(clockid_t clock) {
-    timespec now{};
-    clock_gettime(clock, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec) / 1000;
-}
-
 Answer<Sample> take_sample(Daemon& daemon, const std::string& ifname) {
     Sample sample;
     sample.view = ZTRY(ask_interface(daemon, ifname));
-    sample.monotonic_us = clock_us(CLOCK_MONOTONIC);
-    sample.realtime_us = clock_us(CLOCK_REALTIME);
+    sample.monotonic_us = monotonic_us();
+    sample.realtime_us = realtime_us();
     if (sample.view.has_filter()) {
         sample.counters = ZTRY(ask_counters(daemon, ifname));
         sample.list = ZTRY(ask_rules(daemon, ifname));
@@ -93,144 +17,33 @@ Answer<Sample> take_sample(Daemon& daemon, const std::string& ifname) {
     return sample;
 }
 
-/// The view itself: takes samples at even distances and shows each until it is told to end.
-class Watch {
+class WatchSource final : public LiveSource {
 public:
-    Watch(Session& session, Daemon daemon, const Plan& plan)
-        : session_(session), daemon_(std::move(daemon)), plan_(plan),
-          full_screen_(!session.json() && isatty(STDOUT_FILENO) == 1),
-          waiter_(full_screen_ && isatty(STDIN_FILENO) == 1) {
-        daemon_.reply_timeout(limits::watch_reply_timeout);
-    }
+    explicit WatchSource(std::string ifname) : ifname_(std::move(ifname)) {}
 
-    Answer<void> run() {
-        // The first sample is taken before the screen changes, so that a refusal stays readable.
-        ZTRY(sample());
-        std::optional<Screen> screen;
-        if (full_screen_) {
-            screen.emplace();
-        }
-        std::uint64_t next_us = clock_us(CLOCK_MONOTONIC);
-        for (std::uint64_t shown = 1;; ++shown) {
-            show();
-            if (plan_.count && shown >= *plan_.count) {
-                return {};
-            }
-            next_us += plan_.interval_us;
-            if (!wait(next_us, screen)) {
-                return {};
-            }
-            ZTRY(sample());
-        }
+    Answer<void> sample(Daemon& daemon) override {
+        Sample taken = ZTRY(take_sample(daemon, ifname_));
+        const WatchView* before = watch_ ? &*watch_ : nullptr;
+        watch_ = watch_view(before != nullptr ? &before->sample : nullptr, std::move(taken));
+        return {};
+    }
+    [[nodiscard]] std::vector<std::string>
+    lines(const Style& style, std::size_t rows_max, std::size_t columns_max) const override {
+        return watch_lines(*watch_, style, rows_max, columns_max);
+    }
+    [[nodiscard]] Json document() const override { return watch_json(*watch_); }
+    [[nodiscard]] std::string_view away_note() const override {
+        return "zsyncd is away; the filter goes on, and this view when it is back";
     }
 
 private:
-    /// False when it is time to end.
-    bool wait(std::uint64_t until_us, std::optional<Screen>& screen) {
-        while (true) {
-            switch (waiter_.wait_until(until_us)) {
-            case Event::time:
-                return true;
-            case Event::quit:
-                return false;
-            case Event::resized:
-                show_again(screen);
-                break;
-            case Event::suspend:
-                if (screen) {
-                    screen->leave();
-                }
-                static_cast<void>(raise(SIGSTOP));
-                if (screen) {
-                    screen->enter();
-                }
-                show_again(screen);
-                break;
-            }
-        }
-    }
-
-    /// A daemon that is away (restarted, upgraded) is waited for: its filters go on counting.
-    Answer<void> sample() {
-        auto taken = take_sample(daemon_, session_.operand(0));
-        if (taken) {
-            note_.clear();
-            const WatchView* before = watch_ ? &*watch_ : nullptr;
-            watch_ = watch_view(before != nullptr ? &before->sample : nullptr, std::move(*taken));
-            fresh_ = true;
-            return {};
-        }
-        if (!watch_ || !is_absence(taken.error())) {
-            return std::unexpected(taken.error());
-        }
-        fresh_ = false;
-        if (note_.empty() && !full_screen_) {
-            static_cast<void>(
-                std::fputs("zsyncctl: zsyncd is away; waiting for it to come back\n", stderr)
-            );
-        }
-        note_ = "zsyncd is away; the filter goes on, and this view when it is back";
-        return {};
-    }
-
-    void show() {
-        if (full_screen_) {
-            show_page();
-            return;
-        }
-        if (!fresh_) {
-            return;
-        }
-        if (session_.json()) {
-            session_.print(watch_json(*watch_).dump() + '\n');
-        } else {
-            const auto lines = watch_lines(*watch_, session_.style(), 0, 0);
-            session_.print(time_text(watch_->sample.realtime_us) + '\n');
-            for (const std::string& line : lines) {
-                session_.print(line + '\n');
-            }
-            session_.print("\n");
-        }
-        static_cast<void>(std::fflush(stdout));
-    }
-
-    void show_again(const std::optional<Screen>& screen) {
-        if (screen) {
-            show_page();
-        }
-    }
-
-    void show_page() {
-        const auto [rows, columns] = Screen::size();
-        const std::string status = note_.empty() ? std::format(
-                                                       "{}   every {:g} s, q or Ctrl-C ends",
-                                                       time_text(watch_->sample.realtime_us),
-                                                       static_cast<double>(plan_.interval_us) / 1e6
-                                                   )
-                                                 : note_;
-        const Style& style = session_.style();
-        std::vector<std::string> page{
-            style.paint(shortened(status, columns), note_.empty() ? Tone::faint : Tone::warning)
-        };
-        for (std::string& line : watch_lines(*watch_, style, rows > 1 ? rows - 1 : 1, columns)) {
-            page.push_back(std::move(line));
-        }
-        Screen::show(page);
-    }
-
-    Session& session_;
-    Daemon daemon_;
-    Plan plan_;
-    bool full_screen_;
-    Waiter waiter_;
+    std::string ifname_;
     std::optional<WatchView> watch_;
-    bool fresh_ = false;
-    std::string note_;
 };
 
 Answer<void> run(Session& session) {
-    Daemon daemon = ZTRY(session.daemon());
-    return Watch(session, std::move(daemon), plan_of(session.invocation())).run();
+    WatchSource source(session.operand(0));
+    return show_live(session, source);
 }
 
 } // namespace
@@ -244,8 +57,8 @@ constinit const Verb packet_watch_verb{
     .details =
         "A full-screen view on a terminal (q or Ctrl-C ends it), repeated tables elsewhere;\n"
         "with --json one object a line.",
-    .options = options,
-    .check = check,
+    .options = live_options,
+    .check = check_live,
     .run = run,
 };
 

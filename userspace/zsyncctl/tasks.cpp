@@ -13,51 +13,22 @@ namespace {
 
 Answer<void> run(Session& session) {
     Daemon daemon = ZTRY(session.daemon());
-    const Json answer = ZTRY(daemon.call(
-        {.path = names::root,
-         .interface = names::manager,
-         .name = "ListTasks",
-         .reply_signature = "a(ttssst)"}
-    ));
-    const Json& tasks = answer.at(0);
+    const Json tasks = ZTRY(ask_tasks(daemon));
     session.print_either(tasks_json(tasks), tasks_text(tasks, session.style()));
     return {};
 }
 
-struct Tree {
-    std::map<std::uint64_t, std::vector<const Json*>> children; ///< by parent
-    Table table{{{"TASK"}, {"ID", Align::right}, {"STATE"}, {"AGE", Align::right}, {"WAITS AT"}}};
-
-    // Depth-first without recursion: how deep tasks nest is the daemon's affair.
-    void add_below(std::uint64_t root) {
-        std::vector<std::pair<const Json*, std::size_t>> open;
-        const auto push = [&](std::uint64_t parent, std::size_t depth) {
-            const auto found = children.find(parent);
-            if (found == children.end()) {
-                return;
-            }
-            for (const Json* task : std::views::reverse(found->second)) {
-                open.emplace_back(task, depth);
-            }
-            children.erase(found);
-        };
-        push(root, 0);
-        while (!open.empty()) {
-            const auto [task, depth] = open.back();
-            open.pop_back();
-            table.row(
-                {std::string(2 * depth, ' ') + text_at(*task, 2),
-                 number_at(*task, 0),
-                 text_at(*task, 3),
-                 duration_text(number_at(*task, 5) / 1000),
-                 text_at(*task, 4)}
-            );
-            push(number_at(*task, 0), depth + 1);
-        }
-    }
-};
-
 } // namespace
+
+Answer<Json> ask_tasks(Daemon& daemon) {
+    const Json answer = ZTRY(daemon.call(
+        {.path = names::root,
+         .interface = names::manager,
+         .name = "ListTasks",
+         .reply_signature = "a(ttsssasttt)"}
+    ));
+    return answer.at(0);
+}
 
 Json tasks_json(const Json& tasks) {
     Json rows = Json::array();
@@ -66,27 +37,71 @@ Json tasks_json(const Json& tasks) {
             {{"id", number_at(task, 0)},
              {"parent", number_at(task, 1)},
              {"name", text_at(task, 2)},
-             {"state", text_at(task, 3)},
-             {"where", text_at(task, 4)},
-             {"age_us", number_at(task, 5)}}
+             {"kind", text_at(task, 3)},
+             {"state", text_at(task, 4)},
+             {"where", TaskInTree{.task = &task}.waits_at()},
+             {"chain", task.at(5)},
+             {"age_us", number_at(task, 6)},
+             {"running_us", number_at(task, 7)},
+             {"resumes", number_at(task, 8)}}
         );
     }
     return rows;
 }
 
-std::string tasks_text(const Json& tasks, const Style& style) {
+std::vector<TaskInTree> task_tree(const Json& tasks) {
     std::set<std::uint64_t> ids;
     for (const Json& task : tasks) {
         ids.insert(number_at(task, 0));
     }
-    Tree tree;
+    std::map<std::uint64_t, std::vector<const Json*>> children; // by parent
     for (const Json& task : tasks) {
         // A task whose parent is not in the list (0, or ended meanwhile) stands at the left.
         const std::uint64_t parent = number_at(task, 1);
-        tree.children[ids.contains(parent) ? parent : 0].push_back(&task);
+        children[ids.contains(parent) ? parent : 0].push_back(&task);
     }
-    tree.add_below(0);
-    return tree.table.text(style);
+    // Depth-first without recursion: how deep tasks nest is the daemon's affair.
+    std::vector<TaskInTree> open;
+    const auto push = [&](std::uint64_t parent, std::size_t depth) {
+        const auto found = children.find(parent);
+        if (found == children.end()) {
+            return;
+        }
+        for (const Json* task : std::views::reverse(found->second)) {
+            open.push_back({.task = task, .depth = depth});
+        }
+        children.erase(found);
+    };
+    std::vector<TaskInTree> tree;
+    push(0, 0);
+    while (!open.empty()) {
+        const TaskInTree next = open.back();
+        open.pop_back();
+        tree.push_back(next);
+        push(number_at(*next.task, 0), next.depth + 1);
+    }
+    return tree;
+}
+
+std::string TaskInTree::label() const { return std::string(2 * depth, ' ') + text_at(*task, 2); }
+
+std::string TaskInTree::waits_at() const {
+    const Json& chain = task->at(5);
+    return chain.empty() ? std::string() : chain.front().get<std::string>();
+}
+
+std::string tasks_text(const Json& tasks, const Style& style) {
+    Table table{{{"TASK"}, {"ID", Align::right}, {"STATE"}, {"AGE", Align::right}, {"WAITS AT"}}};
+    for (const TaskInTree& at : task_tree(tasks)) {
+        table.row(
+            {at.label(),
+             number_at(*at.task, 0),
+             text_at(*at.task, 4),
+             duration_text(number_at(*at.task, 6) / 1000),
+             at.waits_at()}
+        );
+    }
+    return table.text(style);
 }
 
 constinit const Verb tasks_verb{

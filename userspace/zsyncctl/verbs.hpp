@@ -9,6 +9,7 @@ namespace zsyncctl {
 extern const Verb status_verb;
 extern const Verb features_verb;
 extern const Verb tasks_verb;
+extern const Verb top_verb;
 extern const Verb jobs_verb;
 extern const Verb reload_verb;
 extern const Verb packet_attach_verb;
@@ -23,6 +24,7 @@ inline constexpr std::array all_verbs{
     &status_verb,
     &features_verb,
     &tasks_verb,
+    &top_verb,
     &jobs_verb,
     &reload_verb,
     &packet_attach_verb,

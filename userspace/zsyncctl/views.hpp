@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <vector>
+#include <zsyncctl/daemon.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/table.hpp>
 #include <zsyncctl/wire.hpp>
@@ -38,6 +39,38 @@ std::string features_text(const Json& features, const Style& style);
 Json tasks_json(const Json& tasks);
 /// Each task under its parent.
 std::string tasks_text(const Json& tasks, const Style& style);
+
+/// A task and how deep it stands under the first one.
+struct TaskInTree {
+    const Json* task = nullptr;
+    std::size_t depth = 0;
+
+    [[nodiscard]] std::string label() const;    ///< its name, indented
+    [[nodiscard]] std::string waits_at() const; ///< the innermost place of its chain
+};
+/// Parents before their children; what refers to `tasks` lives as long as these.
+std::vector<TaskInTree> task_tree(const Json& tasks);
+
+Answer<Json> ask_tasks(Daemon& daemon);
+
+// top
+
+/// What `top` compares with what was a moment before.
+struct TopSample {
+    std::uint64_t monotonic_us = 0;
+    Json tasks{};  ///< as ListTasks gives them
+    Json worker{}; ///< as WorkerStats gives them
+};
+
+Json top_json(const TopSample* before, const TopSample& now);
+/// At most `rows_max` lines of at most `columns_max` columns, where these are not 0.
+std::vector<std::string> top_lines(
+    const TopSample* before,
+    const TopSample& now,
+    const Style& style,
+    std::size_t rows_max,
+    std::size_t columns_max
+);
 
 struct JobView {
     std::uint64_t id = 0;

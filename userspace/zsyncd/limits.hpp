@@ -15,6 +15,9 @@ constexpr std::chrono::milliseconds reconnect_delay_max{1000};
 constexpr std::chrono::seconds notify_patience{5};
 constexpr std::chrono::milliseconds notify_stopping_patience{200};
 
+/// A task that holds the worker for longer is named in the log.
+constexpr std::chrono::milliseconds stall_limit{100};
+
 /// How long a predecessor may take to leave the bus, and between two looks.
 constexpr std::chrono::milliseconds name_wait{2000};
 constexpr std::chrono::milliseconds name_retry_delay{20};

@@ -1,13 +1,16 @@
 // zsyncd: the host service. Reads its options, makes the one worker, and runs the daemon on it.
 #include "daemon.hpp"
+#include "limits.hpp"
 #include "options.hpp"
 
 #include <zsync/core/log.hpp>
 #include <zsync/core/signals.hpp>
 #include <zsync/core/worker.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <string>
 
 int main(int argc, char** argv) {
     using namespace zsync;
@@ -27,6 +30,15 @@ int main(int argc, char** argv) {
         log::error(worker.error().message());
         return EXIT_FAILURE;
     }
+    (*worker)->watch(zsyncd::limits::stall_limit, [](const Stall& stall) {
+        const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(stall.held).count();
+        log::warning(
+            "a task held up all others",
+            {{.name = "TASK", .value = stall.name},
+             {.name = "RESUMED_AT", .value = stall.resumed_at},
+             {.name = "HELD_MS", .value = std::to_string(ms)}}
+        );
+    });
     zsyncd::Daemon daemon((*worker)->io(), *parsed.options, *std::move(signals));
     return (*worker)->run("zsyncd", daemon.run());
 }

@@ -18,6 +18,12 @@ template <class ClockType> std::uint64_t now_us() {
     );
 }
 
+std::uint64_t in_us(std::chrono::nanoseconds duration) {
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(duration).count()
+    );
+}
+
 } // namespace
 
 const bus::Interface& ManagerObject::bus_interface() {
@@ -32,6 +38,7 @@ const bus::Interface& ManagerObject::bus_interface() {
             .property<&ManagerObject::features>("Features", bus::Emits::nothing)
             .property<&ManagerObject::jobs>("Jobs", bus::Emits::change)
             .method<&ManagerObject::list_tasks>("ListTasks", {}, {"tasks"})
+            .method<&ManagerObject::worker_stats>("WorkerStats", {}, {"stats"})
             .method<&ManagerObject::reload>("Reload", {"options"}, {})
             .signal(job_removed, {"id", "job", "result"})
             .build();
@@ -54,17 +61,34 @@ std::vector<JobRow> ManagerObject::jobs() const { return jobs_.rows(); }
 Task<Outcome<std::vector<TaskRow>>> ManagerObject::list_tasks(bus::CallContext /*call*/) {
     std::vector<TaskRow> rows;
     for (TaskInfo& task : io_.executor().tasks()) {
-        const auto age = std::chrono::duration_cast<std::chrono::microseconds>(task.age);
         rows.emplace_back(
             task.id,
             task.parent,
             std::move(task.name),
+            std::string(name_of(task.kind)),
             std::move(task.state),
-            std::move(task.where),
-            static_cast<std::uint64_t>(age.count())
+            std::move(task.chain),
+            in_us(task.age),
+            in_us(task.running),
+            task.resumes
         );
     }
     co_return rows;
+}
+
+Task<Outcome<std::map<std::string, std::uint64_t>>>
+ManagerObject::worker_stats(bus::CallContext /*call*/) {
+    const WorkerStats stats = static_cast<const Worker&>(io_.executor()).stats();
+    co_return std::map<std::string, std::uint64_t>{
+        {"turns", stats.turns},
+        {"system_calls", stats.enters},
+        {"resumes", stats.resumes},
+        {"stalls", stats.stalls},
+        {"tasks", stats.tasks},
+        {"timers", stats.timers},
+        {"requests", stats.in_flight},
+        {"busy_usec", in_us(stats.busy)},
+    };
 }
 
 Task<Outcome<void>> ManagerObject::reload(bus::CallContext call, bus::Options options) {

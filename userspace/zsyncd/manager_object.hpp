@@ -19,9 +19,17 @@ class JobRegistry;
 /// `id, kind, subject, state, path` of a job.
 using JobRow = std::tuple<std::uint32_t, std::string, std::string, std::string, bus::ObjectPath>;
 
-/// `id, parent, name, state, where, age_usec` of a task of the runtime.
-using TaskRow =
-    std::tuple<std::uint64_t, std::uint64_t, std::string, std::string, std::string, std::uint64_t>;
+/// `id, parent, name, kind, state, chain, age_usec, running_usec, resumes` of a task.
+using TaskRow = std::tuple<
+    std::uint64_t,
+    std::uint64_t,
+    std::string,
+    std::string,
+    std::string,
+    std::vector<std::string>,
+    std::uint64_t,
+    std::uint64_t,
+    std::uint64_t>;
 
 class ManagerObject {
 public:
@@ -44,6 +52,7 @@ public:
     [[nodiscard]] std::vector<Feature> features() const { return features_.collect(); }
     [[nodiscard]] std::vector<JobRow> jobs() const;
     Task<Outcome<std::vector<TaskRow>>> list_tasks(bus::CallContext call);
+    Task<Outcome<std::map<std::string, std::uint64_t>>> worker_stats(bus::CallContext call);
     Task<Outcome<void>> reload(bus::CallContext call, bus::Options options);
     /// \}
 

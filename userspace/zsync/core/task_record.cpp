@@ -102,6 +102,18 @@ void TaskRecord::root_ended(PromiseBase& root) noexcept {
     finish(root);
 }
 
+std::string_view name_of(TaskKind kind) noexcept {
+    switch (kind) {
+    case TaskKind::coroutine:
+        return "coroutine";
+    case TaskKind::fiber:
+        return "fiber";
+    case TaskKind::thread:
+        return "thread";
+    }
+    return "task";
+}
+
 TaskInfo TaskRecord::info() const {
     TaskInfo info{
         .id = id_,

@@ -56,6 +56,9 @@ enum class TaskKind : std::uint8_t {
     thread,    ///< a thread, which it blocks while it waits
 };
 
+/// `coroutine`, `fiber`, `thread`.
+[[nodiscard]] std::string_view name_of(TaskKind kind) noexcept;
+
 enum class TaskState : std::uint8_t { ready, running, waiting, finished };
 
 /// A task as a person sees it; a copy, safe to keep.
@@ -70,7 +73,7 @@ struct TaskInfo {
     std::string where;
     std::vector<std::string> chain; ///< the awaits from the innermost outwards, as file:line
     TaskKind kind = TaskKind::coroutine;
-    std::uint64_t resumes = 0; ///< times it was given the processor
+    std::uint64_t resumes = 0;          ///< times it was given the processor
     std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody measures
     std::chrono::nanoseconds age{};
 };
