@@ -32,8 +32,8 @@ private:
     std::byte* mapping_ = nullptr; ///< the guard page, then the stack
     bool ended_ = false;
     // What sanitizers want to know of a switch.
-    void* sanitizer_fiber_ = nullptr;
-    void* sanitizer_loop_ = nullptr;
+    [[maybe_unused]] void* sanitizer_fiber_ = nullptr;
+    [[maybe_unused]] void* sanitizer_loop_ = nullptr;
     void* fake_stack_ = nullptr;
     void* loop_fake_stack_ = nullptr;
     const void* loop_bottom_ = nullptr;
