@@ -1,6 +1,9 @@
-"""Runs the registered fuzzers, each for a given time, and reports what they found (`./dev fuzz`)."""
+"""Runs the registered fuzzers, each for a given time, and reports what they found (`./dev fuzz`). With a seed, replays the
+simulations under it.
+"""
 
 import argparse
+import os
 import pathlib
 import re
 import subprocess
@@ -46,12 +49,21 @@ def fuzz(build: pathlib.Path, entry: tuple[str, str, str, str], seconds: int) ->
     return False
 
 
+def replay(build: pathlib.Path, seed: int) -> int:
+    """The runtime's simulations with one seed, as their failing test names it."""
+    command = [build / "bin" / "core_test", "--gtest_filter=Simulation.*"]
+    return subprocess.run(command, env=os.environ | {"ZSYNC_SEED": str(seed)}, check=False).returncode
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev fuzz", description=__doc__)
     parser.add_argument("name", nargs="?", default="", help="a regular expression on fuzzer names")
     parser.add_argument("--seconds", type=int, default=60, help="time for each fuzzer (default 60)")
+    parser.add_argument("--seed", type=int, help="replay the simulations with this seed instead")
     parser.add_argument("--build", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.seed is not None:
+        return replay(args.build, args.seed)
 
     chosen = [entry for entry in registered(args.build) if re.search(args.name, entry[0])]
     if not chosen:

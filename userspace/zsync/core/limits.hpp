@@ -22,6 +22,10 @@ constexpr std::uint32_t ring_completion_entries = 1024;
 constexpr std::uint32_t pool_buffers_max = 32768;
 /// Chunks that a send stream queues before a sender has to wait.
 constexpr std::uint32_t send_stream_chunks_max = 64;
+/// Turns that a simulation leaves an operation waiting although it could complete.
+constexpr std::uint32_t simulated_delays_max = 8;
+/// Ready tasks that a simulation chooses from.
+constexpr std::size_t simulated_choice_max = 64;
 /// Tasks resumed in one turn of a worker before it looks at its ring again.
 constexpr std::uint32_t resumes_per_turn_max = 256;
 /// Threads that run blocking calls for one worker.

@@ -136,13 +136,18 @@ OffloadPool& OffloadWaitBase::pool() const {
     return static_cast<Worker&>(task().executor()).offload_pool();
 }
 
+// A task's own thread is there to be blocked, and in a simulation nobody may do anything beside.
+bool OffloadWaitBase::runs_here(const TaskRecord& record) noexcept {
+    return record.kind() == TaskKind::thread ||
+           static_cast<const Worker&>(record.executor()).is_simulated();
+}
+
 bool OffloadWaitBase::suspend(PromiseBase& promise) {
     if (!begin(promise)) {
         refused_ = Error(CoreError::canceled);
         return false;
     }
-    if (promise.task->kind() == TaskKind::thread) {
-        // The task's thread is there to be blocked.
+    if (runs_here(*promise.task)) {
         run();
         wake();
     } else if (!pool().submit(*this)) {
@@ -153,7 +158,7 @@ bool OffloadWaitBase::suspend(PromiseBase& promise) {
 }
 
 void OffloadWaitBase::interrupt(CoreError /*reason*/) noexcept {
-    if (task().kind() != TaskKind::thread && pool().withdraw(*this)) {
+    if (!runs_here(task()) && pool().withdraw(*this)) {
         if (task().take_cancel()) {
             refused_ = Error(CoreError::canceled);
         }

@@ -80,6 +80,7 @@ protected:
 
 private:
     [[nodiscard]] OffloadPool& pool() const;
+    [[nodiscard]] static bool runs_here(const TaskRecord& record) noexcept;
 
     std::optional<Error> refused_;
 };

@@ -141,6 +141,12 @@ bool OperationWait::has_ended() noexcept {
             return false;
         }
     }
+    // Signals are not what an operation waits for. A connect goes on by itself; asked again it
+    // would say EALREADY.
+    if (result_ == -EINTR && !interrupted_ && request_.opcode != Opcode::connect) {
+        worker.queue().queue(request_, *this);
+        return false;
+    }
     // A wait in a kernel worker thread is interrupted by a signal, hence EINTR.
     const bool stopped = interrupted_ && (result_ == -ECANCELED || result_ == -EINTR);
     if (!stopped) {

@@ -4,6 +4,7 @@
 #include <zsync/core/executor.hpp>
 #include <zsync/core/operation_request.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -77,6 +78,11 @@ public:
     [[nodiscard]] virtual std::uint64_t enters() const noexcept = 0;
     [[nodiscard]] virtual std::vector<RuntimeFeature> features() const = 0;
     [[nodiscard]] virtual TimePoint now() const noexcept { return Clock::now(); }
+
+    /// Whether time and order are made up here. Then `choose` says which of so many ready tasks is
+    /// next, and calls that would go to other threads are made where they are.
+    [[nodiscard]] virtual bool is_simulated() const noexcept { return false; }
+    [[nodiscard]] virtual std::size_t choose(std::size_t /*count*/) noexcept { return 0; }
 };
 
 } // namespace zsync

@@ -30,7 +30,9 @@ void SendStreamState::drop_first() noexcept {
 
 // All but the whole of an only chunk.
 void SendStreamState::complete_otherwise(std::int32_t result) noexcept {
-    if (result <= 0) {
+    if (result == -EINTR) {
+        send_first();
+    } else if (result <= 0) {
         error_ = result == 0 ? EPIPE : -result;
         while (first_ != no_buffer) {
             drop_first();

@@ -62,6 +62,11 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
     if (result <= 0) [[unlikely]] {
         if (result == 0) {
             ended_ = true;
+        } else if (result == -EINTR) {
+            if (waiter_ != nullptr) {
+                arm();
+            }
+            return;
         } else if (result == -ENOBUFS) {
             ran_dry();
             return;

@@ -207,6 +207,9 @@ void Worker::run_ready() noexcept {
     for (std::uint32_t resumed = 0;
          ready_first_ != nullptr && resumed < limits::resumes_per_turn_max;
          ++resumed) {
+        if (simulated_) [[unlikely]] {
+            bring_any_first();
+        }
         TaskRecord& record = *ready_first_;
         ready_first_ = record.next_ready_;
         if (ready_first_ == nullptr) {

@@ -32,8 +32,8 @@ Outcome<std::unique_ptr<Worker>> Worker::create() {
 }
 
 Worker::Worker(std::unique_ptr<OperationQueue> queue)
-    : ring_(dynamic_cast<Ring*>(queue.get())), timers_(queue->now()),
-      busy_since_(CycleClock::now()), queue_(std::move(queue)) {}
+    : ring_(dynamic_cast<Ring*>(queue.get())), simulated_(queue->is_simulated()),
+      timers_(queue->now()), busy_since_(CycleClock::now()), queue_(std::move(queue)) {}
 
 Worker::~Worker() { ZASSERT(root_ == nullptr, "a worker ends with live tasks"); }
 
@@ -57,6 +57,28 @@ void Worker::run_root(TaskRecord& record) noexcept {
         queue_->enter(true, std::nullopt);
         queue_->deliver();
     }
+}
+
+void Worker::bring_any_first() noexcept {
+    std::size_t count = 0;
+    for (const TaskRecord* at = ready_first_; at != nullptr && count < limits::simulated_choice_max;
+         at = at->next_ready_) {
+        ++count;
+    }
+    TaskRecord** chosen = &ready_first_;
+    for (std::size_t left = queue_->choose(count); left > 0; --left) {
+        chosen = &(*chosen)->next_ready_;
+    }
+    TaskRecord* record = *chosen;
+    *chosen = record->next_ready_;
+    if (ready_end_ == &record->next_ready_) {
+        ready_end_ = chosen;
+    }
+    record->next_ready_ = ready_first_;
+    if (ready_first_ == nullptr) {
+        ready_end_ = &record->next_ready_;
+    }
+    ready_first_ = record;
 }
 
 bool Worker::start(TaskRecord& record, Concurrency concurrency) noexcept {

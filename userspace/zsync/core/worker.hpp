@@ -65,8 +65,8 @@ public:
     }
 
     /// Measures every task's time on the processor from here on, and reports each that holds the
-    /// thread for longer than `limit` at a stretch: it blocks, or computes without a wait. Costs two
-    /// readings of the cycle counter a resume, below 1 % of an echo.
+    /// thread for longer than `limit` at a stretch: it blocks, or computes without a wait. Costs
+    /// two readings of the cycle counter a resume, below 1 % of an echo.
     using Stalled = std::function<void(const Stall&)>;
     void watch(Duration limit, Stalled stalled);
     [[nodiscard]] WorkerStats stats() const noexcept;
@@ -105,9 +105,11 @@ public:
     void resume(TaskRecord& record) noexcept;
     [[nodiscard]] OffloadPool& offload_pool();
     [[nodiscard]] Ring* ring() noexcept { return ring_; }
+    [[nodiscard]] bool is_simulated() const noexcept { return simulated_; }
     /// \}
 
 private:
+    void bring_any_first() noexcept;
     [[nodiscard]] bool give_stack(TaskRecord& record) noexcept;
     void resume_fiber(TaskRecord& record) noexcept;
     void resume_watched(TaskRecord& record) noexcept;
@@ -116,6 +118,7 @@ private:
     void run_ready() noexcept;
 
     Ring* ring_; ///< the queue, when it is the kernel's
+    bool simulated_;
     TimerWheel timers_;
     TaskRecord* ready_first_ = nullptr;
     TaskRecord** ready_end_ = &ready_first_;

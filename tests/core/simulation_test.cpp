@@ -1,0 +1,274 @@
+#include <zsync/core/channel.hpp>
+#include <zsync/core/io.hpp>
+#include <zsync/core/scope.hpp>
+#include <zsync/core/send_stream.hpp>
+#include <zsync/core/simulation.hpp>
+#include <zsync/core/stream.hpp>
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <fcntl.h>
+#include <format>
+#include <string>
+#include <unistd.h>
+
+using namespace zsync;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint64_t seeds = 2000;
+
+std::array<Fd, 2> socket_pair() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    return {Fd(ends[0]), Fd(ends[1])};
+}
+
+/// What a program has seen; equal for equal seeds.
+struct Trace {
+    std::uint64_t digest = 0;
+    std::uint64_t echoed = 0;
+    std::uint64_t canceled = 0;
+    std::uint64_t timed_out = 0;
+    bool operator==(const Trace&) const = default;
+};
+
+/// A client that was stopped closes its socket, with bytes in it perhaps.
+Result<void> unless_hung_up(const Error& error) {
+    if (error.os_error() == EPIPE || error.os_error() == ECONNRESET) {
+        return {};
+    }
+    return fail(error);
+}
+
+Task<Result<void>> echo(Io io, Fd socket, std::shared_ptr<BufferPool> pool) {
+    RecvStream in(io, socket, pool);
+    SendStream out(io, socket, pool);
+    for (;;) {
+        Result<Chunk> chunk = co_await in.next();
+        if (!chunk) {
+            co_return unless_hung_up(chunk.error());
+        }
+        if (chunk->empty()) {
+            const Result<void> flushed = co_await out.flush();
+            co_return flushed ? flushed : unless_hung_up(flushed.error());
+        }
+        if (const Result<void> sent = co_await out.send(*std::move(chunk)); !sent) {
+            co_return unless_hung_up(sent.error());
+        }
+    }
+}
+
+Task<Result<void>> send_all(Io io, FdRef socket, std::string_view text) {
+    for (std::span<const char> rest(text); !rest.empty();) {
+        const auto sent = co_await io.send(socket, rest);
+        ZCO_CHECK(sent.count);
+        rest = rest.subspan(*sent.count);
+    }
+    co_return {};
+}
+
+/// Sends lines and reads the same lines back; may be stopped at any point.
+Task<Result<void>> talk(Io io, Fd socket, int number, Trace& trace) {
+    std::string sent;
+    std::string got;
+    for (int n = 0; n < 5; ++n) {
+        const std::string line = std::format("client {} says {}\n", number, n);
+        ZCO_CHECK(co_await send_all(io, socket, line));
+        sent += line;
+        while (got.size() < sent.size()) {
+            auto [count, buffer] =
+                co_await io.recv(socket, Bytes(64)).until(io.now() + std::chrono::hours(1));
+            ZCO_CHECK(count);
+            EXPECT_NE(*count, 0U) << "the server hung up";
+            if (*count == 0) {
+                co_return {};
+            }
+            got += buffer.text(*count);
+        }
+        EXPECT_EQ(got, sent);
+        ++trace.echoed;
+    }
+    co_return {};
+}
+
+Task<Result<void>>
+stop_somewhere(Io io, Future<Result<void>>& talking, Duration after, Trace& trace) {
+    ZCO_CHECK(co_await io.sleep_for(after));
+    const Result<void>& ended = co_await talking.cancel();
+    if (!ended) {
+        EXPECT_TRUE(ended.error().is_canceled()) << ended.error().message();
+        ++trace.canceled;
+    }
+    co_return {};
+}
+
+Task<Result<void>> run_clients(Scope& scope, Io io, Trace* trace) {
+    ZCO_TRY(auto pool, BufferPool::create(io, 8, 32));
+    std::vector<Future<Result<void>>> clients;
+    for (int n = 0; n < 4; ++n) {
+        auto [client, server] = socket_pair();
+        scope.spawn("echo", echo(io, std::move(server), pool));
+        clients.push_back(io.async("client", talk, io, std::move(client), n, std::ref(*trace)));
+    }
+    ZCO_CHECK(co_await stop_somewhere(io, clients.back(), 30us, *trace));
+    clients.pop_back();
+    for (auto& client : clients) {
+        const Result<void>& talked = co_await client;
+        EXPECT_TRUE(talked) << talked.error().message();
+    }
+    clients.clear();
+    ZCO_CHECK(co_await scope.join());
+    // Requests of streams that have ended may still have to hear their own end.
+    for (int n = 0; pool.use_count() > 1 && n < 1000; ++n) {
+        ZCO_CHECK(co_await io.sleep_for(1us));
+    }
+    EXPECT_EQ(pool.use_count(), 1) << "a request was lost";
+    EXPECT_EQ(pool->stats().held, 0U) << "a buffer was lost";
+    co_return {};
+}
+
+/// A producer and consumers over a bounded channel, with waits that time out in between.
+Task<Result<void>> consume(Io io, Channel<int>& numbers, int& sum, Trace& trace) {
+    for (;;) {
+        const Result<int> number = co_await numbers.receive().until(io.now() + 5us);
+        if (number) {
+            sum += *number;
+        } else if (number.error() == Error(CoreError::timed_out)) {
+            ++trace.timed_out;
+        } else {
+            EXPECT_EQ(number.error(), Error(CoreError::closed));
+            co_return {};
+        }
+    }
+}
+
+Task<Result<void>> run_channel(Scope& scope, Io io, Trace* trace) {
+    Channel<int> numbers(3);
+    int sum = 0;
+    for (int n = 0; n < 3; ++n) {
+        scope.spawn("consumer", consume(io, numbers, sum, *trace));
+    }
+    for (int n = 1; n <= 40; ++n) {
+        ZCO_CHECK(co_await numbers.send(n));
+        if (n % 10 == 0) {
+            ZCO_CHECK(co_await io.sleep_for(20us));
+        }
+    }
+    numbers.close();
+    ZCO_CHECK(co_await scope.join());
+    EXPECT_EQ(sum, 40 * 41 / 2);
+    co_return {};
+}
+
+template <class Program> Trace simulate(std::uint64_t seed, TaskKind kind, Program program) {
+    SCOPED_TRACE(testing::Message() << "ZSYNC_SEED=" << seed);
+    Trace trace;
+    Simulation simulation(seed);
+    const Io io(simulation.worker(), kind);
+    const Result<void> done = io.run("program", in_scope(io, "program", program, io, &trace));
+    EXPECT_TRUE(done) << done.error().message();
+    EXPECT_EQ(simulation.worker().task_count(), 0U);
+    trace.digest = simulation.digest();
+    return trace;
+}
+
+/// Every seed, or the one of ZSYNC_SEED.
+template <class Each> void for_each_seed(Each each) {
+    if (const char* one = std::getenv("ZSYNC_SEED")) {
+        each(std::strtoull(one, nullptr, 10));
+        return;
+    }
+    for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed) {
+        each(seed);
+    }
+}
+
+} // namespace
+
+TEST(Simulation, echo_loses_nothing_whatever_the_ring_does) {
+    std::uint64_t canceled = 0;
+    std::uint64_t runs = 0;
+    for_each_seed([&](std::uint64_t seed) {
+        const TaskKind kind = seed % 4 == 0 ? TaskKind::fiber : TaskKind::coroutine;
+        canceled += simulate(seed, kind, &run_clients).canceled;
+        ++runs;
+    });
+    // The cancel must come before the end in some runs and after it in others.
+    EXPECT_TRUE(runs == 1 || (canceled > 0 && canceled < runs)) << canceled << " of " << runs;
+}
+
+TEST(Simulation, a_channel_loses_nothing_to_time_outs) {
+    std::uint64_t timed_out = 0;
+    for_each_seed([&](std::uint64_t seed) {
+        timed_out += simulate(seed, TaskKind::coroutine, &run_channel).timed_out;
+    });
+    EXPECT_TRUE(timed_out > 0 || std::getenv("ZSYNC_SEED") != nullptr);
+}
+
+TEST(Simulation, the_same_seed_makes_the_same_decisions) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        const Trace first = simulate(seed, TaskKind::coroutine, &run_clients);
+        EXPECT_EQ(first, simulate(seed, TaskKind::coroutine, &run_clients));
+        EXPECT_NE(first.digest, simulate(seed + 1000, TaskKind::coroutine, &run_clients).digest);
+    }
+}
+
+TEST(Simulation, time_passes_only_when_nothing_else_can) {
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            const TimePoint begin = io.now();
+            ZCO_CHECK(co_await io.sleep_for(24h * 365));
+            EXPECT_GE(io.now() - begin, 24h * 365);
+            EXPECT_LT(io.now() - begin, 24h * 365 + 1s);
+            co_return {};
+        }
+    };
+    const TimePoint begin = Clock::now();
+    Simulation simulation(1);
+    EXPECT_TRUE(simulation.worker().run("root", Body::run(simulation.worker().io())));
+    EXPECT_LT(Clock::now() - begin, 10s);
+}
+
+TEST(Simulation, a_wait_that_nothing_can_end_is_found) {
+    struct Body {
+        static Task<Result<std::size_t>> run(Io io) {
+            auto [a, b] = socket_pair();
+            co_return (co_await io.recv(a, Bytes(1))).count;
+        }
+    };
+    Simulation simulation(1);
+    EXPECT_EQ(
+        simulation.worker().run("root", Body::run(simulation.worker().io())).error().os_error(),
+        EDEADLK
+    );
+}
+
+TEST(Simulation, files_and_offloaded_calls_take_part) {
+    struct Body {
+        static Task<Result<void>> run(Io io, std::string name) {
+            ZCO_TRY(const Fd file, co_await io.open(name, O_RDWR | O_CREAT | O_TRUNC));
+            const std::string text(1000, 'x');
+            std::size_t at = 0;
+            while (at < text.size()) {
+                const auto written = co_await io.write(file, std::span(text).subspan(at), at);
+                ZCO_CHECK(written.count);
+                at += *written.count;
+            }
+            ZCO_TRY(const struct statx found, co_await io.stat(file));
+            EXPECT_EQ(found.stx_size, text.size());
+            EXPECT_EQ(co_await io.offload([] { return 42; }), 42);
+            co_return co_await io.unlink(name);
+        }
+    };
+    const std::string name = testing::TempDir() + std::format("zsync-simulated-{}", ::getpid());
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        Simulation simulation(seed);
+        EXPECT_TRUE(simulation.worker().run("root", Body::run(simulation.worker().io(), name)));
+    }
+}
