@@ -9,6 +9,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 using namespace zsync;
 using namespace std::chrono_literals;
@@ -230,6 +231,22 @@ TEST(Fiber, coroutines_and_fibers_share_a_worker) {
         }
     };
     worker->run("root", Body::run(worker->io(), worker->fiber_io()));
+}
+
+TEST(Fiber, one_that_waits_does_not_keep_the_lock_from_other_threads) {
+    const RuntimeLock::Threaded threaded;
+    const auto worker = make_worker();
+    struct Body {
+        static Task<void> run(Io io) {
+            Notify ready;
+            auto waiter = io.async([&ready] { return ready.wait().wait(); });
+            (void)co_await io.yield();
+            std::thread([] { const RuntimeLock lock; }).join();
+            ready.notify();
+            EXPECT_TRUE(co_await waiter);
+        }
+    };
+    worker->run("root", Body::run(worker->fiber_io()));
 }
 
 #ifndef ZSYNC_SANITIZED

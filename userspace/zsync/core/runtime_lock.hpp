@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <utility>
 
 namespace zsync {
 
@@ -15,17 +16,41 @@ public:
     RuntimeLock() noexcept : held_(threaded_.load(std::memory_order_relaxed) != 0) {
         if (held_) [[unlikely]] {
             mutex().lock();
+            ++depth_;
         }
     }
     RuntimeLock(const RuntimeLock&) = delete;
     RuntimeLock& operator=(const RuntimeLock&) = delete;
     ~RuntimeLock() {
         if (held_) [[unlikely]] {
+            --depth_;
             mutex().unlock();
         }
     }
 
     static std::recursive_mutex& mutex() noexcept;
+
+    /// Gives the lock up for as long as it lives: a fiber leaves its thread to others while it
+    /// waits.
+    class Released {
+    public:
+        Released() noexcept : depth_(std::exchange(RuntimeLock::depth_, 0)) {
+            for (int n = 0; n < depth_; ++n) {
+                mutex().unlock();
+            }
+        }
+        Released(const Released&) = delete;
+        Released& operator=(const Released&) = delete;
+        ~Released() {
+            for (int n = 0; n < depth_; ++n) {
+                mutex().lock();
+            }
+            RuntimeLock::depth_ = depth_;
+        }
+
+    private:
+        int depth_;
+    };
 
     /// Counts executors with threads.
     class Threaded {
@@ -38,6 +63,7 @@ public:
 
 private:
     inline static constinit std::atomic<int> threaded_{0};
+    inline static thread_local constinit int depth_ = 0; ///< times this thread holds it
     bool held_;
 };
 

@@ -6,6 +6,7 @@
 #include <zsync/core/offload.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/ring.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <algorithm>
@@ -103,7 +104,10 @@ bool Worker::give_stack(TaskRecord& record) noexcept {
     return fiber != nullptr;
 }
 
-void Worker::park(TaskRecord& record) noexcept { static_cast<Fiber*>(record.context_)->leave(); }
+void Worker::park(TaskRecord& record) noexcept {
+    const RuntimeLock::Released released;
+    static_cast<Fiber*>(record.context_)->leave();
+}
 
 void Worker::submit(OperationWait& wait) noexcept { queue_->queue(wait.request(), wait); }
 
