@@ -1,3 +1,5 @@
+#include "models.hpp"
+
 #include <zsync/core/channel.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/notify.hpp>
@@ -25,21 +27,14 @@ std::unique_ptr<Worker> make_worker() {
     return *std::move(worker);
 }
 
-/// Both kinds of task that a worker runs.
-class FutureTest : public testing::TestWithParam<TaskKind> {
+/// Every model on which tasks run beside each other.
+class FutureTest : public testing::TestWithParam<Model> {
 protected:
-    Io io() { return {*worker_, GetParam()}; }
-    std::unique_ptr<Worker> worker_ = make_worker();
+    Io io() { return host_.io(); }
+    ModelHost host_{GetParam()};
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Kinds,
-    FutureTest,
-    testing::Values(TaskKind::coroutine, TaskKind::fiber),
-    [](const auto& kind) {
-        return std::string(kind.param == TaskKind::coroutine ? "coroutine" : "fiber");
-    }
-);
+INSTANTIATE_TEST_SUITE_P(Models, FutureTest, concurrent_models(), model_name);
 
 Task<int> add(int a, int b) { co_return a + b; }
 
@@ -67,20 +62,20 @@ TEST_P(FutureTest, any_callable_can_be_started) {
             auto coroutine = io.async(slow_sum, io, 5, 6);
             Counter counter;
             auto member = io.async(&Counter::add, &counter, 7);
+            EXPECT_EQ(co_await member, 7);
             auto nothing = io.async([&counter] { ++counter.value; });
             auto move_only = io.async([p = std::make_unique<int>(9)] { return *p; });
             EXPECT_EQ(co_await function, 3);
             EXPECT_EQ(co_await lambda, 12);
             EXPECT_EQ(co_await capturing, "captured!");
             EXPECT_EQ(co_await coroutine, 11);
-            EXPECT_EQ(co_await member, 7);
             co_await nothing;
             EXPECT_EQ(counter.value, 8);
             EXPECT_EQ(co_await std::move(move_only), 9);
         }
     };
     io().run("root", Body::run(io()));
-    EXPECT_EQ(worker_->task_count(), 0U);
+    EXPECT_EQ(host_.executor().task_count(), 0U);
 }
 
 TEST_P(FutureTest, await_and_cancel_may_be_repeated_and_give_the_same_result) {
@@ -107,7 +102,7 @@ TEST_P(FutureTest, one_that_goes_out_of_scope_is_canceled_and_joined_by_its_task
         }
     };
     io().run("root", Body::run(io()));
-    EXPECT_EQ(worker_->task_count(), 0U);
+    EXPECT_EQ(host_.executor().task_count(), 0U);
 }
 
 TEST_P(FutureTest, canceling_the_awaiting_task_reaches_the_awaited_one_and_stays_pending) {

@@ -2,6 +2,7 @@
 #include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/ring.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/stream.hpp>
 #include <zsync/core/worker.hpp>
 
@@ -94,6 +95,8 @@ bool BufferPool::take(std::uint16_t& index) noexcept {
 }
 
 void BufferPool::give_back_otherwise(std::uint16_t index) noexcept {
+    const RuntimeLock lock;
+    --stats_.held;
     if (provided_ != nullptr) {
         provide(index);
     } else {

@@ -98,10 +98,10 @@ public:
     /// Takes one where there is no ring; false when none is left.
     [[nodiscard]] bool take(std::uint16_t& index) noexcept;
     void give_back(std::uint16_t index) noexcept {
-        --stats_.held;
         if (usual_ == nullptr) [[unlikely]] {
             give_back_otherwise(index);
         } else {
+            --stats_.held;
             provide(index);
         }
     }

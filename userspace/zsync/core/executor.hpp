@@ -74,6 +74,15 @@ public:
 protected:
     /// Runs a new task on the stack of the current one.
     static void run_inline(TaskRecord& record) noexcept;
+    /// \name For tasks on threads; under the runtime lock, but for `run_on`
+    /// \{
+    /// Runs a new task, the first on this stack, until its root coroutine has ended.
+    static void run_on(TaskRecord& record, StackContext& context) noexcept;
+    [[nodiscard]] static bool is_waiting(const TaskRecord& record) noexcept;
+    /// Its wait is over and it has the processor.
+    static void goes_on(TaskRecord& record) noexcept;
+    static void interrupt(TaskRecord& record, CoreError reason) noexcept;
+    /// \}
 
     friend class TaskRecord;
     CycleClock cycles_;

@@ -50,6 +50,8 @@ private:
             value_.emplace(frame.promise().take());
         }
         frame.destroy();
+        // In one: whoever was woken must find the task finished.
+        const RuntimeLock lock;
         wake_waiter();
         leave();
     }

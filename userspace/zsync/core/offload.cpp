@@ -1,5 +1,6 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/offload.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <sys/eventfd.h>
@@ -143,14 +144,20 @@ bool OffloadWaitBase::runs_here(const TaskRecord& record) noexcept {
 }
 
 bool OffloadWaitBase::suspend(PromiseBase& promise) {
-    if (!begin(promise)) {
-        refused_ = Error(CoreError::canceled);
-        return false;
+    {
+        const RuntimeLock lock;
+        if (!begin(promise)) {
+            refused_ = Error(CoreError::canceled);
+            return false;
+        }
     }
     if (runs_here(*promise.task)) {
         run();
-        wake();
-    } else if (!pool().submit(*this)) {
+        const RuntimeLock lock;
+        end_here();
+        return false;
+    }
+    if (!pool().submit(*this)) {
         refused_ = Error(CoreError::limit_reached);
         wake();
     }

@@ -147,6 +147,11 @@ bool OperationWait::has_ended() noexcept {
         worker.queue().queue(request_, *this);
         return false;
     }
+    find_who_ended_it();
+    return true;
+}
+
+void OperationWait::find_who_ended_it() noexcept {
     // A wait in a kernel worker thread is interrupted by a signal, hence EINTR.
     const bool stopped = interrupted_ && (result_ == -ECANCELED || result_ == -EINTR);
     if (!stopped) {
@@ -154,7 +159,22 @@ bool OperationWait::has_ended() noexcept {
     } else if (ended_by_ == CoreError::canceled && !task().take_cancel()) {
         ended_by_ = CoreError::os;
     }
-    return true;
+}
+
+void OperationWait::end_here(std::int32_t result) noexcept {
+    if (result == -ETIME && has_deadline_) {
+        end_here_with(CoreError::timed_out);
+        return;
+    }
+    result_ = result;
+    find_who_ended_it();
+    Suspension::end_here();
+}
+
+void OperationWait::end_here_with(CoreError reason) noexcept {
+    result_ = -ECANCELED;
+    ended_by_ = reason;
+    Suspension::end_here();
 }
 
 Error OperationWait::failure() const noexcept {
@@ -172,19 +192,22 @@ Result<ExitStatus> ProcessWait::await_resume() const noexcept {
 bool SleepWait::suspend(PromiseBase& promise) noexcept {
     const RuntimeLock lock;
     if (!begin(promise)) {
-        canceled_ = true;
+        failure_ = CoreError::canceled;
         return false;
     }
     arm(due);
     return park();
 }
 
-void SleepWait::interrupt(CoreError /*reason*/) noexcept {
-    if (armed()) {
-        disarm();
-        canceled_ = task().take_cancel();
-        wake();
+void SleepWait::interrupt(CoreError reason) noexcept {
+    if (!armed() && reason == CoreError::canceled) {
+        return; // it has been woken
     }
+    disarm();
+    if (reason != CoreError::canceled || task().take_cancel()) {
+        failure_ = reason;
+    }
+    wake();
 }
 
 } // namespace zsync

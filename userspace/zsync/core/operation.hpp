@@ -6,6 +6,7 @@
 #include <zsync/core/fd.hpp>
 #include <zsync/core/operation_request.hpp>
 #include <zsync/core/result.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/suspension.hpp>
 
 #include <sys/socket.h>
@@ -41,6 +42,10 @@ public:
     /// \name For executors
     /// \{
     void complete(std::int32_t result) noexcept;
+    /// It was carried out on the task's own thread, as by `carry_out`. Under the runtime lock.
+    void end_here(std::int32_t result) noexcept;
+    /// It was not, for this reason.
+    void end_here_with(CoreError reason) noexcept;
     [[nodiscard]] const OperationRequest& request() const noexcept { return request_; }
     /// `due` is when it is to be interrupted with `timed_out`.
     [[nodiscard]] bool has_deadline() const noexcept { return has_deadline_; }
@@ -70,6 +75,7 @@ protected:
 private:
     bool suspend_thread(PromiseBase& promise) noexcept;
     [[nodiscard]] bool has_ended() noexcept;
+    void find_who_ended_it() noexcept;
     [[nodiscard]] OperationRequest readiness() const noexcept;
 
     OperationRequest request_;
@@ -206,14 +212,14 @@ public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     bool suspend(PromiseBase& promise) noexcept;
     [[nodiscard]] Result<void> await_resume() const noexcept {
-        return canceled_ ? Result<void>(fail(CoreError::canceled)) : Result<void>();
+        return failure_ != CoreError::os ? Result<void>(fail(failure_)) : Result<void>();
     }
     void interrupt(CoreError reason) noexcept override;
     void expired() noexcept override { wake(); }
     [[nodiscard]] std::string_view kind() const noexcept override { return "sleep"; }
 
 private:
-    bool canceled_ = false;
+    CoreError failure_ = CoreError::os; ///< `os`: none
 };
 
 /// Lets other tasks run. Awaits to `Result<void>`, so it is a cancellation point too.
@@ -221,6 +227,7 @@ class YieldWait final : public Suspension, public Awaitable {
 public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     bool suspend(PromiseBase& promise) noexcept {
+        const RuntimeLock lock;
         canceled_ = !begin(promise);
         if (canceled_) {
             return false;

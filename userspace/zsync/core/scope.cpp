@@ -20,7 +20,7 @@ TaskRef Scope::begin(TaskRecord& record) noexcept {
             record.request_cancel();
         }
     }
-    (void)record.executor().start(record, Concurrency::allowed);
+    record.executor().start_anyhow(record);
     return handle;
 }
 

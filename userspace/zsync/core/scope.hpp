@@ -122,6 +122,8 @@ private:
             }
         }
         frame.destroy();
+        // In one: whoever joins must find the task finished.
+        const RuntimeLock lock;
         scope()->child_done(*this, failure);
         leave();
     }

@@ -43,6 +43,8 @@ protected:
     [[nodiscard]] bool park() noexcept;
     /// Ends the wait; the task runs in its turn.
     void wake() noexcept;
+    /// The task has waited on its own thread, and goes on. Under the runtime lock.
+    void end_here() noexcept;
     /// Ends the wait and runs the task at once. Only from its worker's own loop.
     void resume_inline() noexcept;
 

@@ -71,6 +71,9 @@ void TaskRecord::leave() noexcept {
         current_ = nullptr;
     }
     --executor_->task_count_;
+    if (context_ != nullptr && context_->given == this) {
+        context_->given = nullptr;
+    }
     *sibling_link_ = sibling_next_;
     if (sibling_next_ != nullptr) {
         sibling_next_->sibling_link_ = sibling_link_;
@@ -184,12 +187,22 @@ void TaskRecord::request_cancel() noexcept {
         return;
     }
     cancel_pending_ = true;
-    if (suspension_ != nullptr && !cancel_blocked_) {
+    if (cancel_blocked_) {
+        return;
+    }
+    if (suspension_ != nullptr) {
         suspension_->interrupt(CoreError::canceled);
+    } else if (context_ != nullptr && state_ == TaskState::running) {
+        // What it has started inline it is waiting for, in effect.
+        for (TaskRecord* above = context_->innermost; above != nullptr && above != this;
+             above = above->parent_) {
+            above->request_cancel();
+        }
     }
 }
 
 bool TaskRecord::block_cancel(bool blocked) noexcept {
+    const RuntimeLock lock;
     return std::exchange(cancel_blocked_, blocked);
 }
 
@@ -251,19 +264,38 @@ void FutureWaitBase::interrupt(CoreError /*reason*/) noexcept { awaited_.request
 void Executor::run_inline(TaskRecord& record) noexcept {
     TaskRecord* outer = TaskRecord::current_;
     StackContext* context = outer != nullptr ? outer->context_ : nullptr;
-    PromiseBase* outer_frame = nullptr;
-    if (context != nullptr) {
-        outer_frame = std::exchange(context->frame, record.leaf_);
-    }
-    record.context_ = context;
-    TaskRecord::current_ = &record;
-    record.state_ = TaskState::running;
-    ++record.resumes_;
-    record.leaf_->frame().resume();
-    if (context != nullptr) {
-        context->frame = outer_frame;
-    }
+    ZASSERT(context != nullptr, "only a task with a stack can run another one on it");
+    PromiseBase* outer_frame = context->frame;
+    run_on(record, *context);
+    const RuntimeLock lock;
+    context->frame = outer_frame;
+    context->innermost = outer;
     TaskRecord::current_ = outer;
+}
+
+void Executor::run_on(TaskRecord& record, StackContext& context) noexcept {
+    PromiseBase& root = *record.leaf_;
+    {
+        const RuntimeLock lock;
+        context.frame = &root;
+        context.innermost = &record;
+        record.context_ = &context;
+        record.state_ = TaskState::running;
+        ++record.resumes_;
+    }
+    TaskRecord::current_ = &record;
+    root.frame().resume();
+    TaskRecord::current_ = nullptr;
+}
+
+bool Executor::is_waiting(const TaskRecord& record) noexcept {
+    return record.state_ == TaskState::waiting;
+}
+
+void Executor::goes_on(TaskRecord& record) noexcept { record.state_ = TaskState::running; }
+
+void Executor::interrupt(TaskRecord& record, CoreError reason) noexcept {
+    record.suspension_->interrupt(reason);
 }
 
 std::vector<TaskInfo> Executor::tasks() const {

@@ -3,6 +3,7 @@
 
 #include <zsync/core/error.hpp>
 #include <zsync/core/frame_pool.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/suspension.hpp>
 #include <zsync/core/task_name.hpp>
 #include <zsync/core/timer_wheel.hpp>
@@ -47,6 +48,10 @@ struct StackFrame {
 /// Where a task with a stack waits; base of fibers and of threads' parking places.
 struct StackContext {
     PromiseBase* frame = nullptr; ///< the innermost function that waits directly, or the root
+    /// The task that runs on it: one that was started inline is above its starter.
+    TaskRecord* innermost = nullptr;
+    /// On a thread: the task that it was given, until that has finished.
+    TaskRecord* given = nullptr;
 };
 
 /// What a task runs on, and so how it waits.
@@ -166,9 +171,17 @@ private:
     friend class Executing;
     template <class T> friend class FutureTask;
 
-    void retain() noexcept { ++references_; }
+    void retain() noexcept {
+        const RuntimeLock lock;
+        ++references_;
+    }
     void release() noexcept {
-        if (--references_ == 0) {
+        bool last = false;
+        {
+            const RuntimeLock lock;
+            last = --references_ == 0;
+        }
+        if (last) {
             delete this;
         }
     }
@@ -221,6 +234,7 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return record_ != nullptr; }
     [[nodiscard]] bool is_finished() const noexcept {
+        const RuntimeLock lock;
         return record_ == nullptr || record_->is_finished();
     }
     void request_cancel() noexcept {
@@ -241,6 +255,12 @@ inline bool Suspension::park() noexcept {
     }
     park_here();
     return false;
+}
+
+inline void Suspension::end_here() noexcept {
+    TaskRecord& record = task();
+    record.suspension_ = nullptr;
+    record.state_ = TaskState::running;
 }
 
 inline void Suspension::begin_regardless(PromiseBase& promise) noexcept {
