@@ -50,5 +50,10 @@ int main(int count, char** words) {
     auto worker = Worker::create();
     die_if(!worker, "worker");
     Fd listener(listen_on(words[1], 0));
-    return (*worker)->run("echo", serve((*worker)->io(), std::move(listener))) ? 0 : 1;
+#ifdef ON_FIBERS
+    const Io io = (*worker)->fiber_io();
+#else
+    const Io io = (*worker)->io();
+#endif
+    return io.run("echo", serve(io, std::move(listener))) ? 0 : 1;
 }

@@ -119,10 +119,19 @@ micro::Seconds on_worker(std::uint64_t count) {
     return (*worker)->run("micro", body((*worker)->io(), count));
 }
 
+/// The same program, each task a fiber.
+template <Task<micro::Seconds> (*body)(Io, std::uint64_t)>
+micro::Seconds on_fibers(std::uint64_t count) {
+    static const auto worker = Worker::create();
+    return (*worker)->fiber_io().run("micro", body((*worker)->fiber_io(), count));
+}
+
 constexpr micro::Case cases[] = {
     {.name = "await_child", .run = on_worker<await_children>},
     {.name = "spawn_join", .run = on_worker<spawn_children>},
     {.name = "yield", .run = on_worker<yield_of_two>},
+    {.name = "fiber_switch", .run = on_fibers<yield_of_two>},
+    {.name = "fiber_spawn_join", .run = on_fibers<spawn_children>},
     {.name = "timer", .run = on_worker<timers>},
     {.name = "channel", .run = on_worker<through_channel>},
     {.name = "mutex", .run = on_worker<lock_often>},
