@@ -5,9 +5,9 @@
 // because both would hold up everybody else on this one.
 #include "crc.hpp"
 
+#include <zsync/core/channel.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/scope.hpp>
-#include <zsync/core/channel.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <cstdio>

@@ -8,8 +8,8 @@
 #include <zsync/bus/limits.hpp>
 #include <zsync/bus/message.hpp>
 #include <zsync/core/io.hpp>
-#include <zsync/core/scope.hpp>
 #include <zsync/core/notify.hpp>
+#include <zsync/core/scope.hpp>
 
 #include <cstdint>
 #include <deque>

@@ -4,7 +4,6 @@
 #include <zsync/core/timer_wheel.hpp>
 
 #include <cstdint>
-
 #include <x86intrin.h>
 
 namespace zsync {

@@ -67,9 +67,9 @@ private:
 
 inline thread_local constinit FramePool frame_pool{};
 
-/// Allocation of coroutine frames from per-thread free lists. A frame is the runtime's most frequent
-/// allocation; taking it from a list halves the cost of awaiting a child. Sanitizer builds go to the
-/// heap every time, so that a use after free is seen.
+/// Allocation of coroutine frames from per-thread free lists. A frame is the runtime's most
+/// frequent allocation; taking it from a list halves the cost of awaiting a child. Sanitizer builds
+/// go to the heap every time, so that a use after free is seen.
 [[nodiscard]] inline void* allocate_frame(std::size_t size) {
 #ifdef ZSYNC_SANITIZED
     return ::operator new(size);
