@@ -177,10 +177,14 @@ TEST(Fallback, few_descriptors_are_enough) {
     EXPECT_TRUE(rung.starts_with("io_uring") || rung.starts_with("epoll")) << rung;
 }
 
+// UBSan asks by a pipe whether an object may be looked at, and takes it for a wrong one where there
+// is no descriptor for that.
+#ifndef ZSYNC_SANITIZED
 TEST(Fallback, no_descriptor_at_all_is_an_error_that_says_so) {
     const std::string said = rung_in_child([] { limit(RLIMIT_NOFILE, 0); }, false);
     EXPECT_NE(said.find("Too many open files"), std::string::npos) << said;
 }
+#endif
 
 TEST(Fallback, the_environment_chooses_the_rung) {
     const std::string forced = rung_in_child([] { ::setenv("ZSYNC_IO", "epoll", 1); });
