@@ -51,8 +51,11 @@ std::string head_of(int status, std::string_view reason, std::uint64_t length, b
 }
 
 Task<Result<void>> send_all(Io io, FdRef to, std::span<const char> text, std::uint32_t flags = 0) {
-    const auto sent = co_await io.send(to, text, flags | MSG_WAITALL);
-    ZCO_CHECK(sent.count);
+    for (std::span<const char> rest = text; !rest.empty();) {
+        const auto sent = co_await io.send(to, rest, flags | MSG_WAITALL);
+        ZCO_CHECK(sent.count);
+        rest = rest.subspan(*sent.count);
+    }
     co_return {};
 }
 

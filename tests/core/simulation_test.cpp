@@ -249,6 +249,21 @@ TEST(Simulation, a_wait_that_nothing_can_end_is_found) {
     );
 }
 
+TEST(Simulation, a_send_without_buffers_says_so_and_sends_nothing) {
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            auto [a, b] = socket_pair();
+            const auto sent = co_await io.send(a, Bytes::copy_of("x"));
+            EXPECT_EQ(sent.count.error().os_error(), ENOBUFS);
+            a.reset();
+            EXPECT_EQ((co_await io.recv(b, Bytes(1))).count, 0U);
+            co_return {};
+        }
+    };
+    Simulation simulation(1, {.interrupted = 0, .no_buffers = 1});
+    EXPECT_TRUE(simulation.worker().run("root", Body::run(simulation.worker().io())));
+}
+
 TEST(Simulation, files_and_offloaded_calls_take_part) {
     struct Body {
         static Task<Result<void>> run(Io io, std::string name) {

@@ -52,7 +52,7 @@ TEST_P(ChannelTest, keeps_the_order_and_never_holds_more_than_its_capacity) {
     });
 }
 
-TEST_P(ChannelTest, takes_no_memory_after_it_was_made_and_keeps_values_that_only_move) {
+TEST_P(ChannelTest, keeps_values_that_only_move_and_frees_what_nobody_took) {
     run([](Io io) -> Task<Result<void>> {
         Channel<std::unique_ptr<int>> numbers(2);
         auto a = std::make_unique<int>(1);
