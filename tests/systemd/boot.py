@@ -24,6 +24,7 @@ apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e
 man-db.timer console-getty.service systemd-networkd.service systemd-networkd.socket systemd-networkd-wait-online.service
 systemd-hwdb-update.service ldconfig.service systemd-journal-catalog-update.service systemd-update-done.service
 systemd-timesyncd.service systemd-firstboot.service systemd-homed-firstboot.service getty.target
+redis-server.service mariadb.service suricata.service iodined.service dns2tcpd.service logrotate.timer
 """.split()
 
 

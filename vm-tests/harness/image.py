@@ -34,7 +34,9 @@ LEFT_OUT = """
 ./usr/bin/x86_64-linux-gnu-* ./usr/lib/modules/*/kernel/drivers/gpu ./usr/lib/modules/*/kernel/drivers/media
 ./usr/lib/modules/*/kernel/drivers/infiniband ./usr/lib/modules/*/kernel/drivers/scsi ./usr/lib/modules/*/kernel/sound
 ./usr/lib/modules/*/kernel/drivers/net/ethernet ./usr/lib/modules/*/kernel/drivers/net/wireless
-./usr/lib/udev/hwdb.bin ./usr/lib/udev/hwdb.d
+./usr/lib/udev/hwdb.bin ./usr/lib/udev/hwdb.d ./usr/sbin/mariadbd ./usr/lib/mysql ./usr/share/mysql ./usr/share/mariadb
+./var/lib/mysql ./usr/bin/mariadb* ./usr/bin/spin ./usr/share/wireshark ./usr/lib/x86_64-linux-gnu/wireshark
+./usr/lib/x86_64-linux-gnu/libwireshark* ./usr/bin/tshark ./usr/bin/suricata
 """.split()
 # Units that only cost time in a guest that lives for one scenario.
 MASKED = """
@@ -43,6 +45,7 @@ man-db.timer getty@tty1.service serial-getty@ttyS0.service systemd-networkd.serv
 systemd-networkd-wait-online.service systemd-random-seed.service systemd-pcrphase.service systemd-boot-update.service
 systemd-hwdb-update.service ldconfig.service systemd-journal-catalog-update.service systemd-update-done.service
 console-setup.service keyboard-setup.service systemd-timesyncd.service getty-static.service
+redis-server.service mariadb.service suricata.service iodined.service dns2tcpd.service logrotate.timer
 """.split()
 AGENT_UNIT = """[Unit]
 Description=zsync VM harness agent

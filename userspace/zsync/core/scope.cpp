@@ -42,7 +42,7 @@ Result<TaskRef> Scope::begin_concurrent(TaskRecord& record) noexcept {
     return fail(CoreError::concurrency_unavailable);
 }
 
-void Scope::child_done(TaskRecord& /*record*/, std::optional<Error> failure) noexcept {
+void Scope::child_done(std::optional<Error> failure) noexcept {
     const RuntimeLock lock;
     --size_;
     if (failure && !failure->is_canceled() && !failure_) {

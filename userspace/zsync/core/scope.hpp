@@ -88,7 +88,7 @@ private:
     template <class T> friend class ScopeTask;
     TaskRef begin(TaskRecord& record) noexcept;
     Result<TaskRef> begin_concurrent(TaskRecord& record) noexcept;
-    void child_done(TaskRecord& record, std::optional<Error> failure) noexcept;
+    void child_done(std::optional<Error> failure) noexcept;
 
     Io io_;
     TaskRecord* owner_;
@@ -124,7 +124,7 @@ private:
         frame.destroy();
         // In one: whoever joins must find the task finished.
         const RuntimeLock lock;
-        scope()->child_done(*this, failure);
+        scope()->child_done(failure);
         leave();
     }
 };

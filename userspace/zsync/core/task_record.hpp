@@ -112,8 +112,6 @@ public:
     /// Asks the task to stop: its current or next suspension point returns `canceled`, once. No
     /// effect on a task that has finished.
     void request_cancel() noexcept;
-    /// A cancel was requested and not yet delivered.
-    [[nodiscard]] bool cancel_is_pending() const noexcept { return cancel_pending_; }
     /// Takes the pending cancel, if there is one that may be delivered. Called by suspension
     /// points.
     [[nodiscard]] bool take_cancel() noexcept {
@@ -161,14 +159,12 @@ protected:
 
 private:
     friend class Executor;
-    friend class Fiber;
     friend class Scope;
     friend class OperationWait;
     friend class Suspension;
     friend class TaskRef;
     friend class Worker;
     friend class ThreadExecutor;
-    friend class Executing;
     template <class T> friend class FutureTask;
 
     void retain() noexcept {
