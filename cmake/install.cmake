@@ -1,7 +1,7 @@
 # What `cmake --install` puts where, in two components: `zsync` (the service) and `libzsync-dev` (the library).
 
 # Called by zsync_subsystem: the archive, its headers, zsync-NAME.pc, and its entry in zsyncConfig.cmake.
-function(zsync_install_subsystem name uses libraries)
+function(zsync_install_subsystem name uses libraries options)
     install(TARGETS zsync_${name} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT libzsync-dev)
     install(
         DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/
@@ -25,6 +25,7 @@ function(zsync_install_subsystem name uses libraries)
     endforeach()
     set_property(GLOBAL APPEND PROPERTY ZSYNC_INSTALLED_MODULES ${modules})
 
+    list(JOIN options " " options_words)
     list(TRANSFORM uses PREPEND zsync- OUTPUT_VARIABLE requires)
     list(APPEND requires ${modules})
     list(JOIN requires ", " requires)
@@ -39,7 +40,7 @@ Name: zsync-@name@
 Description: zsync's @name@ library
 Version: @PROJECT_VERSION@
 Requires: @requires@
-Libs: -L\${libdir} -lzsync_@name@@threads@
+Libs: -L\${libdir} -lzsync_@name@@threads@ @options_words@
 Cflags: -I\${includedir} -I\${includedir}/zsync
 "
     )
@@ -57,6 +58,7 @@ set_target_properties(zsync::${name} PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES \"\${_zsync_prefix}/${CMAKE_INSTALL_INCLUDEDIR};\${_zsync_prefix}/${CMAKE_INSTALL_INCLUDEDIR}/zsync\"
     INTERFACE_COMPILE_FEATURES cxx_std_23
     INTERFACE_LINK_LIBRARIES \"${targets};${links}\"
+    INTERFACE_LINK_OPTIONS \"${options}\"
 )
 set(zsync_${name}_FOUND TRUE)
 "

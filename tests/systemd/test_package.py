@@ -95,6 +95,8 @@ def test_examples_build_against_the_library_package(fresh):
     file = "/src/http_server/main.cpp"
     assert fresh.sh(f"/src/checksum_tree/build/checksum_tree /src/http_server | grep {file}") == fresh.sh(f"cksum {file}")
     fresh.sh(f"/src/page/build/page < {file} | cmp - {file}")
+    # gdb loads the commands for a program of the library by itself.
+    assert "no executor lives" in fresh.sh("gdb -q -batch -ex 'zsync tasks' /src/page/build/page")
 
 
 def test_every_installed_module_names_what_it_needs(fresh):

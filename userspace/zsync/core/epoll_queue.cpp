@@ -3,6 +3,7 @@
 #include <zsync/core/frame_pool.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
+#include <zsync/core/probes.hpp>
 
 #include <linux/io_uring.h>
 #include <sys/epoll.h>
@@ -111,6 +112,8 @@ EpollQueue::create(RuntimeOptions options, std::string reason) {
 void EpollQueue::queue(const OperationRequest& request, CompletionTarget target) noexcept {
     auto* pending = new Pending(request, target);
     pending->progress.may_nowait = options_.allows(KernelFeature::rwf_nowait);
+    pending->request.target = target.data();
+    ZSYNC_PROBE_OPERATION(pending->request);
     queued_.push(*pending);
     ++in_flight_;
 }
@@ -383,6 +386,13 @@ unsigned EpollQueue::deliver() noexcept {
         delete pending;
         --in_flight_;
         ++count;
+        ZSYNC_PROBE(
+            op__complete,
+            "8@%0 -4@%1 4@%2",
+            ZSYNC_PROBE_VALUE(target.data()),
+            ZSYNC_PROBE_VALUE(result),
+            ZSYNC_PROBE_VALUE(0U)
+        );
         if (target.is_wait()) {
             target.wait().complete(result);
         } else if (target.is_handler() && reports_copy) {

@@ -31,10 +31,10 @@ enum class Concurrency : std::uint8_t {
 /// each task a thread; `BlockingExecutor` runs one after the other on the caller's thread.
 class Executor {
 public:
-    Executor() = default;
+    Executor() noexcept;
     Executor(const Executor&) = delete;
     Executor& operator=(const Executor&) = delete;
-    virtual ~Executor() = default;
+    virtual ~Executor();
 
     /// Gives a new task what it runs on and lets it begin. False when concurrency is required and
     /// cannot be had; the task has not begun then.
@@ -85,8 +85,10 @@ protected:
     /// \}
 
     friend class TaskRecord;
+    friend struct DebugLayout;
     CycleClock cycles_;
     TaskRecord* root_ = nullptr;
+    Executor* next_executor_ = nullptr; ///< of the process, for debuggers
     std::uint64_t next_task_id_ = 1;
     std::uint64_t task_count_ = 0;
 };

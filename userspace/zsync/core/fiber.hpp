@@ -22,6 +22,7 @@ public:
 private:
     friend class FiberPool;
     friend struct FiberSwitch;
+    friend struct DebugLayout;
     Fiber() = default;
     [[noreturn]] static void run() noexcept;
 

@@ -73,6 +73,7 @@ protected:
     }
 
 private:
+    friend struct DebugLayout;
     bool suspend_thread(PromiseBase& promise) noexcept;
     [[nodiscard]] bool has_ended() noexcept;
     void find_who_ended_it() noexcept;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/core/operation_queue.hpp>
+#include <zsync/core/probes.hpp>
 #include <zsync/core/runtime_options.hpp>
 
 #include <liburing.h>
@@ -32,6 +33,7 @@ public:
         OperationRequest& entry = next_entry();
         entry = request;
         entry.target = target.data();
+        ZSYNC_PROBE_OPERATION(entry);
         entry_filled();
     }
     /// send(2), field by field: g++ would make the request on the stack first and then copy it.
@@ -53,6 +55,7 @@ public:
         entry.extra = 0;
         entry.address3 = 0;
         entry.reserved = 0;
+        ZSYNC_PROBE_OPERATION(entry);
         entry_filled();
     }
     void queue_cancel(CompletionTarget target) noexcept override;

@@ -35,6 +35,10 @@ public:
     [[nodiscard]] std::string_view text() const noexcept { return {text_, length_}; }
 
 private:
+    friend class Suspension;
+    friend class TaskRecord;
+    friend class Worker;
+    friend struct DebugLayout;
     void free_text() noexcept;
 
     const char* text_;

@@ -2,6 +2,7 @@
 #include <zsync/core/executor.hpp>
 #include <zsync/core/future.hpp>
 #include <zsync/core/limits.hpp>
+#include <zsync/core/probes.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/task_record.hpp>
@@ -20,6 +21,9 @@ std::string place_of(const std::source_location& where) {
     if (const auto at = file.rfind(source_root); at != std::string_view::npos) {
         file.remove_prefix(at + source_root.size());
     }
+    while (file.starts_with("../")) {
+        file.remove_prefix(3);
+    }
     return std::format("{}:{}", file, where.line());
 }
 
@@ -32,8 +36,9 @@ std::recursive_mutex& RuntimeLock::mutex() noexcept {
 
 TaskName::TaskName(std::string_view text)
     : text_(nullptr), length_(static_cast<std::uint32_t>(text.size())), owned_(true) {
-    char* copy = new char[text.size()];
+    char* copy = new char[text.size() + 1]; // tracers read up to a zero
     std::memcpy(copy, text.data(), text.size());
+    copy[text.size()] = 0;
     text_ = copy;
 }
 
@@ -60,6 +65,7 @@ TaskRecord::TaskRecord(
     }
     sibling_link_ = &siblings;
     siblings = this;
+    ZSYNC_PROBE_TASK(task__start, *this);
 }
 
 TaskRecord::~TaskRecord() = default;
@@ -67,6 +73,7 @@ TaskRecord::~TaskRecord() = default;
 void TaskRecord::leave() noexcept {
     const RuntimeLock lock;
     state_ = TaskState::finished;
+    ZSYNC_PROBE_TASK(task__end, *this);
     if (current_ == this) {
         current_ = nullptr;
     }
@@ -187,6 +194,7 @@ void TaskRecord::request_cancel() noexcept {
         return;
     }
     cancel_pending_ = true;
+    ZSYNC_PROBE_TASK(task__cancel, *this);
     if (cancel_blocked_) {
         return;
     }

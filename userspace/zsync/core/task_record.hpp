@@ -3,6 +3,7 @@
 
 #include <zsync/core/error.hpp>
 #include <zsync/core/frame_pool.hpp>
+#include <zsync/core/probes.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/suspension.hpp>
 #include <zsync/core/task_name.hpp>
@@ -163,6 +164,7 @@ private:
     friend class OperationWait;
     friend class Suspension;
     friend class TaskRef;
+    friend struct DebugLayout;
     friend class Worker;
     friend class ThreadExecutor;
     template <class T> friend class FutureTask;
@@ -265,6 +267,7 @@ inline void Suspension::begin_regardless(PromiseBase& promise) noexcept {
     record.leaf_ = &promise;
     record.suspension_ = this;
     record.state_ = TaskState::waiting;
+    ZSYNC_PROBE_TASK(task__suspend, record);
 }
 
 inline bool Suspension::begin(PromiseBase& promise) noexcept {

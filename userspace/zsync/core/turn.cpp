@@ -4,6 +4,7 @@
 #include <zsync/core/fiber.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
+#include <zsync/core/probes.hpp>
 #include <zsync/core/ring.hpp>
 #include <zsync/core/send_stream.hpp>
 #include <zsync/core/stream.hpp>
@@ -14,6 +15,7 @@
 namespace zsync {
 
 [[gnu::always_inline]] inline void Worker::resume_now(TaskRecord& record) noexcept {
+    ZSYNC_PROBE_TASK(task__resume, record);
     if (record.kind_ == TaskKind::coroutine) [[likely]] {
         TaskRecord::current_ = &record;
         record.state_ = TaskState::running;
@@ -38,6 +40,13 @@ void Worker::resume_watched(TaskRecord& record) noexcept {
         const Duration duration = cycles().duration(held);
         if (duration > stall_limit_) {
             ++stalls_;
+            ZSYNC_PROBE(
+                stall,
+                "8@%0 8@%1 8@%2",
+                ZSYNC_PROBE_VALUE(&record),
+                ZSYNC_PROBE_FIELD(record.id_),
+                ZSYNC_PROBE_VALUE(duration.count())
+            );
             stalled_({
                 .task = record.id(),
                 .name = std::string(record.name()),
@@ -107,6 +116,13 @@ unsigned Ring::deliver() noexcept {
         const CompletionTarget target(cqe.user_data);
         const std::int32_t result = cqe.res;
         const std::uint32_t flags = cqe.flags;
+        ZSYNC_PROBE(
+            op__complete,
+            "8@%0 -4@%1 4@%2",
+            ZSYNC_PROBE_VALUE(target.data()),
+            ZSYNC_PROBE_VALUE(result),
+            ZSYNC_PROBE_FIELD(cqe.flags)
+        );
         ++head;
         if (target.is_wait()) [[likely]] {
             --in_flight_;
@@ -189,6 +205,7 @@ void SendStreamState::complete(std::int32_t result, std::uint32_t /*flags*/) noe
 
 void Worker::turn() noexcept {
     ++turns_;
+    ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
     run_ready();
     const bool idle = ready_first_ == nullptr && root_ != nullptr;
     busy_cycles_ += CycleClock::now() - busy_since_;
@@ -201,6 +218,7 @@ void Worker::turn() noexcept {
             static_cast<TimedSuspension*>(timer)->expired();
         }
     }
+    ZSYNC_PROBE(turn__leave, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
 }
 
 void Worker::run_ready() noexcept {
