@@ -48,6 +48,10 @@ public:
     /// Begins an operation of a coroutine or fiber; `wait.complete` follows. Tasks on threads:
     /// carries it out and completes it.
     virtual void submit(OperationWait& wait) noexcept = 0;
+    /// The errno that an operation fails with here without being tried; 0 for none.
+    [[nodiscard]] virtual int refusal(const OperationRequest& /*request*/) const noexcept {
+        return 0;
+    }
     /// Asks for the end of an operation that was submitted.
     virtual void cancel(OperationWait& wait) noexcept = 0;
     /// Waits on the task's own stack until it has been woken. Not for coroutines.

@@ -51,8 +51,7 @@ std::array<int, operation_class_count> FailingExecutor::standard_failures() noex
 }
 
 void FailingExecutor::submit(OperationWait& wait) noexcept {
-    const int error = failures_[std::to_underlying(class_of(wait.request()))];
-    if (error != 0) {
+    if (const int error = refusal(wait.request()); error != 0) {
         wait.end_here(-error);
     } else if (wait.has_deadline()) {
         wait.end_here_with(CoreError::unsupported);

@@ -39,6 +39,9 @@ public:
     [[nodiscard]] TimePoint now() const noexcept override { return {}; }
     [[nodiscard]] std::vector<RuntimeFeature> features() const override;
     void submit(OperationWait& wait) noexcept override;
+    [[nodiscard]] int refusal(const OperationRequest& request) const noexcept override {
+        return failures_[static_cast<std::size_t>(class_of(request))];
+    }
 
 private:
     void wait_for(TimedSuspension& timer) noexcept override;

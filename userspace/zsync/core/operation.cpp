@@ -97,9 +97,9 @@ void OperationWait::interrupt(CoreError reason) noexcept {
 
 // A ring answers EAGAIN at once where the file is O_NONBLOCK, which is for others to see; here it
 // means to wait.
-OperationRequest OperationWait::readiness() const noexcept {
+OperationRequest readiness_for(const OperationRequest& request) noexcept {
     std::uint32_t events = 0;
-    switch (request_.opcode) {
+    switch (request.opcode) {
     case Opcode::read:
     case Opcode::readv:
     case Opcode::accept:
@@ -107,7 +107,7 @@ OperationRequest OperationWait::readiness() const noexcept {
         break;
     case Opcode::recv:
     case Opcode::recvmsg:
-        events = (request_.flags & MSG_DONTWAIT) == 0 ? POLLIN : 0;
+        events = (request.flags & MSG_DONTWAIT) == 0 ? POLLIN : 0;
         break;
     case Opcode::write:
     case Opcode::writev:
@@ -115,12 +115,16 @@ OperationRequest OperationWait::readiness() const noexcept {
         break;
     case Opcode::send:
     case Opcode::sendmsg:
-        events = (request_.flags & MSG_DONTWAIT) == 0 ? POLLOUT : 0;
+        events = (request.flags & MSG_DONTWAIT) == 0 ? POLLOUT : 0;
         break;
     default:
         break;
     }
-    return {.opcode = Opcode::poll, .fd = request_.fd, .flags = events};
+    return {.opcode = Opcode::poll, .fd = request.fd, .flags = events};
+}
+
+bool may_be_repeated(const OperationRequest& request) noexcept {
+    return request.opcode != Opcode::connect && request.opcode != Opcode::close;
 }
 
 // All but a plain success: false when the operation goes on.
@@ -134,16 +138,15 @@ bool OperationWait::has_ended() noexcept {
         return false;
     }
     if (result_ == -EAGAIN && !interrupted_) {
-        const OperationRequest poll = readiness();
+        const OperationRequest poll = readiness_for(request_);
         if (poll.flags != 0) {
             polling_ = true;
             worker.queue().queue(poll, *this);
             return false;
         }
     }
-    // Signals are not what an operation waits for. A connect goes on by itself; asked again it
-    // would say EALREADY.
-    if (result_ == -EINTR && !interrupted_ && request_.opcode != Opcode::connect) {
+    // Signals are not what an operation waits for.
+    if (result_ == -EINTR && !interrupted_ && may_be_repeated(request_)) {
         worker.queue().queue(request_, *this);
         return false;
     }

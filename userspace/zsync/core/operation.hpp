@@ -77,7 +77,6 @@ private:
     bool suspend_thread(PromiseBase& promise) noexcept;
     [[nodiscard]] bool has_ended() noexcept;
     void find_who_ended_it() noexcept;
-    [[nodiscard]] OperationRequest readiness() const noexcept;
 
     OperationRequest request_;
     std::int32_t result_;      ///< set when it completes

@@ -63,4 +63,11 @@ struct OperationRequest {
 };
 static_assert(sizeof(OperationRequest) == 64);
 
+/// The wait that has to come before a request that gave EAGAIN is made again. Without flags: the
+/// answer stands.
+[[nodiscard]] OperationRequest readiness_for(const OperationRequest& request) noexcept;
+/// Whether a request that a signal ended (EINTR) can simply be made again. A connect goes on by
+/// itself and would say EALREADY; a close has freed its descriptor, whose number may be another's.
+[[nodiscard]] bool may_be_repeated(const OperationRequest& request) noexcept;
+
 } // namespace zsync

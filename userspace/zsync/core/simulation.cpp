@@ -86,7 +86,8 @@ void SimulatedQueue::end(CompletionTarget target, std::int32_t result) noexcept 
 
 bool SimulatedQueue::try_one(Pending& pending) noexcept {
     OperationRequest request = pending.request;
-    if (happens(faults_.interrupted)) {
+    // A close frees its descriptor even so, and what it says then is of no use to anybody.
+    if (request.opcode != Opcode::close && happens(faults_.interrupted)) {
         end(pending.target, pending.progress.stopped(EINTR));
         return true;
     }
