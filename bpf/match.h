@@ -7,8 +7,8 @@
  * than 64 rules each bitmap begins with a summary word, one bit for each word that is not zero, and
  * only the words that all summaries share are looked at (Baboescu and Varghese, SIGCOMM 2001).
  *
- * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_NODE(i) and ZSYNC_BITMAP(i), so that
- * userspace runs the same code over the same tables.
+ * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_NODE(i), ZSYNC_BUCKET(i) and ZSYNC_BITMAP(i), so
+ * that userspace runs the same code over the same tables.
  */
 #ifndef ZSYNC_MATCH_H
 #define ZSYNC_MATCH_H
@@ -27,15 +27,64 @@
 #define ZSYNC_POPCOUNT(x) ((__u32)__builtin_popcountll(x))
 #define ZSYNC_FIRST_BIT(x) ZSYNC_POPCOUNT(((x) & -(x)) - 1)
 
-/* The class of an address: walks from the root cell until a leaf. */
-ZSYNC_INLINE __u32 zsync_walk(__u32 root, __u64 high, __u64 low, int steps)
+/* How many keys of the bucket are not above `address`, whose bits below the cell fill one lane: each
+ * lane's subtraction leaves the guard bit that it borrows from only where the key is not above.
+ */
+ZSYNC_INLINE __u32 zsync_rank(__u32 bucket, __u32 words, __u32 words_min, __u64 address)
+{
+	__u64 guarded = address * ZSYNC_LANES | ZSYNC_LANES << 15;
+	__u64 sum = 0;
+	__u32 i;
+
+	ZSYNC_UNROLL
+	for (i = 0; i < ZSYNC_BUCKET_WORDS_MIN_MAX; i++) {
+		if (i < words_min || i < words)
+			sum += (guarded - ZSYNC_BUCKET(bucket + i)) >> 15 & ZSYNC_LANES;
+	}
+	for (i = ZSYNC_BUCKET_WORDS_MIN_MAX; i < ZSYNC_BUCKET_WORDS_MAX; i++) {
+		if (i >= words)
+			break;
+		sum += (guarded - ZSYNC_BUCKET(bucket + i)) >> 15 & ZSYNC_LANES;
+	}
+	return sum * ZSYNC_LANES >> 48;
+}
+
+/* The class of an IPv4 address by its table of ranges. */
+ZSYNC_INLINE __u32 zsync_range(int dimension, __u32 address)
+{
+	__u32 cell = ZSYNC_CELL(ZSYNC_CONFIG.root_ipv4[dimension] +
+				(address >> (32 - ZSYNC_IPV4_ROOT_BITS)));
+	__u32 below = address & ((1U << (32 - ZSYNC_IPV4_ROOT_BITS)) - 1);
+	__u32 log2 = ZSYNC_CONFIG.class_bits_log2_ipv4[dimension];
+	__u32 words, bucket, place;
+	__u64 class_bits;
+
+	if ((cell & (ZSYNC_LEAF | ZSYNC_TABLE)) == ZSYNC_TABLE) {
+		cell = ZSYNC_CELL((cell & ~ZSYNC_TABLE) + (below >> 7));
+		below &= 0x7f;
+		if ((cell & (ZSYNC_LEAF | ZSYNC_TABLE)) == ZSYNC_TABLE)
+			cell = ZSYNC_CELL((cell & ~ZSYNC_TABLE) + below);
+	}
+	if (cell & ZSYNC_LEAF)
+		return cell & ~ZSYNC_LEAF;
+	words = cell >> ZSYNC_BUCKET_SHIFT;
+	bucket = cell & ((1U << ZSYNC_BUCKET_SHIFT) - 1);
+	place = zsync_rank(bucket, words, ZSYNC_CONFIG.bucket_words_min_ipv4[dimension], below)
+		<< log2;
+	class_bits = ZSYNC_BUCKET(bucket + words + (place >> 6)) >> (place & 63);
+	return ZSYNC_CELL(ZSYNC_CONFIG.palette_ipv4[dimension] +
+			  (class_bits & ((1ULL << (1U << log2)) - 1)));
+}
+
+/* The class of an IPv6 address: walks from the root cell until a leaf. */
+ZSYNC_INLINE __u32 zsync_walk(__u32 root, __u64 high, __u64 low)
 {
 	__u32 cell = ZSYNC_CELL(root + (__u32)(high >> (64 - ZSYNC_ROOT_BITS)));
 	int i;
 
 	high = high << ZSYNC_ROOT_BITS | low >> (64 - ZSYNC_ROOT_BITS);
 	low <<= ZSYNC_ROOT_BITS;
-	for (i = 0; i < steps; i++) {
+	for (i = 0; i < ZSYNC_IPV6_STEPS_MAX; i++) {
 		const volatile struct zsync_node *node;
 		__u32 first, bits;
 		__u64 mask;
@@ -75,12 +124,10 @@ ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet 
 {
 	if (packet->network == ZSYNC_NETWORK_IPV4 &&
 	    ZSYNC_CONFIG.root_ipv4[dimension] != ZSYNC_NO_TABLE)
-		return zsync_walk(ZSYNC_CONFIG.root_ipv4[dimension], address->high, 0,
-				  ZSYNC_IPV4_STEPS_MAX);
+		return zsync_range(dimension, address->high >> 32);
 	if (packet->network == ZSYNC_NETWORK_IPV6 &&
 	    ZSYNC_CONFIG.root_ipv6[dimension] != ZSYNC_NO_TABLE)
-		return zsync_walk(ZSYNC_CONFIG.root_ipv6[dimension], address->high, address->low,
-				  ZSYNC_IPV6_STEPS_MAX);
+		return zsync_walk(ZSYNC_CONFIG.root_ipv6[dimension], address->high, address->low);
 	return ZSYNC_CONFIG.absent[dimension];
 }
 

@@ -19,14 +19,34 @@
 /* Bit of a rule's cell: drop. The other bits are the rule's counter slot. */
 #define ZSYNC_DROP 0x80000000u
 
-/* The root of a trie has one cell for each value of an address's first 16 bits. */
+/* The root of an IPv6 trie has one cell for each value of an address's first 16 bits. */
 #define ZSYNC_ROOT_BITS 16
 #define ZSYNC_STRIDE_BITS 6
 /* A walk's longest chain below the root: every step but the last takes at least 6 bits. */
-#define ZSYNC_IPV4_STEPS_MAX 3
 #define ZSYNC_IPV6_STEPS_MAX 19
 /* A path node compares at most so many bits, one less than a shift by a whole word. */
 #define ZSYNC_PATH_BITS_MAX 63
+
+/*
+ * IPv4 addresses are looked up as ranges. The root has one cell for each value of the first 17 bits.
+ * A cell is a leaf; or with ZSYNC_TABLE the index of 256 cells for the next 8 bits, whose tables have
+ * 128 cells for the last 7, all leaves; or a bucket: its size in words of keys, and its place.
+ *
+ * A bucket lists where ranges begin: the bits of the address below the cell, at most 15, as 16-bit
+ * lanes of 64-bit words, in order; unused lanes are ZSYNC_LANE_UNUSED. Behind the keys stand the
+ * ranges' classes, 1 << class_bits_log2 bits each, as indexes into a palette of classes. No bucket
+ * has fewer words of keys than bucket_words_min, which is what most of them need: a loop whose end
+ * cannot be predicted costs as much as the memory that it waits for.
+ */
+#define ZSYNC_IPV4_ROOT_BITS 17
+#define ZSYNC_TABLE 0x40000000u
+#define ZSYNC_BUCKET_SHIFT 25
+#define ZSYNC_BUCKET_WORDS_MAX 16
+#define ZSYNC_BUCKET_WORDS_MIN_MAX 4
+#define ZSYNC_LANES_PER_WORD 4
+#define ZSYNC_LANES 0x0001000100010001ULL
+#define ZSYNC_LANE_UNUSED 0x8000u
+#define ZSYNC_CLASS_BITS_LOG2_MAX 4
 
 #define ZSYNC_WORDS_MAX 64 /* 64-bit words of a rule bitmap: 4096 rules, one summary word */
 
@@ -79,11 +99,15 @@ struct zsync_config {
 	__u32 malformed_drop;
 	__u32 cells_mask;
 	__u32 nodes_mask;
+	__u32 buckets_mask;
 	__u32 bitmaps_mask;
 	__u32 used[ZSYNC_DIMENSIONS]; /* 0: no rule restricts this dimension */
 	__u32 absent[ZSYNC_DIMENSIONS]; /* class of a packet that has no such thing */
 	__u32 fragment_class;
 	__u32 root_ipv4[2]; /* by ZSYNC_SOURCE, ZSYNC_DESTINATION */
+	__u32 palette_ipv4[2]; /* the first cell of the buckets' palette */
+	__u32 class_bits_log2_ipv4[2];
+	__u32 bucket_words_min_ipv4[2];
 	__u32 root_ipv6[2];
 	__u32 port_pages[2]; /* 256 cells, each the first cell of a page of 256 classes */
 	__u32 protocol_classes; /* 256 cells */

@@ -1,7 +1,7 @@
 // What a packet pays for being filtered: ours against xdp-filter's program with every feature, both
 // over 9,000 exact IPv4 addresses, as time added to a program that only drops. BPF_PROG_TEST_RUN,
 // a random source address each packet, the three in turn within each round, medians.
-#include "bench/report.hpp"
+#include "bench/packet/subject.hpp"
 #include "tests/packet/lab.hpp"
 #include "tests/packet/rule_maker.hpp"
 
@@ -10,19 +10,20 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <random_source.skel.h>
 #include <sys/mount.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <format>
 #include <iostream>
-#include <memory>
 #include <random>
 #include <set>
 #include <stdexcept>
 
 using namespace zsync;
+using namespace zsync::bench;
 using namespace zsync::packet;
 using namespace zsync::packet::test;
 
@@ -33,12 +34,6 @@ constexpr std::uint32_t repeats = 300'000;
 constexpr int rounds = 15;
 constexpr const char* peer_map = "/sys/fs/bpf/xdp-filter/filter_ipv4";
 
-void require(bool done, const std::string& what) {
-    if (!done) {
-        throw std::runtime_error(what + ": " + os_error(errno).message());
-    }
-}
-
 /// In network order, as they stand in a packet.
 std::vector<std::uint32_t> random_addresses() {
     std::mt19937 random(7);
@@ -46,7 +41,9 @@ std::vector<std::uint32_t> random_addresses() {
     while (addresses.size() < addresses_count) {
         addresses.insert(static_cast<std::uint32_t>(random()));
     }
-    return {addresses.begin(), addresses.end()};
+    std::vector<std::uint32_t> shuffled(addresses.begin(), addresses.end());
+    std::ranges::shuffle(shuffled, random);
+    return shuffled;
 }
 
 std::uint32_t add_exact_set(RuleSet& rules, const std::vector<std::uint32_t>& addresses) {
@@ -89,73 +86,6 @@ RuleSet every_dimension(const std::vector<std::uint32_t>& addresses) {
     return rules;
 }
 
-/// A program behind the one that gives it random addresses.
-class Subject {
-public:
-    Subject(std::string name, Fd program) : name_(std::move(name)), program_(std::move(program)) {
-        for (const bool frags : {true, false}) {
-            skeleton_.reset(random_source__open());
-            require(skeleton_ != nullptr, "open wrapper");
-            bpf_program__set_autoload(skeleton_->progs.random_source_frags, frags);
-            bpf_program__set_autoload(skeleton_->progs.bare_drop_frags, frags);
-            bpf_program__set_autoload(skeleton_->progs.random_source, !frags);
-            bpf_program__set_autoload(skeleton_->progs.bare_drop, !frags);
-            require(random_source__load(skeleton_.get()) == 0, "load wrapper");
-            wrapper_ = bpf_program__fd(
-                frags ? skeleton_->progs.random_source_frags : skeleton_->progs.random_source
-            );
-            const int drop = bpf_program__fd(
-                frags ? skeleton_->progs.bare_drop_frags : skeleton_->progs.bare_drop
-            );
-            const std::uint32_t key = 0;
-            const int target = program_ ? program_.get() : drop;
-            if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.target), &key, &target, BPF_ANY) ==
-                0) {
-                return;
-            }
-        }
-        require(false, "tail call to " + name_);
-    }
-
-    /// Addresses to draw from; none: any address.
-    void draw_from(const std::vector<std::uint32_t>& addresses) {
-        auto& memory = *skeleton_->bss;
-        std::memcpy(memory.addresses, addresses.data(), addresses.size() * sizeof(addresses[0]));
-        memory.address_count = static_cast<std::uint32_t>(addresses.size());
-    }
-
-    void run() {
-        const Frame frame = ethernet(0x0800) + ipv4({}, udp(4000, 5000, 22));
-        LIBBPF_OPTS(
-            bpf_test_run_opts,
-            options,
-            .data_in = frame.data(),
-            .data_size_in = static_cast<std::uint32_t>(frame.size()),
-            .repeat = static_cast<int>(repeats)
-        );
-        require(bpf_prog_test_run_opts(wrapper_, &options) == 0, "BPF_PROG_TEST_RUN");
-        verdict = options.retval;
-        // The kernel's own figure, in whole nanoseconds: around the call one would also time the
-        // two grace periods that it waits for, 4 ms each.
-        ns.push_back(options.duration);
-    }
-
-    [[nodiscard]] const std::string& name() const { return name_; }
-    [[nodiscard]] std::uint64_t calls() const { return skeleton_->bss->calls; }
-
-    std::vector<double> ns;
-    std::uint32_t verdict = 0;
-
-private:
-    struct Destroy {
-        void operator()(random_source* skeleton) const { random_source__destroy(skeleton); }
-    };
-    std::string name_;
-    Fd program_;
-    std::unique_ptr<random_source, Destroy> skeleton_;
-    int wrapper_ = -1;
-};
-
 /// xdp-filter attached for real, its rules put in through its own pinned map: its command line
 /// takes one rule a process.
 Fd start_peer(const std::string& ifname, const std::vector<std::uint32_t>& addresses) {
@@ -195,13 +125,6 @@ std::uint64_t peer_hits(const std::vector<std::uint32_t>& addresses) {
     return hits;
 }
 
-template <class T> T must(Outcome<T> outcome) {
-    if (!outcome) {
-        throw std::runtime_error(outcome.error().message());
-    }
-    return *std::move(outcome);
-}
-
 void compare(
     std::string_view what,
     Subject& baseline,
@@ -209,19 +132,12 @@ void compare(
     Subject& peer,
     const std::vector<std::uint32_t>& draw
 ) {
-    for (Subject* subject : {&baseline, &ours, &peer}) {
-        subject->ns.clear();
-        subject->draw_from(draw);
-    }
-    for (int round = 0; round < rounds; ++round) {
-        for (Subject* subject : {&baseline, &ours, &peer}) {
-            subject->run();
-        }
-    }
-    const double base = bench::median(baseline.ns);
-    const double added_ours = bench::median(ours.ns) - base;
-    const double added_peer = bench::median(peer.ns) - base;
-    bench::print_ratio(what, added_ours, added_peer, "ns added", added_ours / added_peer, 1.0);
+    const std::array<Subject*, 3> subjects{&baseline, &ours, &peer};
+    run_in_turns(subjects, {.words = draw}, rounds, repeats);
+    const double base = median(baseline.ns);
+    const double added_ours = median(ours.ns) - base;
+    const double added_peer = median(peer.ns) - base;
+    print_ratio(what, added_ours, added_peer, "ns added", added_ours / added_peer, 1.0);
 }
 
 void measure() {
@@ -253,7 +169,7 @@ void measure() {
     std::cerr << std::format(
         "baseline {:.1f} ns; runs: zsync {} (rule counted {}), every dimension {} ({}), "
         "xdp-filter {} ({})\n",
-        bench::median(baseline.ns),
+        median(baseline.ns),
         ours.calls(),
         hits,
         ours_all.calls(),

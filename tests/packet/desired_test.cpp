@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <format>
 #include <limits>
 
 using namespace zsync;
@@ -86,7 +87,7 @@ TEST(DesiredInterface, what_it_did_not_write_is_refused_with_the_line) {
     EXPECT_EQ(wrong(whole + std::string(limits::file_bytes_max, 'x')), "");
     EXPECT_EQ(
         wrong(whole + std::string(limits::file_bytes_max + 1, 'x')),
-        line(6, "over 16777216 bytes of rules behind it")
+        line(6, std::format("over {} bytes of rules behind it", limits::file_bytes_max))
     );
 }
 

@@ -129,14 +129,14 @@ TEST(Engine, holds_its_limit_of_rules_and_refuses_one_more) {
         };
     }
     const Tables tables = tables_of(rules);
-    for (const std::uint16_t port : {0, 63, 64, 1023}) {
+    for (const std::uint16_t port : {0, 63, 64, 1023, 4095}) {
         EXPECT_EQ(match(tables, parse(ethernet(0x0800) + ipv4({}, udp(9, port))).packet), port);
     }
     add_rule(rules, Verdict::drop, "one more");
     const auto refused = compile(rules, slots_for(rules));
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
-    EXPECT_EQ(refused.error().detail, "1025 rules; at most 1024");
+    EXPECT_EQ(refused.error().detail, "4097 rules; at most 4096");
 }
 
 TEST(Engine, holds_its_limit_of_prefixes_and_refuses_one_more) {
@@ -159,30 +159,27 @@ TEST(Engine, holds_its_limit_of_prefixes_and_refuses_one_more) {
     EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
 }
 
-TEST(Engine, refuses_sets_whose_overlaps_need_too_much_memory) {
-    // A binary tree of prefixes, each in a set drawn at random: no two nodes have the same rules.
-    const auto nested = [](std::uint32_t nodes) {
+TEST(Engine, holds_its_limit_of_ways_to_overlap_and_refuses_one_more) {
+    // Each address is in a set by its upper and in one by its lower byte; outside is one way more.
+    const auto pairs = [](std::uint32_t count) {
         RuleSet rules;
-        std::mt19937 random(1);
-        rules.address_sets.resize(limits::rules_max);
-        for (std::uint32_t node = 1; node <= nodes; ++node) {
-            const auto depth = static_cast<unsigned>(std::bit_width(node)) - 1;
-            Prefix prefix = numbered_prefix((node - (1U << depth)) << (24 - depth));
-            prefix.length = static_cast<std::uint8_t>(8 + depth);
-            rules.address_sets[random() % limits::rules_max].push_back(prefix);
+        rules.address_sets.resize(512);
+        for (std::uint32_t i = 0; i < count; ++i) {
+            rules.address_sets[i / 256].push_back(numbered_prefix(i));
+            rules.address_sets[256 + i % 256].push_back(numbered_prefix(i));
         }
-        for (std::uint32_t i = 0; i < limits::rules_max; ++i) {
-            std::ranges::sort(rules.address_sets[i]);
+        for (std::uint32_t i = 0; i < rules.address_sets.size(); ++i) {
             add_rule(rules, Verdict::drop, std::to_string(i)).from = i;
         }
         return rules;
     };
-    const RuleSet fits = nested(limits::prefixes_max / 2);
+    const RuleSet fits = pairs(limits::ipv4_classes_max - 1);
     EXPECT_TRUE(compile(fits, slots_for(fits)));
-    const RuleSet too_big = nested(limits::prefixes_max);
-    const auto refused = compile(too_big, slots_for(too_big));
+    const RuleSet too_many = pairs(limits::ipv4_classes_max);
+    const auto refused = compile(too_many, slots_for(too_many));
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
+    EXPECT_EQ(refused.error().detail, "the IPv4 address sets overlap in more than 65536 ways");
 }
 
 TEST(Engine, equal_ways_to_match_are_stored_once) {
@@ -194,8 +191,8 @@ TEST(Engine, equal_ways_to_match_are_stored_once) {
     add_rule(rules, Verdict::drop, "list").from = add_set(rules, set);
     const Tables tables = tables_of(rules);
     EXPECT_EQ(tables.bitmaps.size(), 2U);
-    // One path node an address, and one branch where several share their first 16 bits.
-    EXPECT_LE(tables.nodes.size(), 16384U);
+    // An address is one word of keys and one of classes at most.
+    EXPECT_LE(tables.buckets.size(), 32768U);
 }
 
 TEST(Trie, agrees_with_the_longest_covering_prefixes) {

@@ -1,6 +1,8 @@
 // A process that dies after any step leaves all of the old state or all of the new.
 #include "tests/packet/filter_fixture.hpp"
 
+#include <zsync/packet/limits.hpp>
+
 #include <sys/wait.h>
 
 #include <filesystem>
@@ -147,7 +149,7 @@ TEST_F(FilterCrashTest, detach_leaves_the_filter_or_nothing) {
 TEST_F(FilterCrashTest, a_failed_load_leaves_the_old_rules_and_nothing_else) {
     Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
     RuleSet too_many;
-    for (int i = 0; i < 1025; ++i) {
+    for (std::uint32_t i = 0; i <= limits::rules_max; ++i) {
         add_rule(too_many, Verdict::drop, std::to_string(i));
     }
     EXPECT_EQ(filter.load(too_many).error().error, Error(PacketError::rule_set_too_big));

@@ -10,6 +10,7 @@ thread_local const zsync::packet::Tables* tables_at_hand = nullptr;
 #define ZSYNC_CONFIG (tables_at_hand->config)
 #define ZSYNC_CELL(i) (tables_at_hand->cells.at((i) & ZSYNC_CONFIG.cells_mask))
 #define ZSYNC_NODE(i) (&tables_at_hand->nodes.at((i) & ZSYNC_CONFIG.nodes_mask))
+#define ZSYNC_BUCKET(i) (tables_at_hand->buckets.at((i) & ZSYNC_CONFIG.buckets_mask))
 #define ZSYNC_BITMAP(i) (tables_at_hand->bitmaps.at((i) & ZSYNC_CONFIG.bitmaps_mask))
 extern "C" {
 #include <bpf/match.h>
@@ -59,7 +60,7 @@ std::size_t match(const Tables& tables, const zsync_packet& packet) {
 
 std::uint32_t walk(const Tables& tables, std::uint32_t root, const zsync_address& address) {
     tables_at_hand = &tables;
-    return zsync_walk(root, address.high, address.low, ZSYNC_IPV6_STEPS_MAX);
+    return zsync_walk(root, address.high, address.low);
 }
 
 std::string difference(const Parsed& ours, const ReferencePacket& reference) {

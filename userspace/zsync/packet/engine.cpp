@@ -1,5 +1,6 @@
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
+#include <zsync/packet/ipv4_ranges.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/rule_classes.hpp>
 #include <zsync/packet/trie.hpp>
@@ -36,15 +37,22 @@ public:
         compile_vlans();
         compile_fragment();
         compile_verdicts();
+        if (too_many_overlaps_) {
+            return fail(
+                PacketError::rule_set_too_big,
+                std::format(
+                    "the IPv4 address sets overlap in more than {} ways", limits::ipv4_classes_max
+                )
+            );
+        }
         if (classes_.bytes() > limits::bitmap_bytes_max ||
-            tables_.cells.size() > limits::cells_max || tables_.nodes.size() > limits::nodes_max) {
+            tables_.cells.size() > limits::cells_max || tables_.nodes.size() > limits::nodes_max ||
+            tables_.buckets.size() > limits::bucket_words_max) {
             return fail(
                 PacketError::rule_set_too_big,
                 std::format(
                     "the address sets overlap in too many ways: their tables need {} MiB",
-                    (classes_.bytes() + tables_.cells.size() * sizeof(std::uint32_t) +
-                     tables_.nodes.size() * sizeof(zsync_node)) >>
-                        20
+                    table_bytes() >> 20
                 )
             );
         }
@@ -67,6 +75,12 @@ private:
             );
         }
         return {};
+    }
+
+    [[nodiscard]] std::size_t table_bytes() const {
+        return classes_.bytes() + tables_.cells.size() * sizeof(std::uint32_t) +
+               tables_.nodes.size() * sizeof(zsync_node) +
+               tables_.buckets.size() * sizeof(std::uint64_t);
     }
 
     static std::uint64_t low_bits(std::uint32_t count) {
@@ -122,13 +136,31 @@ private:
             }
             return place->second;
         };
-        const auto build = [&](std::vector<TriePrefix>& family) {
-            const std::uint32_t outside = tables_.config.absent[dimension];
-            return family.empty() ? ZSYNC_NO_TABLE
-                                  : build_trie(family, outside, join, tables_.cells, tables_.nodes);
-        };
-        tables_.config.root_ipv4[dimension] = build(prefixes[std::to_underlying(Family::ipv4)]);
-        tables_.config.root_ipv6[dimension] = build(prefixes[std::to_underlying(Family::ipv6)]);
+        compile_ipv4(dimension, prefixes[std::to_underlying(Family::ipv4)], join);
+        std::vector<TriePrefix>& ipv6 = prefixes[std::to_underlying(Family::ipv6)];
+        const std::uint32_t outside = tables_.config.absent[dimension];
+        tables_.config.root_ipv6[dimension] =
+            ipv6.empty() ? ZSYNC_NO_TABLE
+                         : build_trie(ipv6, outside, join, tables_.cells, tables_.nodes);
+    }
+
+    void compile_ipv4(int dimension, std::vector<TriePrefix>& prefixes, const JoinClass& join) {
+        zsync_config& config = tables_.config;
+        config.root_ipv4[dimension] = ZSYNC_NO_TABLE;
+        if (prefixes.empty()) {
+            return;
+        }
+        const auto table = build_ipv4_table(
+            prefixes, config.absent[dimension], join, tables_.cells, tables_.buckets
+        );
+        if (!table) {
+            too_many_overlaps_ = true;
+            return;
+        }
+        config.root_ipv4[dimension] = table->root;
+        config.palette_ipv4[dimension] = table->palette;
+        config.class_bits_log2_ipv4[dimension] = table->class_bits_log2;
+        config.bucket_words_min_ipv4[dimension] = table->bucket_words_min;
     }
 
     void compile_ports(int dimension, std::vector<PortRange> Rule::* condition) {
@@ -276,6 +308,7 @@ private:
         };
         tables_.config.cells_mask = pad(tables_.cells);
         tables_.config.nodes_mask = pad(tables_.nodes);
+        tables_.config.buckets_mask = pad(tables_.buckets);
         tables_.config.bitmaps_mask = pad(tables_.bitmaps);
     }
 
@@ -283,6 +316,7 @@ private:
     const CounterSlots& slots_;
     RuleClasses classes_;
     Tables tables_;
+    bool too_many_overlaps_ = false;
 };
 
 } // namespace

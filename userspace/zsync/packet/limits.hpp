@@ -9,17 +9,17 @@ namespace zsync::packet::limits {
 /// Interfaces filtered at a time.
 constexpr std::uint32_t interfaces_max = 256;
 /// Rules in one rule set.
-constexpr std::uint32_t rules_max = 1024;
+constexpr std::uint32_t rules_max = 4096;
 /// Named sets in one rule file.
 constexpr std::uint32_t sets_max = 256;
 /// Different address sets the rules of one rule set use, named and inline.
-constexpr std::uint32_t address_sets_max = 1024;
+constexpr std::uint32_t address_sets_max = 4096;
 /// Prefixes in one set, and in all sets the rules of one rule set use together.
-constexpr std::uint32_t prefixes_max = 131'072;
+constexpr std::uint32_t prefixes_max = 1'048'576;
 /// Port ranges in one port set, after neighbours are merged.
 constexpr std::uint32_t port_ranges_max = 64;
 /// Bytes of a rule file, and of a set file.
-constexpr std::size_t file_bytes_max = std::size_t{16} << 20;
+constexpr std::size_t file_bytes_max = std::size_t{64} << 20;
 /// Bytes of one line, its newline not counted.
 constexpr std::size_t line_bytes_max = std::size_t{1} << 20;
 /// Bytes of a set's or a rule's name.
@@ -32,10 +32,14 @@ constexpr std::size_t path_bytes_max = 4095;
 constexpr std::size_t diagnostics_max = 20;
 
 /// Bytes of the match engine's rule bitmaps, one for each way in which a set's prefixes overlap.
-constexpr std::size_t bitmap_bytes_max = std::size_t{16} << 20;
+constexpr std::size_t bitmap_bytes_max = std::size_t{64} << 20;
 /// Cells and nodes of the match engine's tables: their indexes share a word with a flag bit.
 constexpr std::size_t cells_max = std::size_t{1} << 24;
 constexpr std::size_t nodes_max = std::size_t{1} << 24;
+/// Different classes of the IPv4 addresses of one dimension: a bucket's index of one has 16 bits.
+constexpr std::size_t ipv4_classes_max = 65'536;
+/// 64-bit words of the IPv4 tables' buckets.
+constexpr std::size_t bucket_words_max = std::size_t{1} << 25;
 /// Counter slots of one interface: the rules of a live generation and of the next, and the default.
 constexpr std::uint32_t counter_slots = 2 * rules_max + 1;
 /// Bytes of a generation's record of its own rules, kept in the kernel beside its program.

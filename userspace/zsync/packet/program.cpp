@@ -138,6 +138,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, const SharedMaps& maps
     if (!object || !fill(object, ".rodata.config", std::span(&tables.config, 1)) ||
         !fill(object, ".rodata.cells", std::span(tables.cells)) ||
         !fill(object, ".rodata.nodes", std::span(tables.nodes)) ||
+        !fill(object, ".rodata.buckets", std::span(tables.buckets)) ||
         !fill(object, ".rodata.bitmaps", std::span(tables.bitmaps)) ||
         !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats)) {
         return map_fault();

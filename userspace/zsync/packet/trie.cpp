@@ -187,6 +187,16 @@ TriePrefix trie_prefix(const Prefix& prefix, std::uint32_t set) {
     return result;
 }
 
+void sort_prefixes(std::span<TriePrefix> prefixes) {
+    const auto order = [](const TriePrefix& prefix) {
+        return std::tuple(prefix.address.high, prefix.address.low, prefix.length, prefix.set);
+    };
+    // One set's prefixes come in order, and most rule files have one big set.
+    if (!std::ranges::is_sorted(prefixes, {}, order)) {
+        std::ranges::sort(prefixes, {}, order);
+    }
+}
+
 std::uint32_t build_trie(
     std::span<TriePrefix> prefixes,
     std::uint32_t outside,
@@ -194,9 +204,7 @@ std::uint32_t build_trie(
     std::vector<std::uint32_t>& cells,
     std::vector<zsync_node>& nodes
 ) {
-    std::ranges::sort(prefixes, {}, [](const TriePrefix& prefix) {
-        return std::tuple(prefix.address.high, prefix.address.low, prefix.length, prefix.set);
-    });
+    sort_prefixes(prefixes);
     return TrieBuilder(join, cells, nodes).build_root(prefixes, outside);
 }
 

@@ -1,5 +1,5 @@
-// The address tries of the match engine: prefixes to rule classes, in the cells and nodes that
-// `bpf/match.h` walks.
+// The IPv6 address tries of the match engine: prefixes to rule classes, in the cells and nodes that
+// `zsync_walk` of `bpf/match.h` walks.
 #pragma once
 
 #include <zsync/packet/rule_set.hpp>
@@ -27,10 +27,13 @@ struct TriePrefix {
 /// The number that `zsync_parse` makes of a packet's address.
 TriePrefix trie_prefix(const Prefix& prefix, std::uint32_t set);
 
+/// By address, then length, then set. Does nothing to what is in order.
+void sort_prefixes(std::span<TriePrefix> prefixes);
+
 /// `join(class, set)` is the class of an address of `class` that also lies in a prefix of `set`.
 using JoinClass = std::function<std::uint32_t(std::uint32_t class_id, std::uint32_t set)>;
 
-/// Appends the trie of `prefixes`, all of one family, to `cells` and `nodes` and returns its root
+/// Appends the trie of `prefixes`, all IPv6, to `cells` and `nodes` and returns its root
 /// cell. A walk ends with the class of the address: `outside` joined with the set of every prefix
 /// that covers it. Sorts `prefixes`. Takes time in the order of prefixes times their depth.
 std::uint32_t build_trie(

@@ -6,7 +6,7 @@
 namespace zsync::store::limits {
 
 /// Bytes of a document's content.
-constexpr std::size_t document_bytes_max = std::size_t{32} << 20;
+constexpr std::size_t document_bytes_max = std::size_t{80} << 20;
 /// Bytes of a document's name.
 constexpr std::size_t name_bytes_max = 128;
 /// Documents in one store.
