@@ -42,9 +42,14 @@ const ErrorEntry& entry_of(const Error& error) {
 
 constinit const ErrorDomain core_errors{"core", core_entries};
 
-std::string_view Error::name() const noexcept { return entry_of(*this).name; }
+std::string_view Error::name() const noexcept {
+    return domain_->describe != nullptr ? domain_->name : entry_of(*this).name;
+}
 
 std::string Error::message() const {
+    if (domain_->describe != nullptr) {
+        return domain_->describe(*this);
+    }
     const std::string_view text = entry_of(*this).text;
     if (os_error_ == 0) {
         return std::string(text);

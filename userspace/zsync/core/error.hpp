@@ -20,16 +20,24 @@ struct ErrorEntry {
     std::string_view text;
 };
 
+class Error;
+
 /// A subsystem's errors. Each subsystem has one constant of this type; `Error` points at it, so
 /// `core` knows no other subsystem's codes and every code has a name and a text by construction.
 struct ErrorDomain {
     std::string_view name;
     std::span<const ErrorEntry> entries;
+    /// Words for an error of a foreign library's domain, whose numbers stand in no table of ours.
+    std::string (*describe)(const Error&) = nullptr;
 };
 
-/// A failure: 16 bytes, trivially copyable, comparable. `os_error` is the errno behind it, or 0.
+/// A failure: 16 bytes, trivially copyable, comparable. `os_error` is the errno behind it, or 0; in
+/// a foreign domain it is that library's own number.
 class [[nodiscard]] Error {
 public:
+    /// An error of a foreign domain, which has `describe`.
+    constexpr Error(const ErrorDomain& domain, int number)
+        : domain_(&domain), code_(static_cast<std::uint16_t>(number)), os_error_(number) {}
     template <class Code>
         requires std::is_enum_v<Code>
     // NOLINTNEXTLINE(google-explicit-constructor): codes are errors
@@ -41,7 +49,7 @@ public:
     [[nodiscard]] constexpr std::uint16_t code() const noexcept { return code_; }
     [[nodiscard]] constexpr int os_error() const noexcept { return os_error_; }
 
-    /// The program-visible name, unique within its domain.
+    /// The program-visible name, unique within its domain; of a foreign one the domain's.
     [[nodiscard]] std::string_view name() const noexcept;
     /// Words for a person, with the system's own text where an errno is behind it.
     [[nodiscard]] std::string message() const;
@@ -49,7 +57,8 @@ public:
     [[nodiscard]] bool is_canceled() const noexcept;
 
     friend constexpr bool operator==(const Error& a, const Error& b) noexcept {
-        return a.domain_ == b.domain_ && a.code_ == b.code_;
+        return a.domain_ == b.domain_ && a.code_ == b.code_ &&
+               (a.domain_->describe == nullptr || a.os_error_ == b.os_error_);
     }
 
 private:
