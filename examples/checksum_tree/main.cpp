@@ -1,8 +1,9 @@
 // Checksums of every file below a folder: `checksum_tree FOLDER`, one line a file as cksum(1)
 // prints it, sorted by name.
 //
-// Reads wait on the ring, many at a time; folders are listed and sums computed on other threads,
-// because both would hold up everybody else on this one.
+// Reads wait on the ring, many at a time. Both of the rest would hold up everybody else on this
+// thread, so it goes elsewhere: listing a folder blocks in the kernel (`io.offload`), computing a
+// sum keeps a processor busy (`io.compute`).
 #include "crc.hpp"
 
 #include <zsync/core/channel.hpp>
@@ -59,7 +60,7 @@ Task<Result<Sum>> checksum(Io io, std::string name) {
             co_return Sum{.crc = crc.finish(), .length = crc.length()};
         }
         at += *count;
-        ZCO_CHECK(co_await io.offload([&crc, &block, length = *count] {
+        ZCO_CHECK(co_await io.compute([&crc, &block, length = *count] {
             crc.add({block.data(), length});
         }));
     }

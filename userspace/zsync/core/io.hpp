@@ -231,11 +231,18 @@ public:
     }
     [[nodiscard]] YieldWait yield() const noexcept { return {}; }
 
-    /// Runs a blocking or long call on another thread and awaits its result. The call must not
-    /// touch what belongs to this thread. A cancel stops it only while it waits for a thread; once
-    /// begun, its result is delivered and the cancel stays pending.
+    /// Makes a call that blocks in the kernel (a slow disk, a resolver, a foreign library) on a
+    /// thread that is there to be blocked, and awaits its result. The call must not touch what
+    /// belongs to this thread. A cancel stops it only while it waits for a thread; once begun, its
+    /// result is delivered and the cancel stays pending. `limit_reached` when too many wait.
     template <class F> [[nodiscard]] OffloadWait<F> offload(F call) const {
-        return OffloadWait<F>(std::move(call));
+        return {std::move(call), CallKind::blocking};
+    }
+    /// The same for a call that keeps a processor busy: on a `ComputePool`, which has a thread a
+    /// processor, shared by all workers of the process. It must not block; it may `fork_join` and
+    /// `parallel_for`.
+    template <class F> [[nodiscard]] OffloadWait<F> compute(F call) const {
+        return {std::move(call), CallKind::compute};
     }
     /// \}
 

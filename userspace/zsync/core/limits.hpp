@@ -28,10 +28,18 @@ constexpr std::uint32_t simulated_delays_max = 8;
 constexpr std::size_t simulated_choice_max = 64;
 /// Tasks resumed in one turn of a worker before it looks at its ring again.
 constexpr std::uint32_t resumes_per_turn_max = 256;
-/// Threads that run blocking calls for one worker.
-constexpr std::uint32_t offload_threads_max = 2;
+/// Threads that make blocking calls for one worker: they sleep in the kernel.
+constexpr std::uint32_t offload_threads_max = 8;
 /// Blocking calls waiting for a thread; one more fails with `limit_reached`.
 constexpr std::uint32_t offload_queue_max = 1024;
+/// Threads of a compute pool; by default it has one a processor.
+constexpr std::uint32_t compute_threads_max = 256;
+/// Computing calls waiting for a thread; one more fails with `limit_reached`.
+constexpr std::uint32_t compute_queue_max = 4096;
+/// Forks that one computing thread has on offer; more are run where they are made.
+constexpr std::size_t forks_max = 256;
+/// Workers of one group, each a thread and a ring.
+constexpr std::size_t group_workers_max = 64;
 /// Threads that carry out operations which can only block, where there is no ring.
 constexpr std::uint32_t operation_threads_max = 4;
 /// How long an operation rests that would block while nothing can tell when it would not.

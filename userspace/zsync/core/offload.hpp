@@ -1,88 +1,79 @@
-// Offload: blocking calls on other threads, awaited.
+// Offload: calls on other threads, awaited.
 #pragma once
 
-#include <zsync/core/fd.hpp>
+#include <zsync/core/call_pool.hpp>
 #include <zsync/core/limits.hpp>
-#include <zsync/core/operation_queue.hpp>
+#include <zsync/core/pool_thread.hpp>
 #include <zsync/core/result.hpp>
 #include <zsync/core/suspension.hpp>
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <thread>
+#include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace zsync {
 
-class Worker;
-
-/// One blocking call on its way to a thread and back. Embedded in what awaits it.
-class OffloadCall {
+/// Threads for calls that block in the kernel, for one worker. They sleep most of the time, so
+/// there are more of them than processors, and they are not those that compute: a disk that hangs
+/// takes no processor away. Started when first needed, joined with the pool.
+class OffloadPool final : public CallPool {
 public:
-    virtual void run() noexcept = 0;      ///< on the pool's thread
-    virtual void returned() noexcept = 0; ///< on the worker's thread
-
-    OffloadCall* next = nullptr; ///< the pool's own link
-
-protected:
-    ~OffloadCall() = default;
-};
-
-/// A few threads that run blocking calls for one worker; started when first needed, joined with it.
-class OffloadPool final : private CompletionHandler {
-public:
-    explicit OffloadPool(Worker& worker);
+    OffloadPool() noexcept = default;
     OffloadPool(const OffloadPool&) = delete;
     OffloadPool& operator=(const OffloadPool&) = delete;
     ~OffloadPool();
 
     /// False when `limits::offload_queue_max` calls are waiting already.
-    [[nodiscard]] bool submit(OffloadCall& call);
-    /// Takes back a call that no thread has begun. False when it is too late.
-    [[nodiscard]] bool withdraw(OffloadCall& call) noexcept;
+    [[nodiscard]] bool submit(PooledCall& call) override;
+    [[nodiscard]] bool withdraw(PooledCall& call) noexcept override;
 
 private:
-    void serve();
-    void complete(std::int32_t result, std::uint32_t flags) noexcept override;
-    void listen() noexcept;
+    void serve() noexcept;
+    bool add_thread() noexcept;
 
-    Worker& worker_;
-    Fd event_;
-    std::uint64_t event_count_ = 0; ///< the ring reads the eventfd into it
     std::mutex mutex_;
     std::condition_variable available_;
-    OffloadCall* waiting_first_ = nullptr;
-    OffloadCall* waiting_last_ = nullptr;
-    OffloadCall* returned_ = nullptr;
-    std::uint32_t waiting_count_ = 0;
-    std::uint32_t idle_threads_ = 0;
+    CallQueue waiting_{limits::offload_queue_max};
+    std::uint32_t idle_ = 0;
+    std::uint32_t started_ = 0;
     bool stopping_ = false;
-    std::vector<std::jthread> threads_;
+    std::array<PoolThread, limits::offload_threads_max> threads_;
+};
+
+/// Which threads make a call.
+enum class CallKind : std::uint8_t {
+    blocking, ///< it sleeps in the kernel: an `OffloadPool`
+    compute,  ///< it keeps a processor busy: a `ComputePool`
 };
 
 /// The part of `OffloadWait` that does not depend on the call.
-class OffloadWaitBase : public Suspension, public OffloadCall, public Awaitable {
+class OffloadWaitBase : public Suspension, public PooledCall, public Awaitable {
 public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     bool suspend(PromiseBase& promise);
     void interrupt(CoreError reason) noexcept final;
-    [[nodiscard]] std::string_view kind() const noexcept final { return "offload"; }
-    void returned() noexcept final { resume_inline(); }
+    [[nodiscard]] std::string_view kind() const noexcept final {
+        return kind_ == CallKind::blocking ? "offload" : "compute";
+    }
+    void arrive(Worker& /*worker*/) noexcept final { resume_inline(); }
 
 protected:
-    OffloadWaitBase() noexcept = default;
+    explicit OffloadWaitBase(CallKind kind) noexcept : kind_(kind) {}
     ~OffloadWaitBase() = default;
     [[nodiscard]] const std::optional<Error>& refused() const noexcept { return refused_; }
 
 private:
-    [[nodiscard]] OffloadPool& pool() const;
+    [[nodiscard]] CallPool& pool() const;
     [[nodiscard]] static bool runs_here(const TaskRecord& record) noexcept;
+    [[nodiscard]] bool send();
 
     std::optional<Error> refused_;
+    CallKind kind_;
 };
 
 template <class T> struct OffloadResultOf {
@@ -98,7 +89,7 @@ template <class F> class OffloadWait final : public OffloadWaitBase {
     using Returned = OffloadResultOf<Value>::Type;
 
 public:
-    explicit OffloadWait(F call) : call_(std::move(call)) {}
+    OffloadWait(F call, CallKind kind) : OffloadWaitBase(kind), call_(std::move(call)) {}
 
     void run() noexcept override {
         if constexpr (std::is_void_v<Value>) {

@@ -2,6 +2,7 @@
 // compiler sees through it: an echo of 64 bytes passes here twice.
 #include <zsync/core/assert.hpp>
 #include <zsync/core/fiber.hpp>
+#include <zsync/core/inbox.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/probes.hpp>
@@ -207,10 +208,14 @@ void Worker::turn() noexcept {
     ++turns_;
     ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
     run_ready();
-    const bool idle = ready_first_ == nullptr && root_ != nullptr;
+    const bool idle =
+        ready_first_ == nullptr && root_ != nullptr && (inbox_ == nullptr || inbox_->go_to_sleep());
     busy_cycles_ += CycleClock::now() - busy_since_;
     queue_->enter(idle, idle ? timers_.next() : std::nullopt);
     busy_since_ = CycleClock::now();
+    if (inbox_ != nullptr) [[unlikely]] {
+        inbox_->deliver(*this);
+    }
     queue_->deliver();
     if (timers_.count() != 0) {
         const TimePoint now = queue_->now();

@@ -1,6 +1,8 @@
 #include <zsync/core/assert.hpp>
+#include <zsync/core/compute_pool.hpp>
 #include <zsync/core/epoll_queue.hpp>
 #include <zsync/core/fiber.hpp>
+#include <zsync/core/inbox.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/offload.hpp>
@@ -8,6 +10,7 @@
 #include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/worker.hpp>
+#include <zsync/core/worker_address.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -53,11 +56,32 @@ void Worker::run_root(TaskRecord& record) noexcept {
         turn();
     }
     offload_pool_.reset();
+    if (inbox_) {
+        inbox_->close(*this);
+    }
     // Every task has ended, so only the runtime's own requests can be left.
     while (queue_->in_flight() != 0) {
         queue_->enter(true, std::nullopt);
         queue_->deliver();
     }
+    inbox_.reset();
+}
+
+const std::shared_ptr<Inbox>& Worker::inbox() {
+    if (!inbox_ && (inbox_ = Inbox::create())) {
+        inbox_->open(*queue_);
+    }
+    return inbox_;
+}
+
+WorkerAddress Worker::address() {
+    const std::shared_ptr<Inbox>& mine = inbox();
+    ZASSERT(mine, "a descriptor is left for a worker's inbox");
+    return {mine, TaskKind::coroutine};
+}
+
+TaskRecord* Worker::host_of_guests() noexcept {
+    return root_ != nullptr && !root_->ending_ ? root_ : nullptr;
 }
 
 void Worker::bring_any_first() noexcept {
@@ -135,9 +159,13 @@ WorkerStats Worker::stats() const noexcept {
 
 OffloadPool& Worker::offload_pool() {
     if (!offload_pool_) {
-        offload_pool_ = std::make_unique<OffloadPool>(*this);
+        offload_pool_ = std::make_unique<OffloadPool>();
     }
     return *offload_pool_;
+}
+
+ComputePool& Worker::compute_pool() {
+    return compute_pool_ != nullptr ? *compute_pool_ : ComputePool::shared();
 }
 
 void Worker::resume_fiber(TaskRecord& record) noexcept {

@@ -17,10 +17,13 @@
 
 namespace zsync {
 
+class ComputePool;
 class FiberPool;
+class Inbox;
 class OffloadPool;
 class OperationQueue;
 class Ring;
+class WorkerAddress;
 
 /// A task that held its worker for too long.
 struct Stall {
@@ -71,6 +74,14 @@ public:
     void watch(Duration limit, Stalled stalled);
     [[nodiscard]] WorkerStats stats() const noexcept;
 
+    /// Where `io.compute` computes from here on, instead of `ComputePool::shared()`; it must
+    /// outlive the run.
+    void compute_on(ComputePool& pool) noexcept { compute_pool_ = &pool; }
+    [[nodiscard]] ComputePool& compute_pool();
+
+    /// For tasks of other workers, while this one runs. Asked for on its own thread, from a task.
+    [[nodiscard]] WorkerAddress address();
+
     [[nodiscard]] OperationQueue& queue() noexcept { return *queue_; }
     /// Turns of the loop so far: each is one wake-up or one pass over ready tasks.
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
@@ -104,6 +115,11 @@ public:
     }
     void resume(TaskRecord& record) noexcept;
     [[nodiscard]] OffloadPool& offload_pool();
+    /// Where other threads leave messages for it, for as long as its root task runs. Null where no
+    /// descriptor is left. Made when first asked for, on the worker's own thread.
+    [[nodiscard]] const std::shared_ptr<Inbox>& inbox();
+    /// Whose children the tasks are that other workers start here; null when it is ending.
+    [[nodiscard]] TaskRecord* host_of_guests() noexcept;
     [[nodiscard]] Ring* ring() noexcept { return ring_; }
     [[nodiscard]] bool is_simulated() const noexcept { return simulated_; }
     /// \}
@@ -135,6 +151,8 @@ private:
     std::unique_ptr<OperationQueue> queue_;
     std::unique_ptr<FiberPool> fibers_;
     std::unique_ptr<OffloadPool> offload_pool_;
+    ComputePool* compute_pool_ = nullptr; ///< null: the shared one
+    std::shared_ptr<Inbox> inbox_;        ///< null until another thread has to be told of it
 };
 
 } // namespace zsync
