@@ -131,14 +131,15 @@ ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet 
 	return ZSYNC_CONFIG.absent[dimension];
 }
 
-ZSYNC_INLINE __u32 zsync_port_class(int dimension, const struct zsync_packet *packet, __u16 port)
+/* The class of a 16-bit number, if the packet has such a number. */
+ZSYNC_INLINE __u32 zsync_number_class(int dimension, int present, __u16 number)
 {
 	__u32 page;
 
-	if (!packet->has_ports)
+	if (!present)
 		return ZSYNC_CONFIG.absent[dimension];
-	page = ZSYNC_CELL(ZSYNC_CONFIG.port_pages[dimension - ZSYNC_SOURCE_PORT] + (port >> 8));
-	return ZSYNC_CELL(page + (port & 0xff));
+	page = ZSYNC_CELL(ZSYNC_CONFIG.pages[dimension] + (number >> 8));
+	return ZSYNC_CELL(page + (number & 0xff));
 }
 
 /* The class of the packet in every dimension that some rule restricts. */
@@ -155,10 +156,11 @@ ZSYNC_INLINE void zsync_classify(const struct zsync_packet *packet,
 			zsync_address_class(ZSYNC_DESTINATION, packet, &packet->destination);
 	if (ZSYNC_CONFIG.used[ZSYNC_SOURCE_PORT])
 		classes[ZSYNC_SOURCE_PORT] =
-			zsync_port_class(ZSYNC_SOURCE_PORT, packet, packet->source_port);
+			zsync_number_class(ZSYNC_SOURCE_PORT, packet->has_ports, packet->source_port);
 	if (ZSYNC_CONFIG.used[ZSYNC_DESTINATION_PORT])
 		classes[ZSYNC_DESTINATION_PORT] =
-			zsync_port_class(ZSYNC_DESTINATION_PORT, packet, packet->destination_port);
+			zsync_number_class(ZSYNC_DESTINATION_PORT, packet->has_ports,
+					   packet->destination_port);
 	if (ZSYNC_CONFIG.used[ZSYNC_PROTOCOL])
 		classes[ZSYNC_PROTOCOL] =
 			ip ? ZSYNC_CELL(ZSYNC_CONFIG.protocol_classes + packet->protocol) :
@@ -175,6 +177,11 @@ ZSYNC_INLINE void zsync_classify(const struct zsync_packet *packet,
 	if (ZSYNC_CONFIG.used[ZSYNC_FRAGMENT])
 		classes[ZSYNC_FRAGMENT] = packet->fragment ? ZSYNC_CONFIG.fragment_class :
 							     ZSYNC_CONFIG.absent[ZSYNC_FRAGMENT];
+	if (ZSYNC_CONFIG.used[ZSYNC_ICMP])
+		classes[ZSYNC_ICMP] =
+			zsync_number_class(ZSYNC_ICMP, packet->has_icmp, packet->icmp);
+	if (ZSYNC_CONFIG.used[ZSYNC_LENGTH])
+		classes[ZSYNC_LENGTH] = zsync_number_class(ZSYNC_LENGTH, ip, packet->length);
 }
 
 /* Word `word` of the AND of all used classes, starting from `bits`. */

@@ -79,11 +79,14 @@ struct zsync_packet {
 	__u16 source_port; /* valid with has_ports */
 	__u16 destination_port; /* valid with has_ports */
 	__u16 vlan; /* outermost tag's id, or ZSYNC_NO_VLAN */
+	__u16 icmp; /* type << 8 | code, valid with has_icmp */
+	__u16 length; /* of the IP packet by its own header, at most 65535; valid for IP */
 	__u8 network; /* enum zsync_network */
 	__u8 protocol; /* valid for IP */
 	__u8 tcp_flags; /* valid with has_tcp_flags */
 	__u8 has_ports;
 	__u8 has_tcp_flags;
+	__u8 has_icmp;
 	__u8 fragment; /* part of a fragmented packet, the first part included */
 };
 
@@ -261,6 +264,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_ipv4(const struct zsync_frame *fra
 		total = cursor->bytes;
 	if (total < header || total > cursor->bytes)
 		return ZSYNC_MALFORMED_ipv4_total_length;
+	packet->length = total > 65535 ? 65535 : total;
 	packet->source.high = (__u64)zsync_load32(p + 12) << 32;
 	packet->source.low = 0;
 	packet->destination.high = (__u64)zsync_load32(p + 16) << 32;
@@ -359,9 +363,11 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_ipv6(const struct zsync_frame *fra
 	if (p[0] >> 4 != 6)
 		return ZSYNC_MALFORMED_ipv6_version;
 	payload = zsync_load16(p + 4);
+	packet->length = payload + 40 > 65535 ? 65535 : payload + 40;
 	/* RFC 2675: a jumbogram says 0 here and its length in a hop-by-hop option. */
 	if (payload == 0 && p[6] == ZSYNC_PROTOCOL_HOP_BY_HOP) {
 		payload = cursor->bytes - 40;
+		packet->length = payload + 40 > 65535 ? 65535 : payload + 40;
 		cursor->jumbo = 1;
 	}
 	if (payload > cursor->bytes - 40)
@@ -424,6 +430,22 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_udp(const struct zsync_frame *fram
 	return ZSYNC_WELL_FORMED;
 }
 
+ZSYNC_INLINE enum zsync_malformed zsync_parse_icmp(const struct zsync_frame *frame,
+						   struct zsync_packet *packet,
+						   const struct zsync_cursor *cursor,
+						   enum zsync_malformed too_short)
+{
+	const __u8 *p = zsync_at(frame, cursor->offset, 8);
+
+	if (cursor->bytes < 8)
+		return packet->fragment ? ZSYNC_MALFORMED_fragment_tiny : too_short;
+	if (!p)
+		return ZSYNC_MALFORMED_headers_split;
+	packet->icmp = zsync_load16(p);
+	packet->has_icmp = 1;
+	return ZSYNC_WELL_FORMED;
+}
+
 ZSYNC_INLINE enum zsync_malformed zsync_parse_transport(const struct zsync_frame *frame,
 							struct zsync_packet *packet,
 							const struct zsync_cursor *cursor)
@@ -436,14 +458,13 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_transport(const struct zsync_frame
 	case ZSYNC_PROTOCOL_UDP:
 		return zsync_parse_udp(frame, packet, cursor);
 	case ZSYNC_PROTOCOL_ICMP:
-		if (packet->network != ZSYNC_NETWORK_IPV4 || cursor->bytes >= 8)
+		if (packet->network != ZSYNC_NETWORK_IPV4)
 			return ZSYNC_WELL_FORMED;
-		return packet->fragment ? ZSYNC_MALFORMED_fragment_tiny : ZSYNC_MALFORMED_icmp_short;
+		return zsync_parse_icmp(frame, packet, cursor, ZSYNC_MALFORMED_icmp_short);
 	case ZSYNC_PROTOCOL_ICMPV6:
-		if (packet->network != ZSYNC_NETWORK_IPV6 || cursor->bytes >= 8)
+		if (packet->network != ZSYNC_NETWORK_IPV6)
 			return ZSYNC_WELL_FORMED;
-		return packet->fragment ? ZSYNC_MALFORMED_fragment_tiny :
-					  ZSYNC_MALFORMED_icmpv6_short;
+		return zsync_parse_icmp(frame, packet, cursor, ZSYNC_MALFORMED_icmpv6_short);
 	case ZSYNC_PROTOCOL_SCTP:
 		if (cursor->bytes < 12)
 			return packet->fragment ? ZSYNC_MALFORMED_fragment_tiny :
@@ -471,6 +492,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse(const struct zsync_frame *frame,
 	packet->network = ZSYNC_NETWORK_OTHER;
 	packet->has_ports = 0;
 	packet->has_tcp_flags = 0;
+	packet->has_icmp = 0;
 	packet->fragment = 0;
 	cursor->jumbo = 0;
 	cursor->transport = 0;

@@ -79,6 +79,8 @@ enum zsync_dimension {
 	ZSYNC_TCP_FLAGS,
 	ZSYNC_VLAN,
 	ZSYNC_FRAGMENT,
+	ZSYNC_ICMP,
+	ZSYNC_LENGTH,
 	ZSYNC_DIMENSIONS,
 };
 
@@ -93,6 +95,7 @@ enum zsync_dimension {
  * bound that the verifier needs, and no branch.
  */
 struct zsync_config {
+	__u64 summary; /* one bit for each word of a bitmap */
 	__u32 rules; /* count; the cell rule_cells + rules is the default's */
 	__u32 words; /* 64-bit words of a bitmap, without the summary */
 	__u32 rule_cells;
@@ -109,12 +112,11 @@ struct zsync_config {
 	__u32 class_bits_log2_ipv4[2];
 	__u32 bucket_words_min_ipv4[2];
 	__u32 root_ipv6[2];
-	__u32 port_pages[2]; /* 256 cells, each the first cell of a page of 256 classes */
+	/* Of ports, ICMP and length: 256 cells, each the first cell of a page of 256 classes. */
+	__u32 pages[ZSYNC_DIMENSIONS];
 	__u32 protocol_classes; /* 256 cells */
 	__u32 tcp_flags_classes; /* 256 cells */
 	__u32 vlan_classes; /* 4096 cells */
-	__u32 padding;
-	__u64 summary; /* one bit for each word of a bitmap */
 };
 
 struct zsync_counter {

@@ -143,6 +143,13 @@ Frame sctp(std::uint16_t source, std::uint16_t destination) {
     return put32(put32(frame, 7), 0);
 }
 
+Frame icmp(std::uint8_t type, std::uint8_t code) {
+    Frame frame = icmp_echo();
+    frame[0] = type;
+    frame[1] = code;
+    return frame;
+}
+
 Frame icmp_echo() { return hex("08 00 00 00 00 01 00 01"); }
 
 } // namespace zsync::packet::test

@@ -55,5 +55,7 @@ Frame udp(
 );
 Frame sctp(std::uint16_t source, std::uint16_t destination);
 Frame icmp_echo();
+/// An ICMP or ICMPv6 header of 8 bytes.
+Frame icmp(std::uint8_t type, std::uint8_t code);
 
 } // namespace zsync::packet::test

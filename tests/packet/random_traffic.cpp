@@ -109,6 +109,18 @@ RuleSet RandomTraffic::rules(std::size_t rules_max) {
             rule.vlan = static_cast<std::uint16_t>(chance(10) ? 4095 : below(6));
         }
         rule.fragment = chance(rarity);
+        if (chance(rarity)) {
+            const auto type = static_cast<std::uint16_t>(below(12) << 8);
+            const auto code = static_cast<std::uint16_t>(type | below(4));
+            rule.icmp = {
+                chance(2) ? PortRange{type, static_cast<std::uint16_t>(type | 0xff)}
+                          : PortRange{code, code}
+            };
+        }
+        if (chance(rarity)) {
+            const auto from = static_cast<std::uint16_t>(below(80));
+            rule.length = {{from, static_cast<std::uint16_t>(from + below(60))}};
+        }
     }
     return set;
 }
@@ -127,7 +139,8 @@ Frame RandomTraffic::transport(std::uint8_t protocol) {
     case 132:
         return sctp(port(), port());
     default:
-        return icmp_echo() + zeros(below(20));
+        return icmp(static_cast<std::uint8_t>(below(12)), static_cast<std::uint8_t>(below(4))) +
+               zeros(below(20));
     }
 }
 

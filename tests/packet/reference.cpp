@@ -46,8 +46,10 @@ void parse_transport(ReferencePacket& packet, Bytes payload, bool jumbo) {
         ports();
     } else if (packet.protocol == 1 && ipv4) {
         has(8, "icmp_short");
+        packet.icmp = static_cast<std::uint16_t>(word(payload, 0));
     } else if (packet.protocol == 58 && !ipv4) {
         has(8, "icmpv6_short");
+        packet.icmp = static_cast<std::uint16_t>(word(payload, 0));
     } else if (packet.protocol == 132) {
         has(12, "sctp_short");
         ports();
@@ -77,6 +79,7 @@ void parse_ipv4(ReferencePacket& packet, Bytes bytes) {
     }
     demand(total >= header && total <= bytes.size(), "ipv4_total_length");
     packet.family = Family::ipv4;
+    packet.length = static_cast<std::uint32_t>(total);
     std::ranges::copy(bytes.subspan(12, 4), packet.source.begin());
     std::ranges::copy(bytes.subspan(16, 4), packet.destination.begin());
     packet.protocol = bytes[9];
@@ -102,6 +105,7 @@ void parse_ipv6(ReferencePacket& packet, Bytes bytes) {
     }
     demand(length <= bytes.size() - 40, "ipv6_payload_length");
     packet.family = Family::ipv6;
+    packet.length = static_cast<std::uint32_t>(40 + length);
     std::ranges::copy(bytes.subspan(8, 16), packet.source.begin());
     std::ranges::copy(bytes.subspan(24, 16), packet.destination.begin());
     packet.protocol = bytes[6];
@@ -206,6 +210,13 @@ bool matches(const RuleSet& rules, const Rule& rule, const ReferencePacket& pack
     }
     if (rule.tcp_flags && (!packet.tcp_flags ||
                            (*packet.tcp_flags & rule.tcp_flags->mask) != rule.tcp_flags->value)) {
+        return false;
+    }
+    if (!in_ranges(rule.icmp, packet.icmp)) {
+        return false;
+    }
+    const auto length = static_cast<std::uint16_t>(std::min(packet.length, 65535U));
+    if (!in_ranges(rule.length, packet.family ? std::optional(length) : std::nullopt)) {
         return false;
     }
     if (rule.vlan && packet.vlan != rule.vlan) {

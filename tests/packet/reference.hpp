@@ -24,6 +24,8 @@ struct ReferencePacket {
     std::optional<std::uint8_t> tcp_flags;
     std::optional<std::uint16_t> vlan;
     bool fragment = false;
+    std::optional<std::uint16_t> icmp; ///< type and code
+    std::uint32_t length = 0;          ///< what the IP header says, for IP
 };
 
 ReferencePacket reference_parse(std::span<const std::uint8_t> frame);

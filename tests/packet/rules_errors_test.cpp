@@ -222,6 +222,38 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "r:1:17: error: icmp has no ports; hint: sport goes with proto tcp, udp or sctp"
         },
         Case{
+            "drop icmp echo-request",
+            "r:1:6: error: icmp without its protocol; hint: add proto icmp or proto icmpv6"
+        },
+        Case{
+            "drop proto icmp icmp echo-requst",
+            "r:1:22: error: 'echo-requst' is no type of icmp; hint: did you mean echo-request"
+        },
+        Case{
+            "drop proto icmpv6 icmp { 1, 256 }",
+            "r:1:29: error: '256' is no type of icmpv6; hint: a number from 0 to 255, or a name "
+            "such as echo-request"
+        },
+        Case{
+            "drop proto icmp icmp 3/256",
+            "r:1:22: error: '256' is no code; hint: TYPE/CODE, the code a number from 0 to 255"
+        },
+        Case{
+            "drop proto icmp icmp { }",
+            "r:1:22: error: an empty list matches nothing; hint: leave the rule out"
+        },
+        Case{
+            "drop length name \"x\"",
+            "r:1:13: error: length has no value; hint: give it a number of bytes, a range or { "
+            "list }"
+        },
+        Case{
+            "drop length 65536",
+            "r:1:13: error: '65536' is no length; hint: bytes of the IP packet from 0 to 65535, or "
+            "a range: 0-100"
+        },
+        Case{"drop length { 1 2 }", "r:1:17: error: '2' where , or } should be"},
+        Case{
             "drop proto tcp dport 65536",
             "r:1:22: error: '65536' is over the largest port; hint: ports are 0 to 65535"
         },

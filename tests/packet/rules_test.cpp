@@ -67,7 +67,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 18> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 23> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -86,6 +86,12 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"drop proto tcp flags cwr,ece,urg,ack,psh,rst,syn,fin",
          "drop proto tcp flags fin,syn,rst,psh,ack,urg,ece,cwr"},
         {"drop fragment vlan 042", "drop vlan 42 fragment"},
+        {"pass proto icmp icmp echo-request", "pass proto icmp icmp 8"},
+        {"pass icmp { 3/4, 8/1, 8, 3/4, } proto icmp", "pass proto icmp icmp { 3/4, 8 }"},
+        {"pass proto icmpv6 icmp {neighbor-solicitation,128/0}",
+         "pass proto icmpv6 icmp { 128/0, 135 }"},
+        {"drop length {0-20, 21-40,1500}", "drop length { 0-40, 1500 }"},
+        {"drop vlan 1 length 60-60", "drop length 60 vlan 1"},
         {"pass", "pass"},
         {"pass vlan 0", "pass vlan 0"},
     }};

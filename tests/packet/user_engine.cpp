@@ -1,5 +1,6 @@
 #include "tests/packet/user_engine.hpp"
 
+#include <algorithm>
 #include <array>
 #include <format>
 
@@ -87,6 +88,13 @@ std::string difference(const Parsed& ours, const ReferencePacket& reference) {
         bytes_of(packet.destination) != reference.destination ||
         packet.protocol != reference.protocol) {
         return std::format("addresses or protocol {}", packet.protocol);
+    }
+    if (packet.length != std::min(reference.length, 65535U)) {
+        return std::format("length {}", packet.length);
+    }
+    if ((packet.has_icmp != 0) != reference.icmp.has_value() ||
+        (packet.has_icmp != 0 && packet.icmp != *reference.icmp)) {
+        return std::format("ICMP {} {}", packet.has_icmp, packet.icmp);
     }
     if ((packet.fragment != 0) != reference.fragment ||
         (packet.has_ports != 0) != reference.source_port.has_value() ||

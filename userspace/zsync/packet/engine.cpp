@@ -30,8 +30,10 @@ public:
         config.malformed_drop = rules_.malformed_verdict == Verdict::drop ? 1 : 0;
         compile_addresses(ZSYNC_SOURCE, &Rule::from);
         compile_addresses(ZSYNC_DESTINATION, &Rule::to);
-        compile_ports(ZSYNC_SOURCE_PORT, &Rule::source_ports);
-        compile_ports(ZSYNC_DESTINATION_PORT, &Rule::destination_ports);
+        compile_numbers(ZSYNC_SOURCE_PORT, &Rule::source_ports);
+        compile_numbers(ZSYNC_DESTINATION_PORT, &Rule::destination_ports);
+        compile_numbers(ZSYNC_ICMP, &Rule::icmp);
+        compile_numbers(ZSYNC_LENGTH, &Rule::length);
         compile_protocols();
         compile_tcp_flags();
         compile_vlans();
@@ -163,14 +165,14 @@ private:
         config.bucket_words_min_ipv4[dimension] = table->bucket_words_min;
     }
 
-    void compile_ports(int dimension, std::vector<PortRange> Rule::* condition) {
-        constexpr std::size_t ports = 65536;
+    void compile_numbers(int dimension, std::vector<PortRange> Rule::* condition) {
+        constexpr std::size_t numbers = 65536;
         RuleBits bits =
             open_dimension(dimension, [&](const Rule& rule) { return !(rule.*condition).empty(); });
         if (!tables_.config.used[dimension]) {
             return;
         }
-        // A rule's ranges are merged, so each start and each end flips exactly its bit.
+        // A rule's ranges do not overlap, so each start and each end flips exactly its bit.
         std::map<std::size_t, std::vector<std::size_t>> flips;
         for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
             for (const PortRange& range : rules_.rules[i].*condition) {
@@ -178,20 +180,20 @@ private:
                 flips[std::size_t{range.last} + 1].push_back(i);
             }
         }
-        std::vector<std::uint32_t> class_of(ports, tables_.config.absent[dimension]);
-        for (auto at = flips.begin(); at != flips.end() && at->first < ports; ++at) {
+        std::vector<std::uint32_t> class_of(numbers, tables_.config.absent[dimension]);
+        for (auto at = flips.begin(); at != flips.end() && at->first < numbers; ++at) {
             for (const std::size_t rule : at->second) {
                 flip_rule(bits, rule);
             }
             const auto next = std::next(at);
-            const std::size_t end = next == flips.end() ? ports : std::min(next->first, ports);
+            const std::size_t end = next == flips.end() ? numbers : std::min(next->first, numbers);
             std::fill(
                 class_of.begin() + static_cast<std::ptrdiff_t>(at->first),
                 class_of.begin() + static_cast<std::ptrdiff_t>(end),
                 classes_.intern(bits)
             );
         }
-        tables_.config.port_pages[dimension - ZSYNC_SOURCE_PORT] = append_pages(class_of);
+        tables_.config.pages[dimension] = append_pages(class_of);
     }
 
     /// Two levels of 256, equal pages stored once: a port table stays in the first-level cache.

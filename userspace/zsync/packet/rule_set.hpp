@@ -23,6 +23,7 @@ struct Prefix {
     friend auto operator<=>(const Prefix&, const Prefix&) = default;
 };
 
+/// Of ports, packet lengths, or ICMP types and codes as `type << 8 | code`.
 struct PortRange {
     std::uint16_t first = 0;
     std::uint16_t last = 0;
@@ -40,7 +41,7 @@ struct TcpFlagsMatch {
 };
 
 /// One rule. Every condition that is present must hold. A condition on addresses, protocol,
-/// fragment or ports never holds for a packet that has no such thing.
+/// fragment, ports, ICMP or length never holds for a packet that has no such thing.
 struct Rule {
     Verdict verdict = Verdict::pass;
     std::string name;
@@ -55,6 +56,8 @@ struct Rule {
     std::optional<TcpFlagsMatch> tcp_flags;
     std::optional<std::uint16_t> vlan; ///< outermost tag
     bool fragment = false;             ///< any fragment, the first one included
+    std::vector<PortRange> icmp;       ///< empty: any; sorted, apart; of a whole type or one code
+    std::vector<PortRange> length;     ///< empty: any; sorted, merged
 
     friend bool operator==(const Rule&, const Rule&) = default;
 };

@@ -51,12 +51,14 @@ std::string port_text(const Operand& operand) {
                                      : "@" + std::string(operand.reference);
 }
 
-Rule rule_of(RuleDraft& draft) {
+Rule rule_of(RuleDraft& draft, std::vector<PortRange> icmp) {
     Rule rule;
     rule.verdict = draft.verdict;
     rule.name = std::move(draft.name);
     rule.protocol = draft.protocol;
     rule.tcp_flags = draft.tcp_flags;
+    rule.icmp = std::move(icmp);
+    rule.length = std::move(draft.length);
     rule.vlan = draft.vlan;
     rule.fragment = draft.fragment;
     const auto text = [](const std::optional<Operand>& operand, auto format) {
@@ -185,7 +187,33 @@ bool RuleSetBuilder::make_sense(const RuleDraft& draft) {
     if (draft.tcp_flags && draft.protocol != IPPROTO_TCP) {
         refuse(Condition::flags, "flags without proto tcp", "add proto tcp");
     }
+    if (draft.place_of(Condition::icmp) && draft.protocol != IPPROTO_ICMP &&
+        draft.protocol != IPPROTO_ICMPV6) {
+        refuse(Condition::icmp, "icmp without its protocol", "add proto icmp or proto icmpv6");
+    }
     return sensible;
+}
+
+std::optional<std::vector<PortRange>> RuleSetBuilder::icmp_of(const RuleDraft& draft) {
+    std::vector<PortRange> ranges;
+    bool whole = true;
+    for (const PlacedWord& word : draft.icmp) {
+        if (auto range = parse_icmp(word.text, draft.protocol.value_or(IPPROTO_ICMP))) {
+            ranges.push_back(*range);
+        } else {
+            report_.error(word.place, std::move(range).error());
+            whole = false;
+        }
+    }
+    // A whole type comes before its codes, which it covers.
+    std::ranges::sort(ranges, [](const PortRange& a, const PortRange& b) {
+        return a.first != b.first ? a.first < b.first : a.last > b.last;
+    });
+    const auto covered = std::ranges::unique(ranges, [](const PortRange& a, const PortRange& b) {
+        return b.last <= a.last;
+    });
+    ranges.erase(covered.begin(), covered.end());
+    return whole ? std::optional(std::move(ranges)) : std::nullopt;
 }
 
 bool RuleSetBuilder::families_meet(
@@ -282,7 +310,11 @@ bool RuleSetBuilder::add_rule(RuleDraft draft) {
     if (!name_is_free(draft) || !sensible || !met) {
         return true;
     }
-    Rule rule = rule_of(draft);
+    auto icmp = icmp_of(draft);
+    if (!icmp) {
+        return true;
+    }
+    Rule rule = rule_of(draft, *std::move(icmp));
     if (rule.text.size() > limits::rule_text_bytes_max) {
         report_.error(
             draft.place,

@@ -32,6 +32,12 @@ struct Operand {
     SetContents contents;
 };
 
+/// A word whose meaning depends on the rest of the rule.
+struct PlacedWord {
+    Place place;
+    std::string_view text;
+};
+
 /// A rule as it stands in the file, before its names are looked up.
 struct RuleDraft {
     Place place;
@@ -43,6 +49,8 @@ struct RuleDraft {
     std::optional<Operand> destination_ports;
     std::optional<std::uint8_t> protocol;
     std::optional<TcpFlagsMatch> tcp_flags;
+    std::vector<PlacedWord> icmp;
+    std::vector<PortRange> length;
     std::optional<std::uint16_t> vlan;
     bool fragment = false;
     std::string name;
@@ -74,6 +82,8 @@ private:
     void set_once(std::optional<Place>& seen, const Place& place, std::string_view word);
     NamedSet* resolve(std::optional<Operand>& operand, ElementKind wanted);
     [[nodiscard]] bool make_sense(const RuleDraft& draft);
+    /// What the words of `icmp` stand for, by the rule's protocol; nothing when one is wrong.
+    [[nodiscard]] std::optional<std::vector<PortRange>> icmp_of(const RuleDraft& draft);
     [[nodiscard]] bool
     families_meet(const RuleDraft& draft, const AddressSet* from, const AddressSet* to);
     [[nodiscard]] bool name_is_free(const RuleDraft& draft);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr unsigned vlan_max = 4095;
 constexpr unsigned protocol_max = 255;
+constexpr unsigned length_max = 65535;
 
 /// A decimal number up to `max`.
 std::optional<unsigned> number_up_to(std::string_view text, unsigned max) {
@@ -81,6 +82,10 @@ bool Parser::condition(RuleDraft& draft, const Token& word) {
         return operand(draft.destination_ports, ElementKind::port, word);
     case Condition::flags:
         return flags(draft);
+    case Condition::icmp:
+        return words(draft.icmp, word, "a type, TYPE/CODE or { list }");
+    case Condition::length:
+        return length(draft, word);
     case Condition::vlan:
         return vlan(draft);
     case Condition::fragment:
@@ -199,6 +204,76 @@ bool Parser::flag(TcpFlagsMatch& match) {
     }
     match.mask |= bit;
     match.value |= clear ? 0 : bit;
+    return true;
+}
+
+/// One word, or several in { } on the same line.
+bool Parser::words(std::vector<PlacedWord>& out, const Token& condition, std::string_view what) {
+    Token token = next();
+    if (token.kind == TokenKind::word &&
+        std::ranges::contains(condition_words, lower(token.text))) {
+        return fail(
+            token,
+            std::format("{} has no value", lower(condition.text)),
+            std::format("give it {}", what)
+        );
+    }
+    if (token.kind == TokenKind::word) {
+        out.push_back({.place = token.place, .text = token.text});
+        return true;
+    }
+    if (token.kind != TokenKind::open) {
+        return fail_expected(token, what);
+    }
+    const Token open = token;
+    for (token = next(); token.kind != TokenKind::close; token = next()) {
+        if (token.kind == TokenKind::comma && !out.empty()) {
+            token = next();
+            if (token.kind == TokenKind::close) {
+                break;
+            }
+        } else if (!out.empty()) {
+            return fail_expected(token, ", or }");
+        }
+        if (token.kind != TokenKind::word) {
+            return fail_expected(token, what);
+        }
+        if (out.size() == limits::port_ranges_max) {
+            return fail(
+                token, std::format("more than {} values", limits::port_ranges_max), "split the rule"
+            );
+        }
+        out.push_back({.place = token.place, .text = token.text});
+    }
+    if (out.empty()) {
+        report_.error(open.place, "an empty list matches nothing", "leave the rule out");
+    }
+    return true;
+}
+
+bool Parser::length(RuleDraft& draft, const Token& word) {
+    std::vector<PlacedWord> values;
+    if (!words(values, word, "a number of bytes, a range or { list }")) {
+        return false;
+    }
+    for (const PlacedWord& value : values) {
+        const std::size_t dash = value.text.find('-');
+        const auto first = number_up_to(value.text.substr(0, dash), length_max);
+        const auto last =
+            dash == value.text.npos ? first : number_up_to(value.text.substr(dash + 1), length_max);
+        if (!first || !last || *first > *last) {
+            report_.error(
+                value.place,
+                in_quotes(value.text) + " is no length",
+                "bytes of the IP packet from 0 to 65535, or a range: 0-100"
+            );
+            continue;
+        }
+        draft.length.push_back(
+            {.first = static_cast<std::uint16_t>(*first), .last = static_cast<std::uint16_t>(*last)}
+        );
+    }
+    merge_ranges(draft.length);
     return true;
 }
 

@@ -1,3 +1,4 @@
+#include <zsync/core/text.hpp>
 #include <zsync/packet/address_text.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/rules_names.hpp>
@@ -5,7 +6,10 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <charconv>
+#include <format>
 #include <utility>
+#include <vector>
 
 namespace zsync::packet {
 namespace {
@@ -52,6 +56,48 @@ constexpr std::array services{
     Named<std::uint16_t>{.word = "mysql", .number = 3306},
     Named<std::uint16_t>{.word = "postgresql", .number = 5432},
 };
+
+constexpr std::array icmp_types{
+    Named<std::uint8_t>{.word = "echo-reply", .number = 0},
+    Named<std::uint8_t>{.word = "destination-unreachable", .number = 3},
+    Named<std::uint8_t>{.word = "redirect", .number = 5},
+    Named<std::uint8_t>{.word = "echo-request", .number = 8},
+    Named<std::uint8_t>{.word = "router-advertisement", .number = 9},
+    Named<std::uint8_t>{.word = "router-solicitation", .number = 10},
+    Named<std::uint8_t>{.word = "time-exceeded", .number = 11},
+    Named<std::uint8_t>{.word = "parameter-problem", .number = 12},
+    Named<std::uint8_t>{.word = "timestamp-request", .number = 13},
+    Named<std::uint8_t>{.word = "timestamp-reply", .number = 14},
+};
+
+constexpr std::array icmpv6_types{
+    Named<std::uint8_t>{.word = "destination-unreachable", .number = 1},
+    Named<std::uint8_t>{.word = "packet-too-big", .number = 2},
+    Named<std::uint8_t>{.word = "time-exceeded", .number = 3},
+    Named<std::uint8_t>{.word = "parameter-problem", .number = 4},
+    Named<std::uint8_t>{.word = "echo-request", .number = 128},
+    Named<std::uint8_t>{.word = "echo-reply", .number = 129},
+    Named<std::uint8_t>{.word = "router-solicitation", .number = 133},
+    Named<std::uint8_t>{.word = "router-advertisement", .number = 134},
+    Named<std::uint8_t>{.word = "neighbor-solicitation", .number = 135},
+    Named<std::uint8_t>{.word = "neighbor-advertisement", .number = 136},
+    Named<std::uint8_t>{.word = "redirect", .number = 137},
+};
+
+std::optional<std::uint8_t> byte_of(std::string_view text) {
+    std::uint8_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    return whole ? std::optional(value) : std::nullopt;
+}
+
+template <class Table> std::string words_like(std::string_view word, const Table& table) {
+    std::vector<std::string_view> words;
+    for (const auto& row : table) {
+        words.push_back(row.word);
+    }
+    return did_you_mean(word, words);
+}
 
 template <class Table> auto number_of(const Table& table, std::string_view word) {
     using Number = decltype(table.front().number);
@@ -109,7 +155,7 @@ std::optional<std::uint8_t> known_protocol(std::string_view word) {
 std::optional<std::uint16_t> known_port(std::string_view word) { return number_of(services, word); }
 
 std::string_view other_word_for(std::string_view condition) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 14> words{{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 15> words{{
         {"src", "the source is called from"},
         {"saddr", "the source is called from"},
         {"source", "the source is called from"},
@@ -119,10 +165,11 @@ std::string_view other_word_for(std::string_view condition) {
         {"port", "a port is called sport or dport"},
         {"tcp", "write proto tcp"},
         {"udp", "write proto udp"},
-        {"icmp", "write proto icmp"},
         {"icmpv6", "write proto icmpv6"},
         {"sctp", "write proto sctp"},
         {"fragments", "did you mean fragment"},
+        {"size", "the bytes of an IP packet are its length"},
+        {"type", "the type of an ICMP packet is called icmp"},
         {"comment", "a rule's label is called name"},
     }};
     const auto found =
@@ -133,6 +180,46 @@ std::string_view other_word_for(std::string_view condition) {
 std::string protocol_text(std::uint8_t protocol) {
     const auto found = std::ranges::find(protocols, protocol, &Named<std::uint8_t>::number);
     return found != protocols.end() ? std::string(found->word) : std::to_string(protocol);
+}
+
+std::expected<PortRange, Complaint> parse_icmp(std::string_view text, std::uint8_t protocol) {
+    const std::size_t slash = text.find('/');
+    const std::string name = lower(text.substr(0, slash));
+    const bool is_icmpv6 = protocol == IPPROTO_ICMPV6;
+    const auto known = is_icmpv6 ? number_of(icmpv6_types, name) : number_of(icmp_types, name);
+    const auto type = known ? known : byte_of(name);
+    if (!type) {
+        std::string hint =
+            is_icmpv6 ? words_like(name, icmpv6_types) : words_like(name, icmp_types);
+        return std::unexpected(Complaint{
+            .words = std::format(
+                "{} is no type of {}", in_quotes(text.substr(0, slash)), protocol_text(protocol)
+            ),
+            .hint = hint.empty() ? "a number from 0 to 255, or a name such as echo-request"
+                                 : std::move(hint),
+        });
+    }
+    const auto first = static_cast<std::uint16_t>(*type << 8);
+    if (slash == std::string_view::npos) {
+        return PortRange{.first = first, .last = static_cast<std::uint16_t>(first | 0xff)};
+    }
+    const auto code = byte_of(text.substr(slash + 1));
+    if (!code) {
+        return std::unexpected(Complaint{
+            .words = in_quotes(text.substr(slash + 1)) + " is no code",
+            .hint = "TYPE/CODE, the code a number from 0 to 255",
+        });
+    }
+    const auto number = static_cast<std::uint16_t>(first | *code);
+    return PortRange{.first = number, .last = number};
+}
+
+void append_icmp(std::string& out, PortRange range) {
+    out += std::to_string(range.first >> 8);
+    if (range.first == range.last) {
+        out += '/';
+        out += std::to_string(range.first & 0xff);
+    }
 }
 
 bool is_set_name(std::string_view name) {
@@ -189,6 +276,12 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
     }
     if (rule.tcp_flags) {
         condition(Condition::flags, flags_text(*rule.tcp_flags));
+    }
+    if (!rule.icmp.empty()) {
+        condition(Condition::icmp, format_list(rule.icmp, append_icmp));
+    }
+    if (!rule.length.empty()) {
+        condition(Condition::length, format_list(rule.length, append_port_range));
     }
     if (rule.vlan) {
         condition(Condition::vlan, std::to_string(*rule.vlan));

@@ -2,10 +2,12 @@
 // subsystem.
 #pragma once
 
+#include <zsync/packet/address_text.hpp>
 #include <zsync/packet/rule_set.hpp>
 
 #include <array>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,9 +19,21 @@ inline constexpr std::array<std::string_view, 5> statement_words{
 };
 
 /// Conditions in canonical order, then the name, which is none.
-enum class Condition : std::uint8_t { from, to, proto, sport, dport, flags, vlan, fragment, name };
-inline constexpr std::array<std::string_view, 9> condition_words{
-    "from", "to", "proto", "sport", "dport", "flags", "vlan", "fragment", "name"
+enum class Condition : std::uint8_t {
+    from,
+    to,
+    proto,
+    sport,
+    dport,
+    flags,
+    icmp,
+    length,
+    vlan,
+    fragment,
+    name
+};
+inline constexpr std::array<std::string_view, 11> condition_words{
+    "from", "to", "proto", "sport", "dport", "flags", "icmp", "length", "vlan", "fragment", "name"
 };
 
 /// In the order of their bits, from 1.
@@ -45,6 +59,11 @@ inline constexpr std::array<std::string_view, 5> protocol_words{
 
 /// What another filter's word for a condition is called here; empty if it is none.
 [[nodiscard]] std::string_view other_word_for(std::string_view condition);
+
+/// `echo-request`, `3` or `3/4`: what `protocol`, ICMP or ICMPv6, calls a type or a type and a
+/// code, as a range of `type << 8 | code`.
+[[nodiscard]] std::expected<PortRange, Complaint>
+parse_icmp(std::string_view text, std::uint8_t protocol);
 
 /// A letter or `_`, then letters, digits, `_ . -`; at most `name_bytes_max` bytes.
 [[nodiscard]] bool is_set_name(std::string_view name);

@@ -40,6 +40,8 @@ private:
     bool protocol(RuleDraft& draft);
     bool flags(RuleDraft& draft);
     bool flag(TcpFlagsMatch& match);
+    bool length(RuleDraft& draft, const Token& word);
+    bool words(std::vector<PlacedWord>& out, const Token& condition, std::string_view what);
     bool vlan(RuleDraft& draft);
     bool rule_name(RuleDraft& draft);
 

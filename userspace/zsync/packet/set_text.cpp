@@ -111,6 +111,19 @@ std::expected<PortRange, Complaint> parse_port_range(std::string_view text) {
     };
 }
 
+void merge_ranges(std::vector<PortRange>& ranges) {
+    std::ranges::sort(ranges);
+    std::size_t merged = 0;
+    for (std::size_t i = 1; i < ranges.size(); ++i) {
+        if (ranges[i].first <= ranges[merged].last + 1) {
+            ranges[merged].last = std::max(ranges[merged].last, ranges[i].last);
+        } else {
+            ranges[++merged] = ranges[i];
+        }
+    }
+    ranges.resize(std::min(ranges.size(), merged + 1));
+}
+
 Complaint SetBuilder::mixed(std::string_view element) const {
     const bool wants_ports = kind_ == ElementKind::port;
     const std::string_view is = wants_ports ? "an address" : "a port";
@@ -158,17 +171,7 @@ void SetBuilder::compact() {
         over_limit_ = true;
         addresses.clear();
     }
-    auto& ports = contents_.ports;
-    std::ranges::sort(ports);
-    std::size_t merged = 0;
-    for (std::size_t i = 1; i < ports.size(); ++i) {
-        if (ports[i].first <= ports[merged].last + 1) {
-            ports[merged].last = std::max(ports[merged].last, ports[i].last);
-        } else {
-            ports[++merged] = ports[i];
-        }
-    }
-    ports.resize(std::min(ports.size(), merged + 1));
+    merge_ranges(contents_.ports);
 }
 
 std::expected<SetContents, Complaint> SetBuilder::finish() {

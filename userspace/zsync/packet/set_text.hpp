@@ -26,6 +26,9 @@ struct SetContents {
 
 [[nodiscard]] std::expected<PortRange, Complaint> parse_port_range(std::string_view text);
 
+/// Sorts ranges and makes one of those that touch.
+void merge_ranges(std::vector<PortRange>& ranges);
+
 /// Takes elements of one kind. Memory stays within twice the limit however many duplicates come.
 class SetBuilder {
 public:
