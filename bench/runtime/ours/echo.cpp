@@ -22,7 +22,10 @@ Task<void> echo(Io io, Fd client, std::shared_ptr<BufferPool> pool) {
     SendStream out(io, client, std::move(pool));
     for (;;) {
         Result<Chunk> chunk = co_await in.next();
-        if (!chunk || chunk->empty() || !co_await out.send(*std::move(chunk))) {
+        if (!chunk || chunk->empty()) {
+            co_return;
+        }
+        if (!co_await out.send(*std::move(chunk))) {
             co_return;
         }
     }

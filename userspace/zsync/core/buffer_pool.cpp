@@ -47,9 +47,10 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
     static_assert(sizeof(ProvidedBuffer) == sizeof(io_uring_buf));
     pool->provided_ = reinterpret_cast<ProvidedBuffer*>(provided);
     pool->usual_ = pool->provided_;
-    pool->mask_ = static_cast<std::uint16_t>(buffers - 1);
+    pool->mask_ = buffers - 1;
     pool->stats_.held = buffers;
     for (std::uint32_t index = 0; index < buffers; ++index) {
+        pool->provided_[index].length = buffer_bytes;
         pool->give_back(static_cast<std::uint16_t>(index));
     }
     return pool;
@@ -80,7 +81,7 @@ BufferPool::~BufferPool() {
         );
     }
     if (memory_ != nullptr) {
-        ::munmap(memory_, std::size_t{stats_.buffers} * buffer_bytes_);
+        ::munmap(memory_, stats_.buffers * buffer_bytes_);
     }
 }
 

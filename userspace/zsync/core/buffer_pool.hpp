@@ -84,12 +84,14 @@ public:
     ~BufferPool();
 
     [[nodiscard]] const BufferPoolStats& stats() const noexcept { return stats_; }
-    [[nodiscard]] std::uint32_t buffer_bytes() const noexcept { return buffer_bytes_; }
+    [[nodiscard]] std::uint32_t buffer_bytes() const noexcept {
+        return static_cast<std::uint32_t>(buffer_bytes_);
+    }
 
     /// \name For streams
     /// \{
     [[nodiscard]] std::byte* buffer(std::uint16_t index) const noexcept {
-        return memory_ + static_cast<std::size_t>(index) * buffer_bytes_;
+        return memory_ + index * buffer_bytes_;
     }
     [[nodiscard]] std::uint16_t group() const noexcept { return group_; }
     [[nodiscard]] bool is_on_ring() const noexcept { return ring_ != nullptr; }
@@ -132,23 +134,23 @@ private:
     void wake_starved() noexcept;
     // io_uring_buf_ring_add(3) and _advance(3) in one.
     void provide(std::uint16_t index) noexcept {
-        ProvidedBuffer& entry = provided_[tail_ & mask_];
+        ProvidedBuffer* const entries = provided_;
+        ProvidedBuffer& entry = entries[tail_ & mask_];
         entry.address = reinterpret_cast<std::uintptr_t>(buffer(index));
-        entry.length = buffer_bytes_;
-        entry.index = index;
+        entry.index = index; // its length is the same for all, and stays
         ++tail_;
         // The kernel reads the tail where the first entry has its unused field.
-        __atomic_store_n(&provided_[0].reserved, tail_, __ATOMIC_RELEASE);
+        __atomic_store_n(&entries[0].reserved, static_cast<std::uint16_t>(tail_), __ATOMIC_RELEASE);
     }
 
     Ring* ring_ = nullptr;
     ProvidedBuffer* provided_ = nullptr;
     ProvidedBuffer* usual_ = nullptr; ///< `provided_` while no stream waits for a buffer
+    std::size_t mask_ = 0;
     std::byte* memory_ = nullptr;
-    std::uint32_t buffer_bytes_ = 0;
+    std::size_t buffer_bytes_ = 0;
     std::uint16_t group_ = 0;
-    std::uint16_t tail_ = 0;
-    std::uint16_t mask_ = 0;
+    std::size_t tail_ = 0; ///< buffers provided to the kernel so far
     BufferPoolStats stats_;
     RecvStreamState* starved_first_ = nullptr;
     RecvStreamState* starved_last_ = nullptr;

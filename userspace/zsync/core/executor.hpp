@@ -91,6 +91,7 @@ protected:
     friend class TaskRecord;
     friend struct DebugLayout;
     CycleClock cycles_;
+    bool resumes_simply_ = true; ///< nobody measures what tasks run
     TaskRecord* root_ = nullptr;
     Executor* next_executor_ = nullptr; ///< of the process, for debuggers
     std::uint64_t next_task_id_ = 1;

@@ -24,20 +24,27 @@ protected:
     ~CompletionHandler() = default;
 };
 
+/// Handlers that a ring knows by name, because each echo passes them: it calls them directly.
+enum class HandlerKind : std::uint8_t { other = 1, recv_stream = 3, send_stream = 5 };
+
 /// Whom a completion is for; the request's user_data.
 class CompletionTarget {
 public:
     // NOLINTBEGIN(google-explicit-constructor): requests are made for either
     CompletionTarget(OperationWait& wait) noexcept
         : data_(reinterpret_cast<std::uintptr_t>(&wait)) {}
-    CompletionTarget(CompletionHandler& handler) noexcept
-        : data_(reinterpret_cast<std::uintptr_t>(&handler) | handler_tag) {}
+    CompletionTarget(CompletionHandler& handler, HandlerKind kind = HandlerKind::other) noexcept
+        : data_(reinterpret_cast<std::uintptr_t>(&handler) | static_cast<std::uintptr_t>(kind)) {}
     // NOLINTEND(google-explicit-constructor)
     explicit CompletionTarget(std::uint64_t data) noexcept : data_(data) {}
 
     [[nodiscard]] std::uint64_t data() const noexcept { return data_; }
     [[nodiscard]] bool is_wait() const noexcept { return (data_ & tag_mask) == 0; }
-    [[nodiscard]] bool is_handler() const noexcept { return (data_ & tag_mask) == handler_tag; }
+    [[nodiscard]] bool is_handler() const noexcept { return (data_ & handler_bit) != 0; }
+    /// Of a handler.
+    [[nodiscard]] HandlerKind handler_kind() const noexcept {
+        return static_cast<HandlerKind>(data_ & tag_mask);
+    }
     [[nodiscard]] OperationWait& wait() const noexcept {
         return *reinterpret_cast<OperationWait*>(data_);
     }
@@ -49,7 +56,7 @@ public:
 
 private:
     static constexpr std::uint64_t tag_mask = 7;
-    static constexpr std::uint64_t handler_tag = 1;
+    static constexpr std::uint64_t handler_bit = 1;
     static constexpr std::uint64_t none_tag = 2;
     std::uint64_t data_;
 };

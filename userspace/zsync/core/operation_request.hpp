@@ -43,11 +43,14 @@ enum class Opcode : std::uint8_t {
 /// What people read while a task waits for it.
 [[nodiscard]] std::string_view name_of(Opcode opcode) noexcept;
 
+/// IOSQE_*. A type of its own, because a compiler takes it that a std::uint8_t may be any object.
+enum class RequestFlags : std::uint8_t {};
+
 /// A submission queue entry (io_uring_enter(2)), field for field. Made by `Io`, whose methods name
 /// the man page of each; carried out by the ring, or by plain system calls where there is none.
 struct OperationRequest {
     Opcode opcode;
-    std::uint8_t sqe_flags = 0; ///< IOSQE_*
+    RequestFlags sqe_flags{};
     std::uint16_t priority = 0; ///< sqe->ioprio: send and receive flags
     std::int32_t fd = -1;
     std::uint64_t offset = 0; ///< also sqe->addr2

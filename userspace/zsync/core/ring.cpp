@@ -92,6 +92,10 @@ Outcome<std::unique_ptr<Ring>> Ring::create(RuntimeOptions options) {
         return fail(Error(CoreError::unsupported, -result), setup_failure(-result));
     }
     ring->made_ = true;
+    ring->entries_ = reinterpret_cast<OperationRequest*>(ring->ring_.sq.sqes);
+    ring->kernel_head_ = ring->ring_.sq.khead;
+    ring->mask_ = ring->ring_.sq.ring_mask;
+    ring->capacity_ = ring->ring_.sq.ring_entries;
     const std::unique_ptr<io_uring_probe, decltype(&io_uring_free_probe)> probe(
         io_uring_get_probe_ring(&ring->ring_), &io_uring_free_probe
     );
@@ -119,7 +123,10 @@ Outcome<std::unique_ptr<Ring>> Ring::create(RuntimeOptions options) {
     return ring;
 }
 
+void SubmissionQueue::make_room() noexcept { static_cast<Ring*>(this)->submit_early(); }
+
 void Ring::submit_early() noexcept {
+    hand_over();
     do {
         ++enters_;
         ZASSERT(only_for_a_moment(io_uring_submit(&ring_)), "io_uring_submit fails for a moment");
@@ -127,7 +134,7 @@ void Ring::submit_early() noexcept {
 }
 
 void Ring::queue_cancel(CompletionTarget target) noexcept {
-    auto& sqe = reinterpret_cast<io_uring_sqe&>(next_entry());
+    auto& sqe = reinterpret_cast<io_uring_sqe&>(entries_[tail_ & mask_]);
     io_uring_prep_cancel64(&sqe, target.data(), 0);
     io_uring_sqe_set_data64(&sqe, CompletionTarget::none().data());
     io_uring_sqe_set_flags(&sqe, IOSQE_CQE_SKIP_SUCCESS);
@@ -136,6 +143,7 @@ void Ring::queue_cancel(CompletionTarget target) noexcept {
 }
 
 void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
+    hand_over();
     int result = 0;
     if (!wait) {
         const bool work_pending = (IO_URING_READ_ONCE(*ring_.sq.kflags) &

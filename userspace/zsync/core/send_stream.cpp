@@ -1,4 +1,5 @@
 #include <zsync/core/assert.hpp>
+#include <zsync/core/ring.hpp>
 #include <zsync/core/send_stream.hpp>
 #include <zsync/core/worker.hpp>
 
@@ -7,22 +8,74 @@
 namespace zsync {
 
 SendStreamState::SendStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool)
-    : pool_(std::move(pool)), ring_(worker != nullptr ? worker->ring() : nullptr), worker_(worker),
-      fd_(fd) {}
+    : submission_(worker != nullptr ? worker->ring() : nullptr), pool_(std::move(pool)), fd_(fd),
+      usual_(submission_ != nullptr ? idle : never), worker_(worker) {}
+
+SendStreamState::~SendStreamState() = default;
 
 SendStream::SendStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool) {
     Worker* worker = io.kind() == TaskKind::thread ? nullptr : &static_cast<Worker&>(io.executor());
     state_ = std::make_unique<SendStreamState>(worker, socket.get(), std::move(pool));
 }
 
-void SendStreamState::push_behind(std::uint16_t buffer) noexcept {
-    pool_->filled(last_).next = buffer;
+bool SendStreamState::push_otherwise(Chunk&& chunk) noexcept {
+    if (chunk.empty()) {
+        return error_ == 0;
+    }
+    leave_usual();
+    if (worker_ == nullptr || error_ != 0 || queued_ == limits::send_stream_chunks_max) {
+        waiting_ = std::move(chunk);
+        return false;
+    }
+    const auto length = static_cast<std::uint32_t>(chunk.size());
+    push(chunk.release(), length);
+    return true;
+}
+
+void SendStreamState::leave_usual() noexcept {
+    if (usual_ == never) {
+        return;
+    }
+    queued_ = usual_ == idle ? 0 : 1;
+    first_length_ = static_cast<std::uint32_t>(usual_);
+    sent_ = 0;
+    usual_ = never;
+}
+
+void SendStreamState::push(std::uint16_t buffer, std::uint32_t length) noexcept {
+    if (queued_++ == 0) {
+        first_ = buffer;
+        first_length_ = length;
+        send_first();
+        return;
+    }
+    pool_->filled(buffer) = {.length = length, .next = no_buffer};
+    pool_->filled(last_ == no_buffer ? first_ : last_).next = buffer;
     last_ = buffer;
+}
+
+void SendStreamState::send_first() noexcept {
+    worker_->queue().queue(
+        {
+            .opcode = Opcode::send,
+            .fd = fd_,
+            .address = reinterpret_cast<std::uintptr_t>(pool_->buffer(first_) + sent_),
+            .length = first_length_ - sent_,
+            .flags = MSG_NOSIGNAL | MSG_WAITALL,
+        },
+        target()
+    );
 }
 
 void SendStreamState::drop_first() noexcept {
     const std::uint16_t buffer = first_;
-    first_ = pool_->filled(buffer).next;
+    if (last_ != no_buffer) {
+        first_ = pool_->filled(buffer).next;
+        first_length_ = pool_->filled(first_).length;
+        if (first_ == last_) {
+            last_ = no_buffer;
+        }
+    }
     sent_ = 0;
     --queued_;
     pool_->give_back(buffer);
@@ -30,26 +83,29 @@ void SendStreamState::drop_first() noexcept {
 
 // All but the whole of an only chunk.
 void SendStreamState::complete_otherwise(std::int32_t result) noexcept {
+    leave_usual();
     if (result == -EINTR) {
         send_first();
     } else if (result <= 0) {
         error_ = result == 0 ? EPIPE : -result;
-        while (first_ != no_buffer) {
+        while (!is_empty()) {
             drop_first();
         }
     } else {
         sent_ += static_cast<std::uint32_t>(result);
-        if (sent_ == pool_->filled(first_).length) {
+        if (sent_ == first_length_) {
             drop_first();
         }
-        if (first_ != no_buffer) {
+        if (!is_empty()) {
             send_first();
         }
     }
-    if (abandoned_ && first_ == no_buffer) {
+    if (abandoned_ && is_empty()) {
         delete this;
-    } else if (waiter_ != nullptr) {
+    } else if (awaited_) {
         wake_waiter();
+    } else if (is_empty() && error_ == 0 && submission_ != nullptr) {
+        usual_ = idle;
     }
 }
 
@@ -57,51 +113,55 @@ void SendStreamState::wake_waiter() noexcept {
     if (error_ != 0) {
         waiting_ = Chunk();
     } else if (waiting_) {
-        push(std::move(waiting_));
-    } else if (queued_ != 0) {
+        const auto length = static_cast<std::uint32_t>(waiting_.size());
+        push(waiting_.release(), length);
+    } else if (!is_empty()) {
         return; // a flush
     }
-    std::exchange(waiter_, nullptr)->wake();
+    awaited_ = false;
+    wake();
 }
 
 void SendStreamState::abandon() noexcept {
     waiting_ = Chunk();
-    if (queued_ == 0) {
+    if (is_empty()) {
         delete this;
     } else {
+        leave_usual();
         abandoned_ = true;
     }
 }
 
-bool SendWait::suspend(PromiseBase& promise) noexcept {
-    if (state_.error_ != 0) {
-        state_.waiting_ = Chunk();
+bool SendStreamState::suspend(PromiseBase& promise) noexcept {
+    if (error_ != 0) {
+        waiting_ = Chunk();
         return false;
     }
-    if (state_.worker_ == nullptr) {
+    if (worker_ == nullptr) {
         return send_here(promise);
     }
     if (!begin(promise)) {
-        state_.waiting_ = Chunk();
+        waiting_ = Chunk();
         failure_ = CoreError::canceled;
         return false;
     }
-    ZASSERT(state_.waiter_ == nullptr, "a stream has one writer at a time");
-    state_.waiter_ = this;
+    ZASSERT(!awaited_, "a stream has one writer at a time");
+    leave_usual();
+    awaited_ = true;
     return park();
 }
 
-bool SendWait::send_here(PromiseBase& promise) noexcept {
-    const Chunk chunk = std::move(state_.waiting_);
+bool SendStreamState::send_here(PromiseBase& promise) noexcept {
+    const Chunk chunk = std::move(waiting_);
     for (auto rest = chunk.bytes(); !rest.empty();) {
         TransferWait send(
-            {.opcode = Opcode::send, .fd = state_.fd_, .flags = MSG_NOSIGNAL | MSG_WAITALL}, rest
+            {.opcode = Opcode::send, .fd = fd_, .flags = MSG_NOSIGNAL | MSG_WAITALL}, rest
         );
         (void)send.suspend(promise);
         const Result<std::size_t> count = send.await_resume().count;
         if (!count) {
             if (count.error() == Error(CoreError::os)) {
-                state_.error_ = count.error().os_error();
+                error_ = count.error().os_error();
             } else {
                 failure_ = static_cast<CoreError>(count.error().code());
             }
@@ -112,22 +172,22 @@ bool SendWait::send_here(PromiseBase& promise) noexcept {
     return false;
 }
 
-Result<void> SendWait::outcome() const noexcept {
+Result<void> SendStreamState::outcome() noexcept {
     if (failure_ != CoreError::os) {
-        return fail(failure_);
+        return fail(std::exchange(failure_, CoreError::os));
     }
-    if (state_.error_ != 0) {
-        return fail(os_error(state_.error_));
+    if (error_ != 0) {
+        return fail(os_error(error_));
     }
     return {};
 }
 
-void SendWait::interrupt(CoreError reason) noexcept {
-    if (state_.waiter_ != this || (reason == CoreError::canceled && !task().take_cancel())) {
+void SendStreamState::interrupt(CoreError reason) noexcept {
+    if (!awaited_ || (reason == CoreError::canceled && !task().take_cancel())) {
         return;
     }
-    state_.waiter_ = nullptr;
-    state_.waiting_ = Chunk();
+    awaited_ = false;
+    waiting_ = Chunk();
     failure_ = reason;
     wake();
 }

@@ -5,76 +5,96 @@
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation_queue.hpp>
+#include <zsync/core/submission_queue.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 namespace zsync {
 
-class Ring;
-class SendWait;
-
-/// What a stream and the kernel share. Outlives the stream until everything in it is sent.
-class SendStreamState final : public CompletionHandler {
+/// What a stream and the kernel share, and the wait of the task that writes to it. Outlives the
+/// stream until everything in it is sent.
+class SendStreamState final : public CompletionHandler, public Suspension {
 public:
     /// `worker` is null on threads.
     SendStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool);
+    SendStreamState(const SendStreamState&) = delete;
+    SendStreamState& operator=(const SendStreamState&) = delete;
+    ~SendStreamState(); // not here: each coroutine with a stream would prepare for it
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
+    void interrupt(CoreError reason) noexcept override;
+    [[nodiscard]] std::string_view kind() const noexcept override { return "send stream"; }
 
 private:
+    friend class Ring;
     friend class SendStream;
     friend class SendWait;
 
-    [[nodiscard]] bool has_room() const noexcept {
-        return queued_ < limits::send_stream_chunks_max && error_ == 0 && worker_ != nullptr;
+    /// Values of `usual_` that are no length.
+    static constexpr std::int32_t idle = 0;
+    static constexpr std::int32_t never = std::numeric_limits<std::int32_t>::min();
+
+    [[nodiscard]] CompletionTarget target() noexcept { return {*this, HandlerKind::send_stream}; }
+    [[nodiscard]] bool is_empty() const noexcept {
+        return usual_ == idle || (usual_ == never && queued_ == 0);
     }
-    void push(Chunk&& chunk) noexcept;
-    void push_behind(std::uint16_t buffer) noexcept;
+    /// Sends the first chunk, on the kernel's ring.
+    [[gnu::always_inline]] void push_idle(std::uint16_t buffer, std::uint32_t length) noexcept {
+        first_ = buffer;
+        usual_ = static_cast<std::int32_t>(length);
+        submission_->queue_send(fd_, pool_->buffer(buffer), length, target());
+    }
+    void completed(std::int32_t result) noexcept;
+    /// False when the chunk has to wait.
+    [[nodiscard]] bool push_otherwise(Chunk&& chunk) noexcept;
+    void leave_usual() noexcept;
+    void push(std::uint16_t buffer, std::uint32_t length) noexcept;
     void send_first() noexcept;
     void complete_otherwise(std::int32_t result) noexcept;
     void wake_waiter() noexcept;
     void drop_first() noexcept;
     void abandon() noexcept;
+    bool suspend(PromiseBase& promise) noexcept;
+    bool send_here(PromiseBase& promise) noexcept;
+    [[nodiscard]] Result<void> outcome() noexcept;
 
+    SubmissionQueue* submission_ = nullptr; ///< of the kernel's ring, where that is what we have
     std::shared_ptr<BufferPool> pool_;
-    Ring* ring_ = nullptr;
-    Worker* worker_;
-    SendWait* waiter_ = nullptr;
-    Chunk waiting_; ///< for room
     int fd_;
-    int error_ = 0;
-    std::uint32_t queued_ = 0;  ///< chunks, the one that is being sent included
-    std::uint32_t sending_ = 0; ///< bytes asked to be sent
-    std::uint32_t sent_ = 0;    ///< bytes of the first chunk
-    std::uint16_t first_ = no_buffer;
-    std::uint16_t last_ = no_buffer;
+    /// `idle` on the kernel's ring while nothing is queued; the length of the only chunk while that
+    /// is being sent and nobody waits; `never` whenever it is not as simple as that.
+    std::int32_t usual_;
+    std::uint16_t first_ = no_buffer; ///< the chunk that is being sent, if any is
+    std::uint16_t last_ = no_buffer;  ///< the last one behind it
+    bool awaited_ = false;
     bool abandoned_ = false;
+    // What follows is true while `usual_` is `never`.
+    std::uint32_t queued_ = 0; ///< chunks, the one that is being sent included
+    std::uint32_t first_length_ = 0;
+    std::uint32_t sent_ = 0; ///< bytes of the first chunk
+    int error_ = 0;
+    CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
+    Worker* worker_;
+    Chunk waiting_; ///< for room
 };
 
 /// Awaits to `Result<void>`; see `SendStream`.
-class SendWait final : public Suspension, public Awaitable {
+class [[nodiscard]] SendWait final : public Awaitable {
 public:
-    /// `done`: there is nothing to wait for.
-    SendWait(SendStreamState& state, bool done) noexcept : state_(state), done_(done) {}
-    [[nodiscard]] bool await_ready() const noexcept { return done_; }
-    bool suspend(PromiseBase& promise) noexcept;
+    /// `state` is null when there is nothing to wait for.
+    explicit SendWait(SendStreamState* state) noexcept : state_(state) {}
+    [[nodiscard]] bool await_ready() const noexcept { return state_ == nullptr; }
+    bool suspend(PromiseBase& promise) noexcept { return state_->suspend(promise); }
     [[nodiscard]] Result<void> await_resume() const noexcept {
-        if (done_) [[likely]] {
+        if (state_ == nullptr) [[likely]] {
             return {};
         }
-        return outcome();
+        return state_->outcome();
     }
-    void interrupt(CoreError reason) noexcept override;
-    [[nodiscard]] std::string_view kind() const noexcept override { return "send stream"; }
 
 private:
-    friend class SendStreamState;
-    bool send_here(PromiseBase& promise) noexcept;
-    [[nodiscard]] Result<void> outcome() const noexcept;
-
-    SendStreamState& state_;
-    bool done_;
-    CoreError failure_ = CoreError::os; ///< `os`: none but the socket's own
+    SendStreamState* state_;
 };
 
 /// Sends chunks of a pool over a socket in the order they are given, without a wait for each: a
@@ -101,20 +121,19 @@ public:
     }
 
     /// The chunk is the stream's from here on. The wait is for room, where there is none.
-    [[nodiscard]] SendWait send(Chunk&& chunk) noexcept {
-        if (state_->has_room() && !chunk.empty()) [[likely]] {
-            state_->push(std::move(chunk));
-            return {*state_, true};
+    [[nodiscard]] [[gnu::always_inline]] SendWait send(Chunk&& chunk) noexcept {
+        SendStreamState& state = *state_;
+        if (state.usual_ == SendStreamState::idle && !chunk.empty()) [[likely]] {
+            const auto length = static_cast<std::uint32_t>(chunk.size());
+            state.push_idle(chunk.release(), length);
+            return SendWait(nullptr);
         }
-        if (chunk.empty()) {
-            return {*state_, state_->error_ == 0};
-        }
-        state_->waiting_ = std::move(chunk);
-        return {*state_, false};
+        return SendWait(state.push_otherwise(std::move(chunk)) ? nullptr : &state);
     }
     /// Waits until all is sent.
     [[nodiscard]] SendWait flush() noexcept {
-        return {*state_, state_->queued_ == 0 && state_->error_ == 0};
+        const bool done = state_->is_empty() && state_->error_ == 0;
+        return SendWait(done ? nullptr : state_.get());
     }
 
 private:

@@ -10,10 +10,12 @@
 
 namespace zsync {
 
-void RecvStreamState::arm() noexcept {
+RecvStreamState::~RecvStreamState() = default;
+
+void RecvStreamState::arm_request() noexcept {
     OperationRequest request{.opcode = Opcode::recv, .fd = fd_, .flags = flags_};
     if (pool_->is_on_ring()) {
-        request.sqe_flags = IOSQE_BUFFER_SELECT;
+        request.sqe_flags = RequestFlags(IOSQE_BUFFER_SELECT);
         request.priority = multishot_ ? IORING_RECV_MULTISHOT : 0;
         request.buffer = pool_->group();
     } else {
@@ -25,8 +27,8 @@ void RecvStreamState::arm() noexcept {
         request.address = reinterpret_cast<std::uintptr_t>(pool_->buffer(taken_));
         request.length = pool_->buffer_bytes();
     }
-    armed_ = true;
-    worker_->queue().queue(request, *this);
+    forget(unarmed);
+    worker_->queue().queue(request, target());
 }
 
 void RecvStreamState::queue(std::uint16_t buffer, std::uint32_t length) noexcept {
@@ -37,10 +39,13 @@ void RecvStreamState::queue(std::uint16_t buffer, std::uint32_t length) noexcept
         pool_->filled(last_).next = buffer;
     }
     last_ = buffer;
+    note(has_queued);
 }
 
 void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flags) noexcept {
-    armed_ = (flags & IORING_CQE_F_MORE) != 0;
+    if ((flags & IORING_CQE_F_MORE) == 0) {
+        note(unarmed);
+    }
     std::uint16_t buffer = std::exchange(taken_, no_buffer);
     if ((flags & IORING_CQE_F_BUFFER) != 0) {
         buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
@@ -54,17 +59,17 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
         }
     }
     if (abandoned_) [[unlikely]] {
-        if (!armed_) {
+        if ((attention_ & unarmed) != 0) {
             delete this;
         }
         return;
     }
     if (result <= 0) [[unlikely]] {
         if (result == 0) {
-            ended_ = true;
+            note(has_ended);
         } else if (result == -EINTR) {
-            if (waiter_ != nullptr) {
-                arm();
+            if (is_awaited()) {
+                arm_request();
             }
             return;
         } else if (result == -ENOBUFS) {
@@ -72,13 +77,18 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
             return;
         } else {
             error_ = -result;
+            note(has_failed);
         }
     }
-    if (waiter_ != nullptr) {
-        RecvNext& waiter = *std::exchange(waiter_, nullptr);
-        waiter.disarm();
-        waiter.resume_inline();
+    if (is_awaited()) {
+        end_wait();
+        resume_inline();
     }
+}
+
+void RecvStreamState::end_wait() noexcept {
+    forget(awaited | timed);
+    disarm();
 }
 
 void RecvStreamState::ran_dry() noexcept {
@@ -94,8 +104,8 @@ void RecvStreamState::ran_dry() noexcept {
 void RecvStreamState::buffer_is_free() noexcept {
     starved_ = false;
     // Only for whom waits: the others ask when they come.
-    if (waiter_ != nullptr) {
-        arm();
+    if (is_awaited()) {
+        arm_request();
     }
 }
 
@@ -108,12 +118,13 @@ void RecvStreamState::abandon() noexcept {
     if (starved_) {
         pool_->forget(*this);
     }
-    if (!armed_) {
+    if ((attention_ & unarmed) != 0) {
         delete this;
         return;
     }
     abandoned_ = true;
-    worker_->queue().queue_cancel(*this);
+    note(has_ended); // nothing is usual from here on
+    worker_->queue().queue_cancel(target());
 }
 
 RecvStreamState::RecvStreamState(
@@ -131,34 +142,33 @@ RecvStreamState::RecvStreamState(
                  (domain == AF_INET || domain == AF_INET6);
 }
 
-RecvStream::RecvStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool, std::uint32_t flags)
-    : on_thread_(io.kind() == TaskKind::thread) {
-    Worker* worker = on_thread_ ? nullptr : &static_cast<Worker&>(io.executor());
+RecvStream::RecvStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool, std::uint32_t flags) {
+    Worker* worker = io.kind() == TaskKind::thread ? nullptr : &static_cast<Worker&>(io.executor());
     state_ = std::make_unique<RecvStreamState>(worker, socket.get(), flags, std::move(pool));
 }
 
-bool RecvNext::receive_here(PromiseBase& promise) noexcept {
-    RecvStreamState& state = *stream_.state_;
-    BufferPool& pool = *state.pool_;
+bool RecvStreamState::receive_here(PromiseBase& promise, const TimePoint* deadline) noexcept {
+    BufferPool& pool = *pool_;
     std::uint16_t buffer = 0;
     {
         const RuntimeLock lock;
         if (!pool.take(buffer)) {
-            state.error_ = ENOBUFS;
+            error_ = ENOBUFS;
+            note(has_failed);
             return false;
         }
     }
     TransferWait recv(
-        {.opcode = Opcode::recv, .fd = state.fd_, .flags = state.flags_},
+        {.opcode = Opcode::recv, .fd = fd_, .flags = flags_},
         std::span(pool.buffer(buffer), pool.buffer_bytes())
     );
-    if (has_deadline_) {
-        (void)std::move(recv).until(due);
+    if (deadline != nullptr) {
+        (void)std::move(recv).until(*deadline);
     }
     (void)recv.suspend(promise);
     const Result<std::size_t> count = recv.await_resume().count;
     if (count && *count > 0) {
-        state.queue(buffer, static_cast<std::uint32_t>(*count));
+        queue(buffer, static_cast<std::uint32_t>(*count));
         return false;
     }
     {
@@ -166,59 +176,66 @@ bool RecvNext::receive_here(PromiseBase& promise) noexcept {
         pool.give_back(buffer);
     }
     if (count) {
-        state.ended_ = true;
+        note(has_ended);
     } else if (count.error() == Error(CoreError::os)) {
-        state.error_ = count.error().os_error();
+        error_ = count.error().os_error();
+        note(has_failed);
     } else {
         failure_ = static_cast<CoreError>(count.error().code());
     }
     return false;
 }
 
-bool RecvNext::suspend_otherwise(PromiseBase& promise) noexcept {
-    if (stream_.on_thread_) {
-        return receive_here(promise);
+bool RecvStreamState::suspend_otherwise(PromiseBase& promise, const TimePoint* deadline) noexcept {
+    ZASSERT(!is_awaited(), "a stream is read by one task at a time");
+    failure_ = CoreError::os;
+    if ((attention_ & has_something) != 0) {
+        return false;
+    }
+    if (worker_ == nullptr) {
+        return receive_here(promise, deadline);
     }
     if (!begin(promise)) {
         failure_ = CoreError::canceled;
         return false;
     }
-    RecvStreamState& state = *stream_.state_;
-    state.waiter_ = this;
-    if (!state.armed_ && !state.starved_) {
-        state.arm();
+    note(awaited);
+    if ((attention_ & unarmed) != 0 && !starved_) {
+        arm_request();
     }
-    if (has_deadline_) {
-        arm(due);
+    if (deadline != nullptr) {
+        note(timed);
+        arm(*deadline);
     }
     return park();
 }
 
-Result<Chunk> RecvNext::resume_otherwise() noexcept {
+Result<Chunk> RecvStreamState::take_otherwise() noexcept {
     if (failure_ != CoreError::os) {
-        return fail(failure_);
+        return fail(std::exchange(failure_, CoreError::os));
     }
-    RecvStreamState& state = *stream_.state_;
-    const std::uint16_t buffer = state.first_;
+    const std::uint16_t buffer = first_;
     if (buffer != no_buffer) {
-        const BufferPool::Filled& filled = state.pool_->filled(buffer);
-        state.first_ = filled.next;
-        return Result<Chunk>(std::in_place, *state.pool_, buffer, filled.length);
+        const BufferPool::Filled& filled = pool_->filled(buffer);
+        first_ = filled.next;
+        if (first_ == no_buffer) {
+            forget(has_queued);
+        }
+        return Result<Chunk>(std::in_place, *pool_, buffer, filled.length);
     }
-    if (state.error_ != 0) {
-        return fail(os_error(std::exchange(state.error_, 0)));
+    if (error_ != 0) {
+        forget(has_failed);
+        return fail(os_error(std::exchange(error_, 0)));
     }
     return Result<Chunk>(std::in_place);
 }
 
-void RecvNext::interrupt(CoreError reason) noexcept {
-    RecvStreamState& state = *stream_.state_;
-    if (state.waiter_ != this || (reason == CoreError::canceled && !task().take_cancel())) {
+void RecvStreamState::interrupt(CoreError reason) noexcept {
+    if (!is_awaited() || (reason == CoreError::canceled && !task().take_cancel())) {
         return;
     }
-    state.waiter_ = nullptr;
+    end_wait();
     failure_ = reason;
-    disarm();
     wake();
 }
 

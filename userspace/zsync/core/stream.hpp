@@ -11,73 +11,104 @@
 namespace zsync {
 
 class RecvStream;
-class AcceptStream;
 
-/// What a stream and the kernel share. Outlives the stream until the kernel's last completion.
-class RecvStreamState final : public CompletionHandler {
+/// What a stream and the kernel share, and the wait of the task that reads it. Outlives the stream
+/// until the kernel's last completion.
+class RecvStreamState final : public CompletionHandler, public TimedSuspension {
 public:
     /// `worker` is null on threads.
     RecvStreamState(Worker* worker, int fd, std::uint32_t flags, std::shared_ptr<BufferPool> pool);
+    RecvStreamState(const RecvStreamState&) = delete;
+    RecvStreamState& operator=(const RecvStreamState&) = delete;
+    ~RecvStreamState(); // not here: each coroutine with a stream would prepare for it
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
+    void interrupt(CoreError reason) noexcept override;
+    [[nodiscard]] std::string_view kind() const noexcept override { return "recv stream"; }
     void buffer_is_free() noexcept;
 
 private:
     friend class BufferPool;
     friend class RecvNext;
+    friend class RecvNextUntil;
     friend class RecvStream;
+    friend class Ring;
 
-    void arm() noexcept;
+    /// What is not as in the usual wait, in one byte, so that one test finds it usual: the request
+    /// is armed and nothing else is to be said.
+    enum Attention : std::uint8_t {
+        nothing = 0,
+        unarmed = 1,
+        has_queued = 2,
+        has_ended = 4,
+        has_failed = 8,
+        awaited = 16, ///< a task waits, which alone is usual for a completion
+        timed = 32,   ///< and with a deadline
+    };
+    static constexpr unsigned has_something = has_queued | has_ended | has_failed;
+
+    [[nodiscard]] CompletionTarget target() noexcept { return {*this, HandlerKind::recv_stream}; }
+    /// A chunk has come for the task that waits, and the request goes on.
+    [[nodiscard]] bool is_usual(std::int32_t result, std::uint32_t flags) const noexcept;
+    void hand_over(std::int32_t result, std::uint32_t flags) noexcept;
+    void note(unsigned bits) noexcept { attention_ = static_cast<Attention>(attention_ | bits); }
+    void forget(unsigned bits) noexcept { attention_ = static_cast<Attention>(attention_ & ~bits); }
+    void arm_request() noexcept;
     void complete_otherwise(std::int32_t result, std::uint32_t flags) noexcept;
     void ran_dry() noexcept;
     void queue(std::uint16_t buffer, std::uint32_t length) noexcept;
-    [[nodiscard]] bool has_something() const noexcept {
-        return first_ != no_buffer || ended_ || error_ != 0;
-    }
     void abandon() noexcept;
+    bool suspend_otherwise(PromiseBase& promise, const TimePoint* deadline) noexcept;
+    bool receive_here(PromiseBase& promise, const TimePoint* deadline) noexcept;
+    [[nodiscard]] Result<Chunk> take_otherwise() noexcept;
+    [[nodiscard]] bool is_awaited() const noexcept { return (attention_ & awaited) != 0; }
+    void end_wait() noexcept;
 
-    class RecvNext* waiter_ = nullptr;
+    Attention attention_ = unarmed; ///< an enumeration, which no other object is taken to be
+    bool multishot_ = false;
+    bool starved_ = false;
+    bool abandoned_ = false;
+    std::uint16_t handed_buffer_ = no_buffer;
+    std::uint32_t handed_length_ = 0; ///< of the chunk that the completion gives to who waits
     std::shared_ptr<BufferPool> pool_;
     Worker* worker_;
     RecvStreamState* next_starved_ = nullptr;
     int fd_;
     std::uint32_t flags_;
     int error_ = 0;
+    CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
     std::uint16_t first_ = no_buffer;
     std::uint16_t last_ = no_buffer;
     std::uint16_t taken_ = no_buffer; ///< where there is no ring: the buffer lent to the request
-    bool multishot_ = false;
-    bool armed_ = false;
-    bool starved_ = false;
-    bool ended_ = false;
-    bool abandoned_ = false;
 };
 
 /// Awaits to `Result<Chunk>`; see `RecvStream::next`.
-class RecvNext final : public TimedSuspension, public Awaitable {
+class [[nodiscard]] RecvNextUntil final : public Awaitable {
 public:
-    explicit RecvNext(RecvStream& stream) noexcept : stream_(stream) {}
-    [[nodiscard]] inline bool await_ready() const noexcept;
-    inline bool suspend(PromiseBase& promise) noexcept;
-    [[nodiscard]] inline Result<Chunk> await_resume() noexcept;
-    [[nodiscard]] RecvNext&& until(TimePoint deadline) && noexcept {
-        due = deadline;
-        has_deadline_ = true;
-        return std::move(*this);
+    RecvNextUntil(RecvStreamState& state, TimePoint deadline) noexcept
+        : state_(state), deadline_(deadline) {}
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool suspend(PromiseBase& promise) noexcept {
+        return state_.suspend_otherwise(promise, &deadline_);
     }
-    void interrupt(CoreError reason) noexcept override;
-    [[nodiscard]] std::string_view kind() const noexcept override { return "recv stream"; }
+    [[nodiscard]] inline Result<Chunk> await_resume() noexcept;
 
 private:
-    friend class RecvStreamState;
-    bool suspend_otherwise(PromiseBase& promise) noexcept;
-    bool receive_here(PromiseBase& promise) noexcept;
-    [[nodiscard]] Result<Chunk> resume_otherwise() noexcept;
+    RecvStreamState& state_;
+    TimePoint deadline_;
+};
 
-    RecvStream& stream_;
-    std::uint32_t length_;
-    std::uint16_t buffer_ = no_buffer; ///< handed over by the completion that woke it
-    bool has_deadline_ = false;
-    CoreError failure_ = CoreError::os; ///< `os`: none but the socket's own
+/// Awaits to `Result<Chunk>`; see `RecvStream::next`.
+class [[nodiscard]] RecvNext final : public Awaitable {
+public:
+    explicit RecvNext(RecvStreamState& state) noexcept : state_(state) {}
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    inline bool suspend(PromiseBase& promise) noexcept;
+    [[nodiscard]] inline Result<Chunk> await_resume() noexcept;
+    /// The same, but `timed_out` once the deadline is over.
+    [[nodiscard]] RecvNextUntil until(TimePoint deadline) && noexcept { return {state_, deadline}; }
+
+private:
+    RecvStreamState& state_;
 };
 
 /// The bytes that arrive on a socket, in buffers of a pool. One request to the kernel serves all of
@@ -107,31 +138,35 @@ public:
     }
 
     /// The next chunk; an empty one is the end, again and again. One task at a time.
-    [[nodiscard]] RecvNext next() noexcept { return RecvNext(*this); }
+    [[nodiscard]] RecvNext next() noexcept { return RecvNext(*state_); }
 
 private:
-    friend class RecvNext;
     std::unique_ptr<RecvStreamState> state_;
-    bool on_thread_;
 };
 
-inline bool RecvNext::await_ready() const noexcept { return stream_.state_->has_something(); }
-
 inline bool RecvNext::suspend(PromiseBase& promise) noexcept {
-    RecvStreamState& state = *stream_.state_;
-    if (!state.armed_ || has_deadline_ || promise.task->needs_cancel()) [[unlikely]] {
-        return suspend_otherwise(promise);
+    RecvStreamState& state = state_;
+    if (state.attention_ != 0 || promise.task->needs_cancel()) [[unlikely]] {
+        return state.suspend_otherwise(promise, nullptr);
     }
-    begin_regardless(promise);
-    state.waiter_ = this;
-    return park();
+    state.attention_ = RecvStreamState::awaited;
+    state.begin_regardless(promise);
+    return state.park();
 }
 
 inline Result<Chunk> RecvNext::await_resume() noexcept {
-    if (buffer_ != no_buffer) [[likely]] {
-        return Result<Chunk>(std::in_place, *stream_.state_->pool_, buffer_, length_);
+    RecvStreamState& state = state_;
+    const std::uint32_t length = state.handed_length_;
+    if (length != 0) [[likely]] {
+        state.handed_length_ = 0;
+        state.pool_->picked();
+        return Result<Chunk>(std::in_place, *state.pool_, state.handed_buffer_, length);
     }
-    return resume_otherwise();
+    return state.take_otherwise();
+}
+
+inline Result<Chunk> RecvNextUntil::await_resume() noexcept {
+    return RecvNext(state_).await_resume();
 }
 
 } // namespace zsync

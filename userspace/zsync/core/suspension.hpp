@@ -52,6 +52,7 @@ protected:
 
 private:
     friend class TaskRecord;
+    friend class Worker;
     void park_here() noexcept;
 
     PromiseBase* promise_; ///< set by `begin`

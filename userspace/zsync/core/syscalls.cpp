@@ -144,7 +144,7 @@ long send_or_receive(const OperationRequest& request, const Progress& progress) 
 }
 
 Attempt try_socket(const OperationRequest& request, Progress& progress) noexcept {
-    if ((request.sqe_flags & IOSQE_BUFFER_SELECT) != 0) {
+    if ((static_cast<unsigned>(request.sqe_flags) & IOSQE_BUFFER_SELECT) != 0) {
         return done(-EINVAL); // buffers are provided to rings
     }
     const bool receives = request.opcode == Opcode::recv || request.opcode == Opcode::recvmsg;

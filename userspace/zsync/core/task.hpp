@@ -6,11 +6,13 @@
 #include <zsync/core/result.hpp>
 #include <zsync/core/task_record.hpp>
 
+#include <bit>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <optional>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 namespace zsync {
@@ -42,13 +44,29 @@ public:
     // Exceptions never cross a public call here, so one that arrives is a bug.
     [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
 
-    /// Notes where the task is before every wait: this is what the task registry shows.
     template <class Awaited>
+    static constexpr bool is_a_reference =
+        std::is_trivially_copyable_v<Awaited> && sizeof(Awaited) <= 2 * sizeof(void*);
+
+    /// Notes where the task is before every wait: this is what the task registry shows. The place
+    /// comes as the pointer that a std::source_location holds: g++ would keep an argument of class
+    /// type in the frame, and write it twice.
+    template <class Awaited>
+        requires(!is_a_reference<std::remove_cvref_t<Awaited>>)
     Awaited&& await_transform(
-        Awaited&& awaited, std::source_location here = std::source_location::current()
+        Awaited&& awaited, decltype(__builtin_source_location()) here = __builtin_source_location()
     ) noexcept {
-        where = here;
+        where = std::bit_cast<std::source_location>(here);
         return static_cast<Awaited&&>(awaited);
+    }
+    /// What is no more than a reference to what is waited for is kept itself, not its address.
+    template <class Awaited>
+        requires(is_a_reference<Awaited>)
+    Awaited await_transform(
+        Awaited awaited, decltype(__builtin_source_location()) here = __builtin_source_location()
+    ) noexcept {
+        where = std::bit_cast<std::source_location>(here);
+        return awaited;
     }
 
     static void* operator new(std::size_t size) { return allocate_frame(size); }

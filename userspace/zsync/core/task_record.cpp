@@ -53,7 +53,8 @@ TaskRecord::TaskRecord(
     PromiseBase& root
 )
     : executor_(&executor), leaf_(&root), parent_(parent), scope_(scope), name_(std::move(name)),
-      started_(executor.recent_time()), kind_(kind) {
+      started_(executor.recent_time()), kind_(kind),
+      resumed_simply_(kind == TaskKind::coroutine && executor.resumes_simply_) {
     root.task = this;
     const RuntimeLock lock;
     id_ = executor.next_task_id_++;
@@ -69,6 +70,13 @@ TaskRecord::TaskRecord(
 }
 
 TaskRecord::~TaskRecord() = default;
+
+void TaskRecord::resume_otherwise() noexcept {
+    resumed_simply_ = false;
+    for (TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
+        child->resume_otherwise();
+    }
+}
 
 void TaskRecord::leave() noexcept {
     const RuntimeLock lock;
@@ -99,7 +107,6 @@ void TaskRecord::root_ended(PromiseBase& root) noexcept {
             // Futures that went out of scope unfinished; scopes cannot end like that.
             ending_ = true;
             leaf_ = &root;
-            state_ = TaskState::waiting;
             if (current_ == this) {
                 current_ = nullptr;
             }
@@ -135,7 +142,8 @@ TaskInfo TaskRecord::info() const {
         .kind = kind_,
         .resumes = resumes_,
     };
-    switch (state_) {
+    const TaskState state = this->state();
+    switch (state) {
     case TaskState::ready:
         info.state = "ready";
         break;
@@ -153,7 +161,7 @@ TaskInfo TaskRecord::info() const {
     if (cancel_pending_) {
         info.state += ", canceling";
     }
-    if (state_ == TaskState::running) {
+    if (state == TaskState::running) {
         info.where = "on the CPU";
     } else {
         info.chain = await_chain();
@@ -200,7 +208,7 @@ void TaskRecord::request_cancel() noexcept {
     }
     if (suspension_ != nullptr) {
         suspension_->interrupt(CoreError::canceled);
-    } else if (context_ != nullptr && state_ == TaskState::running) {
+    } else if (context_ != nullptr && state() == TaskState::running) {
         // What it has started inline it is waiting for, in effect.
         for (TaskRecord* above = context_->innermost; above != nullptr && above != this;
              above = above->parent_) {
@@ -297,7 +305,7 @@ void Executor::run_on(TaskRecord& record, StackContext& context) noexcept {
 }
 
 bool Executor::is_waiting(const TaskRecord& record) noexcept {
-    return record.state_ == TaskState::waiting;
+    return record.suspension_ != nullptr;
 }
 
 void Executor::goes_on(TaskRecord& record) noexcept { record.state_ = TaskState::running; }

@@ -97,11 +97,17 @@ public:
 
     /// The task that is running on this thread; null outside of any.
     [[nodiscard]] static TaskRecord* current() noexcept { return current_; }
+    /// For whoever runs tasks: no task runs from here on.
+    static void leave_current() noexcept { current_ = nullptr; }
 
     [[nodiscard]] Executor& executor() const noexcept { return *executor_; }
     [[nodiscard]] TaskKind kind() const noexcept { return kind_; }
     [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
     [[nodiscard]] std::string_view name() const noexcept { return name_.text(); }
+    /// `waiting` is told from `suspension_`, which saves each wait two writes.
+    [[nodiscard]] TaskState state() const noexcept {
+        return suspension_ != nullptr || ending_ ? TaskState::waiting : state_;
+    }
     [[nodiscard]] bool is_finished() const noexcept { return state_ == TaskState::finished; }
     [[nodiscard]] TaskInfo info() const;
     /// The await chain, innermost first, as file:line.
@@ -169,6 +175,8 @@ private:
     friend class ThreadExecutor;
     template <class T> friend class FutureTask;
 
+    /// From here on its runs, and those of all under it, are measured.
+    void resume_otherwise() noexcept;
     void retain() noexcept {
         const RuntimeLock lock;
         ++references_;
@@ -203,7 +211,9 @@ private:
     std::uint32_t resumes_ = 0;
     std::uint32_t references_ = 1;
     TaskKind kind_;
-    TaskState state_ = TaskState::ready;
+    /// A coroutine whose time nobody measures: all that a worker has to do is to resume it.
+    bool resumed_simply_;
+    TaskState state_ = TaskState::ready; ///< still `running` while it waits; see `state`
     bool cancel_pending_ = false;
     bool cancel_blocked_ = false;
     bool ending_ = false; ///< the root coroutine has ended, children are being waited for
@@ -255,18 +265,13 @@ inline bool Suspension::park() noexcept {
     return false;
 }
 
-inline void Suspension::end_here() noexcept {
-    TaskRecord& record = task();
-    record.suspension_ = nullptr;
-    record.state_ = TaskState::running;
-}
+inline void Suspension::end_here() noexcept { task().suspension_ = nullptr; }
 
 inline void Suspension::begin_regardless(PromiseBase& promise) noexcept {
     promise_ = &promise;
     TaskRecord& record = *promise.task;
     record.leaf_ = &promise;
     record.suspension_ = this;
-    record.state_ = TaskState::waiting;
     ZSYNC_PROBE_TASK(task__suspend, record);
 }
 

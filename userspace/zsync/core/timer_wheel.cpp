@@ -94,6 +94,9 @@ Timer* TimerWheel::pop_due(TimePoint now) noexcept {
 }
 
 std::optional<TimePoint> TimerWheel::next() noexcept {
+    if (count_ == 0) {
+        return std::nullopt;
+    }
     const auto expiry = next_expiry();
     if (!expiry) {
         return std::nullopt;

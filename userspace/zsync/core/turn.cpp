@@ -15,25 +15,19 @@
 
 namespace zsync {
 
-[[gnu::always_inline]] inline void Worker::resume_now(TaskRecord& record) noexcept {
-    ZSYNC_PROBE_TASK(task__resume, record);
-    if (record.kind_ == TaskKind::coroutine) [[likely]] {
-        TaskRecord::current_ = &record;
-        record.state_ = TaskState::running;
-        ++record.resumes_;
-        record.leaf_->frame().resume();
+void Worker::resume_otherwise(TaskRecord& record) noexcept {
+    if (stall_cycles_ == 0) {
+        resume_fiber(record);
+        return;
+    }
+    const TaskRef kept(record);
+    const std::source_location resumed_at = record.leaf_->where;
+    const CycleClock::Cycles begin = CycleClock::now();
+    if (record.kind_ == TaskKind::coroutine) {
+        resume_coroutine(record, *record.leaf_);
     } else {
         resume_fiber(record);
     }
-    TaskRecord::current_ = nullptr;
-}
-
-void Worker::resume_watched(TaskRecord& record) noexcept {
-    const TaskRef kept(record);
-    const PromiseBase* frame = record.leaf_;
-    const std::source_location resumed_at = frame->where;
-    const CycleClock::Cycles begin = CycleClock::now();
-    resume_now(record);
     const CycleClock::Cycles held = CycleClock::now() - begin;
     record.run_cycles_ += held;
     ++resumes_;
@@ -58,18 +52,33 @@ void Worker::resume_watched(TaskRecord& record) noexcept {
     }
 }
 
-[[gnu::always_inline]] inline void Worker::resume(TaskRecord& record) noexcept {
-    if (stall_cycles_ != 0) [[unlikely]] {
-        resume_watched(record);
+[[gnu::always_inline]] inline void
+Worker::resume_coroutine(TaskRecord& record, PromiseBase& leaf) noexcept {
+    ZSYNC_PROBE_TASK(task__resume, record);
+    TaskRecord::current_ = &record;
+    ++record.resumes_;
+    leaf.frame().resume();
+}
+
+// The current task stays set: whoever runs tasks in a row resets it after the last.
+[[gnu::always_inline]] inline void Worker::resume(TaskRecord& record, PromiseBase& leaf) noexcept {
+    if (record.resumed_simply_) [[likely]] {
+        resume_coroutine(record, leaf);
     } else {
-        resume_now(record);
+        static_cast<Worker&>(record.executor()).resume_otherwise(record);
     }
 }
 
-void Suspension::resume_inline() noexcept {
-    TaskRecord& record = task();
+[[gnu::always_inline]] inline void Worker::resume_waiting(Suspension& wait) noexcept {
+    PromiseBase& leaf = *wait.promise_;
+    TaskRecord& record = *leaf.task;
     record.suspension_ = nullptr;
-    static_cast<Worker&>(record.executor()).resume(record);
+    resume(record, leaf);
+}
+
+void Suspension::resume_inline() noexcept {
+    Worker::resume_waiting(*this);
+    TaskRecord::leave_current();
 }
 
 bool OperationWait::suspend(PromiseBase& promise) noexcept {
@@ -100,7 +109,38 @@ void OperationWait::complete(std::int32_t result) noexcept {
         return;
     }
     disarm();
-    resume_inline();
+    Worker::resume_waiting(*this);
+}
+
+[[gnu::always_inline]] inline bool
+RecvStreamState::is_usual(std::int32_t result, std::uint32_t flags) const noexcept {
+    constexpr std::uint32_t usual = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+    return result > 0 && (flags & usual) == usual && attention_ == awaited;
+}
+
+[[gnu::always_inline]] inline void
+RecvStreamState::hand_over(std::int32_t result, std::uint32_t flags) noexcept {
+    attention_ = nothing;
+    handed_length_ = static_cast<std::uint32_t>(result);
+    handed_buffer_ = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+    Worker::resume_waiting(*this);
+}
+
+void RecvStreamState::complete(std::int32_t result, std::uint32_t flags) noexcept {
+    complete_otherwise(result, flags);
+}
+
+[[gnu::always_inline]] inline void SendStreamState::completed(std::int32_t result) noexcept {
+    if (result != usual_) [[unlikely]] {
+        complete_otherwise(result);
+        return;
+    }
+    usual_ = idle;
+    pool_->give_back(first_);
+}
+
+void SendStreamState::complete(std::int32_t result, std::uint32_t /*flags*/) noexcept {
+    completed(result);
 }
 
 unsigned Ring::deliver() noexcept {
@@ -116,7 +156,6 @@ unsigned Ring::deliver() noexcept {
         const io_uring_cqe& cqe = cqes[head & mask];
         const CompletionTarget target(cqe.user_data);
         const std::int32_t result = cqe.res;
-        const std::uint32_t flags = cqe.flags;
         ZSYNC_PROBE(
             op__complete,
             "8@%0 -4@%1 4@%2",
@@ -124,84 +163,34 @@ unsigned Ring::deliver() noexcept {
             ZSYNC_PROBE_VALUE(result),
             ZSYNC_PROBE_FIELD(cqe.flags)
         );
-        ++head;
-        if (target.is_wait()) [[likely]] {
-            --in_flight_;
-            // A task may submit early in here, which makes room for completions up to this one.
-            __atomic_store_n(khead, head, __ATOMIC_RELEASE);
-            target.wait().complete(result);
-        } else {
-            __atomic_store_n(khead, head, __ATOMIC_RELEASE);
-            if (target.is_handler()) {
-                if ((flags & IORING_CQE_F_MORE) == 0) {
-                    --in_flight_;
-                }
-                target.handler().complete(result, flags);
+        // A task may submit early in here, which makes room for completions up to this one.
+        __atomic_store_n(khead, ++head, __ATOMIC_RELEASE);
+        if (target.handler_kind() == HandlerKind::recv_stream) {
+            auto& stream = static_cast<RecvStreamState&>(target.handler());
+            if (stream.is_usual(result, cqe.flags)) [[likely]] {
+                stream.hand_over(result, cqe.flags);
+                continue;
             }
+        } else if (target.handler_kind() == HandlerKind::send_stream) {
+            --in_flight_;
+            static_cast<SendStreamState&>(target.handler()).completed(result);
+            continue;
+        } else if (target.is_wait()) {
+            --in_flight_;
+            target.wait().complete(result);
+            continue;
+        }
+        if (target.is_handler()) {
+            const std::uint32_t flags = cqe.flags;
+            if ((flags & IORING_CQE_F_MORE) == 0) {
+                --in_flight_;
+            }
+            TaskRecord::leave_current();
+            target.handler().complete(result, flags);
         }
     }
+    TaskRecord::leave_current();
     return count;
-}
-
-void RecvStreamState::complete(std::int32_t result, std::uint32_t flags) noexcept {
-    constexpr std::uint32_t usual = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
-    if (result <= 0 || (flags & usual) != usual || waiter_ == nullptr) [[unlikely]] {
-        complete_otherwise(result, flags);
-        return;
-    }
-    pool_->picked();
-    RecvNext& waiter = *std::exchange(waiter_, nullptr);
-    waiter.length_ = static_cast<std::uint32_t>(result);
-    waiter.buffer_ = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    waiter.disarm();
-    waiter.resume_inline();
-}
-
-void SendStreamState::send_first() noexcept {
-    const std::byte* data = pool_->buffer(first_) + sent_;
-    sending_ = pool_->filled(first_).length - sent_;
-    if (ring_ != nullptr) {
-        ring_->queue_send(fd_, data, sending_, *this);
-        return;
-    }
-    worker_->queue().queue(
-        {
-            .opcode = Opcode::send,
-            .fd = fd_,
-            .address = reinterpret_cast<std::uintptr_t>(data),
-            .length = sending_,
-            .flags = MSG_NOSIGNAL | MSG_WAITALL,
-        },
-        *this
-    );
-}
-
-void SendStreamState::push(Chunk&& chunk) noexcept {
-    const auto length = static_cast<std::uint32_t>(chunk.size());
-    const std::uint16_t buffer = chunk.release();
-    pool_->filled(buffer) = {.length = length, .next = no_buffer};
-    if (queued_++ != 0) [[unlikely]] {
-        push_behind(buffer);
-        return;
-    }
-    first_ = buffer;
-    last_ = buffer;
-    if (ring_ == nullptr) [[unlikely]] {
-        send_first();
-        return;
-    }
-    sending_ = length;
-    ring_->queue_send(fd_, pool_->buffer(buffer), length, *this);
-}
-
-void SendStreamState::complete(std::int32_t result, std::uint32_t /*flags*/) noexcept {
-    if (static_cast<std::uint32_t>(result) != sending_ || queued_ != 1 || waiter_ != nullptr ||
-        sent_ != 0 || abandoned_) [[unlikely]] {
-        complete_otherwise(result);
-        return;
-    }
-    queued_ = 0;
-    pool_->give_back(std::exchange(first_, no_buffer));
 }
 
 void Worker::turn() noexcept {
@@ -238,8 +227,10 @@ void Worker::run_ready() noexcept {
         if (ready_first_ == nullptr) {
             ready_end_ = &ready_first_;
         }
-        resume(record);
+        record.state_ = TaskState::running;
+        resume(record, *record.leaf_);
     }
+    TaskRecord::leave_current();
 }
 
 } // namespace zsync

@@ -138,6 +138,10 @@ void Worker::submit(OperationWait& wait) noexcept { queue_->queue(wait.request()
 void Worker::cancel(OperationWait& wait) noexcept { queue_->queue_cancel(wait); }
 
 void Worker::watch(Duration limit, Stalled stalled) {
+    resumes_simply_ = false;
+    for (TaskRecord* root = root_; root != nullptr; root = root->sibling_next_) {
+        root->resume_otherwise();
+    }
     stalled_ = std::move(stalled);
     stall_limit_ = limit;
     // A first sieve, below the limit on every processor: 1 cycle a nanosecond.
@@ -173,6 +177,7 @@ void Worker::resume_fiber(TaskRecord& record) noexcept {
         make_ready(record);
         return;
     }
+    ZSYNC_PROBE_TASK(task__resume, record);
     TaskRecord::current_ = &record;
     record.state_ = TaskState::running;
     ++record.resumes_;

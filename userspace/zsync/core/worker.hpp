@@ -113,7 +113,10 @@ public:
         *ready_end_ = &record;
         ready_end_ = &record.next_ready_;
     }
-    void resume(TaskRecord& record) noexcept;
+    /// Runs a task until it waits again. The current task stays set.
+    static void resume(TaskRecord& record, PromiseBase& leaf) noexcept;
+    /// The wait has ended: its task goes on at once, from its worker's loop.
+    static void resume_waiting(Suspension& wait) noexcept;
     [[nodiscard]] OffloadPool& offload_pool();
     /// Where other threads leave messages for it, for as long as its root task runs. Null where no
     /// descriptor is left. Made when first asked for, on the worker's own thread.
@@ -128,8 +131,8 @@ private:
     void bring_any_first() noexcept;
     [[nodiscard]] bool give_stack(TaskRecord& record) noexcept;
     void resume_fiber(TaskRecord& record) noexcept;
-    void resume_watched(TaskRecord& record) noexcept;
-    void resume_now(TaskRecord& record) noexcept;
+    void resume_otherwise(TaskRecord& record) noexcept;
+    static void resume_coroutine(TaskRecord& record, PromiseBase& leaf) noexcept;
     void turn() noexcept;
     void run_ready() noexcept;
 

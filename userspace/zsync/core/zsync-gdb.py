@@ -23,7 +23,7 @@ NUMBERS_MAX, TASKS_MAX, CHAIN_MAX, NAME_MAX = 256, 10_000_000, 1000, 4096
 WAITS = {
     "SleepWait": "sleep",
     "YieldWait": "yield",
-    "RecvNext": "recv stream",
+    "RecvStreamState": "recv stream",
     "AcceptNext": "accept stream",
     "Join": "children",
     "Await": "future",
@@ -129,8 +129,10 @@ class Task:
         self.name = read(layout.field(record, "task.name"), length).decode(errors="replace") if length else ""
         kinds = {layout[f"kind.{kind}"]: kind for kind in ("coroutine", "fiber", "thread")}
         self.kind = kinds.get(layout.field(record, "task.kind", 1), "?")
-        states = {layout[f"state.{state}"]: state for state in ("ready", "running", "waiting", "finished")}
+        states = {layout[f"state.{state}"]: state for state in ("ready", "running", "finished")}
         self.bare_state = states.get(layout.field(record, "task.state", 1), "?")
+        if self.layout.field(record, "task.suspension") or layout.field(record, "task.ending", 1):
+            self.bare_state = "waiting"  # as TaskRecord::state tells it
         self.resumes = layout.field(record, "task.resumes", 4)
 
     def label(self) -> str:
