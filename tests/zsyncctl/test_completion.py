@@ -77,7 +77,7 @@ def complete(tmp_path):
         ("zsyncctl ", ["features", "help", "jobs", "packet", "reload", "status", "tasks", "top"]),
         ("zsyncctl st", ["status"]),
         ("zsyncctl --json st", ["status"]),
-        ("zsyncctl packet ", ["attach", "detach", "load", "rules", "stats", "watch"]),
+        ("zsyncctl packet ", ["attach", "detach", "explain", "load", "rules", "set", "stats", "watch"]),
         ("zsyncctl packet --json d", ["detach"]),
         ("zsyncctl help packet w", ["watch"]),
         ("zsyncctl packet rules ", ["veth-a", "wan0.42"]),

@@ -68,6 +68,18 @@ public:
         return send(method, request.get());
     }
 
+    /// The same for arguments that a list of types cannot name: `append` gives them to the message
+    /// and returns what sd-bus returned.
+    template <class Append> Answer<Json> call_with(const Method& method, Append append) {
+        Message request = ZTRY(make_request(method));
+        if (const int r = append(request.get()); r < 0) {
+            return std::unexpected(
+                explain({.error = -r, .name = {}, .message = {}}, method, bus_name_)
+            );
+        }
+        return send(method, request.get());
+    }
+
     /// All properties of one interface of an object.
     Answer<Json> properties(const std::string& path, const char* interface);
 

@@ -15,6 +15,8 @@ extern const Verb reload_verb;
 extern const Verb packet_attach_verb;
 extern const Verb packet_detach_verb;
 extern const Verb packet_load_verb;
+extern const Verb packet_set_verb;
+extern const Verb packet_explain_verb;
 extern const Verb packet_rules_verb;
 extern const Verb packet_stats_verb;
 extern const Verb packet_watch_verb;
@@ -30,6 +32,8 @@ inline constexpr std::array all_verbs{
     &packet_attach_verb,
     &packet_detach_verb,
     &packet_load_verb,
+    &packet_set_verb,
+    &packet_explain_verb,
     &packet_rules_verb,
     &packet_stats_verb,
     &packet_watch_verb,

@@ -41,6 +41,11 @@ constexpr Shown shown_properties[] = {
     {"LoadTimestamp", &same_member<&InterfaceView::load_realtime_us>},
 };
 
+PacketInterfaceObject::ChangeReply change_reply(const packet::SetCounts& counts, TimePoint begin) {
+    const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin);
+    return {counts.added, counts.removed, counts.size, static_cast<std::uint64_t>(taken.count())};
+}
+
 } // namespace
 
 const bus::Interface& PacketInterfaceObject::bus_interface() {
@@ -66,6 +71,19 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             )
             .method<&Object::check>(
                 "Check", {"rules", "source_name", "options"}, {"rules", "prefixes"}
+            )
+            .method<&Object::change_set>(
+                "ChangeSet",
+                {"set", "add", "remove", "options"},
+                {"added", "removed", "size", "usec"}
+            )
+            .method<&Object::replace_set>(
+                "ReplaceSet",
+                {"set", "prefixes", "source_name", "options"},
+                {"added", "removed", "size", "usec"}
+            )
+            .method<&Object::explain>(
+                "Explain", {"packet", "options"}, {"verdict", "rule", "text", "name", "reasons"}
             )
             .method<&Object::list_rules>("ListRules", {}, {"rules"})
             .method<&Object::stats>(
@@ -132,6 +150,71 @@ Task<Outcome<PacketInterfaceObject::CheckReply>> PacketInterfaceObject::check(
         co_await parent_.service().check(std::move(text), std::move(source_name))
     );
     co_return CheckReply{report.rules, report.prefixes};
+}
+
+Task<Outcome<PacketInterfaceObject::ChangeReply>> PacketInterfaceObject::change_set(
+    bus::CallContext call,
+    std::string set,
+    std::vector<std::string> add,
+    std::vector<std::string> remove,
+    bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    const TimePoint begin = Clock::now();
+    packet::SetChange change{.set = std::move(set), .add = {}, .remove = {}};
+    ZCO_TRY(change.add, packet::parse_prefixes(add));
+    ZCO_TRY(change.remove, packet::parse_prefixes(remove));
+    ZCO_TRY(JobRegistry::Entry job, parent_.jobs().add("packet-set", view_.name));
+    ZCO_TRY(
+        const packet::SetReport report,
+        job.end(co_await parent_.service().change_set(view_.name, std::move(change)))
+    );
+    parent_.publish();
+    co_return change_reply(report.counts, begin);
+}
+
+Task<Outcome<PacketInterfaceObject::ChangeReply>> PacketInterfaceObject::replace_set(
+    bus::CallContext call,
+    std::string set,
+    Fd prefixes,
+    std::string source_name,
+    bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    const TimePoint begin = Clock::now();
+    ZCO_TRY(JobRegistry::Entry job, parent_.jobs().add("packet-set", view_.name));
+    ZCO_TRY(
+        std::string text,
+        co_await read_text(call.io(), std::move(prefixes), packet::limits::file_bytes_max)
+    );
+    ZCO_TRY(
+        const packet::SetReport report,
+        job.end(co_await parent_.service().replace_set(
+            view_.name, std::move(set), std::move(text), std::move(source_name)
+        ))
+    );
+    parent_.publish();
+    co_return change_reply(report.counts, begin);
+}
+
+Task<Outcome<PacketInterfaceObject::ExplainReply>>
+PacketInterfaceObject::explain(bus::CallContext call, std::string packet, bus::Options options) {
+    ZCO_CHECK(options.refuse_rest());
+    // It loads a program, which takes as long as loading rules.
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(
+        packet::Explanation explanation,
+        co_await parent_.service().explain(view_.name, std::move(packet))
+    );
+    co_return ExplainReply{
+        std::string(packet::name_of(explanation.verdict)),
+        explanation.rule ? static_cast<std::int32_t>(*explanation.rule) : -1,
+        std::move(explanation.text),
+        std::move(explanation.name),
+        std::move(explanation.reasons),
+    };
 }
 
 Task<Outcome<std::vector<PacketInterfaceObject::RuleRow>>>

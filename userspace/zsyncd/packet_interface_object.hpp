@@ -72,6 +72,27 @@ public:
     load(bus::CallContext call, Fd rules, std::string source_name, bus::Options options);
     Task<Outcome<CheckReply>>
     check(bus::CallContext call, Fd rules, std::string source_name, bus::Options options);
+    /// Prefixes added, prefixes removed, the set's size, microseconds.
+    using ChangeReply = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t>;
+    Task<Outcome<ChangeReply>> change_set(
+        bus::CallContext call,
+        std::string set,
+        std::vector<std::string> add,
+        std::vector<std::string> remove,
+        bus::Options options
+    );
+    Task<Outcome<ChangeReply>> replace_set(
+        bus::CallContext call,
+        std::string set,
+        Fd prefixes,
+        std::string source_name,
+        bus::Options options
+    );
+    /// Verdict, the rule's index or -1, its text, its name, reasons.
+    using ExplainReply =
+        std::tuple<std::string, std::int32_t, std::string, std::string, std::vector<std::string>>;
+    Task<Outcome<ExplainReply>>
+    explain(bus::CallContext call, std::string packet, bus::Options options);
     Task<Outcome<std::vector<RuleRow>>> list_rules(bus::CallContext call);
     Task<Outcome<StatsReply>> stats(bus::CallContext call);
     /// \}

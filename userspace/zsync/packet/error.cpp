@@ -64,6 +64,11 @@ constexpr std::array entries{
         "DamagedPins",
         "the pinned filter cannot be understood"
     },
+    ErrorEntry{std::to_underlying(PacketError::no_such_set), "NoSuchSet", "no such set"},
+    ErrorEntry{std::to_underlying(PacketError::invalid_prefix), "InvalidPrefix", "no prefix"},
+    ErrorEntry{
+        std::to_underlying(PacketError::invalid_packet), "InvalidPacket", "no packet to be made"
+    },
 };
 
 } // namespace

@@ -32,6 +32,12 @@ enum class PacketError : std::uint16_t {
     not_attached,
     /// What is pinned for an interface cannot be understood.
     damaged_pins,
+    /// No rule uses a set of that name.
+    no_such_set,
+    /// A text is no address or prefix.
+    invalid_prefix,
+    /// A text describes no packet that can be made.
+    invalid_packet,
 };
 
 extern const ErrorDomain packet_errors;

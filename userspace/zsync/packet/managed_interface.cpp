@@ -3,6 +3,7 @@
 #include <zsync/packet/rules.hpp>
 #include <zsync/store/store.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <format>
@@ -178,6 +179,37 @@ Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
     rules_known_ = true;
     reason_.clear();
     return loaded;
+}
+
+Outcome<SetReport> ManagedInterface::change_set(SetChange change) {
+    RuleSet rules = ZTRY(desired_rules());
+    SetReport report{.counts = ZTRY(packet::change_set(rules, std::move(change))), .load = {}};
+    if (report.counts.added == 0 && report.counts.removed == 0) {
+        return report;
+    }
+    // What is kept must be read again after a restart, so it is checked as a rule file is.
+    auto checked = parse_rules(format_rules(rules), desired_.source, &read_regular_file);
+    if (!checked) {
+        return fail(PacketError::invalid_rules, join_messages(checked.error()));
+    }
+    report.load = ZTRY(load(*std::move(checked), desired_.source));
+    return report;
+}
+
+Outcome<Explanation> ManagedInterface::explain(const MadePacket& packet) const {
+    const RuleSet rules = ZTRY(desired_rules());
+    const auto same = [](const LiveRule& live, const Rule& rule) { return live.text == rule.text; };
+    if (filter_ && !std::ranges::equal(filter_->live_rules(), rules.rules, same)) {
+        return fail(
+            PacketError::not_attached,
+            std::format(
+                "the rules in force on {} are not those that are saved ({}): load them first",
+                desired_.name,
+                reason_
+            )
+        );
+    }
+    return packet::explain(rules, packet);
 }
 
 Outcome<void> ManagedInterface::detach() {

@@ -4,8 +4,10 @@
 #include <zsync/core/result.hpp>
 #include <zsync/packet/attach_mode.hpp>
 #include <zsync/packet/desired.hpp>
+#include <zsync/packet/explain.hpp>
 #include <zsync/packet/filter.hpp>
 #include <zsync/packet/rule_set.hpp>
+#include <zsync/packet/set_change.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -65,6 +67,11 @@ struct InterfaceReading {
     RuleCount default_count; ///< what no rule matched
 };
 
+struct SetReport {
+    SetCounts counts;
+    LoadReport load;
+};
+
 /// Desired state in the store, and the filter that makes it true. Whatever changes it is written
 /// first, then applied, and taken back if it cannot be applied: after a crash in between, the next
 /// `reconcile` applies it.
@@ -83,6 +90,12 @@ public:
     /// Replaces the rules, in the store and for packets. On failure both stay as they were. For an
     /// absent device only the desired state changes, which the report's note says.
     Outcome<LoadReport> load(RuleSet rules, std::string source);
+    /// Changes one set of the rules, in the store and for packets, in one step. On failure both
+    /// stay as they were. A change that changes nothing writes and loads nothing.
+    Outcome<SetReport> change_set(SetChange change);
+    /// What the rules decide about a made packet, by running the program over them. No counter of
+    /// the interface counts it.
+    [[nodiscard]] Outcome<Explanation> explain(const MadePacket& packet) const;
     /// Ends the filtering and forgets the desired state.
     Outcome<void> detach();
     /// Makes the host match: attaches a device that came, cleans up after one that went, follows

@@ -7,20 +7,6 @@
 namespace zsync::packet {
 namespace {
 
-/// What stands behind `CONDITION @` in a canonical text; empty where the operand is inline or
-/// absent. Canonical texts have no strings, so a condition's word stands nowhere else.
-std::string_view reference_in(std::string_view text, Condition condition) {
-    std::string word(" ");
-    word += condition_words[std::to_underlying(condition)];
-    word += " @";
-    const std::size_t at = text.find(word);
-    if (at == std::string_view::npos) {
-        return {};
-    }
-    const std::string_view name = text.substr(at + word.size());
-    return name.substr(0, name.find(' '));
-}
-
 class Formatter {
 public:
     explicit Formatter(const RuleSet& rules) : rules_(rules) {}
@@ -46,13 +32,14 @@ private:
     void sets_of(const Rule& rule) {
         const auto addresses = [&](Condition condition, std::optional<std::uint32_t> index) {
             if (index) {
-                set(reference_in(rule.text, condition), rules_.address_sets[*index], append_prefix);
+                set(set_reference(rule.text, condition), rules_.address_sets[*index], append_prefix
+                );
             }
         };
         addresses(Condition::from, rule.from);
         addresses(Condition::to, rule.to);
-        set(reference_in(rule.text, Condition::sport), rule.source_ports, append_port_range);
-        set(reference_in(rule.text, Condition::dport), rule.destination_ports, append_port_range);
+        set(set_reference(rule.text, Condition::sport), rule.source_ports, append_port_range);
+        set(set_reference(rule.text, Condition::dport), rule.destination_ports, append_port_range);
     }
 
     template <class List, class Append>

@@ -251,6 +251,18 @@ std::string format_inline(const std::vector<PortRange>& ports) {
     return format_list(ports, append_port_range);
 }
 
+std::string_view set_reference(std::string_view text, Condition condition) {
+    std::string word(" ");
+    word += condition_words[std::to_underlying(condition)];
+    word += " @";
+    const std::size_t at = text.find(word);
+    if (at == std::string_view::npos) {
+        return {};
+    }
+    const std::string_view name = text.substr(at + word.size());
+    return name.substr(0, name.find(' '));
+}
+
 std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
     std::string out(verdict_word(rule.verdict));
     const auto condition = [&](Condition which, std::string_view operand) {

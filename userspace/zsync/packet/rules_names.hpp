@@ -83,6 +83,10 @@ struct OperandTexts {
     std::string destination_ports;
 };
 
+/// What stands behind `CONDITION @` in a canonical text; empty where the operand is inline or
+/// absent. Canonical texts have no strings, so a condition's word stands nowhere else.
+[[nodiscard]] std::string_view set_reference(std::string_view text, Condition condition);
+
 /// `drop from @bad proto tcp dport 22`: conditions in canonical order, without the name.
 [[nodiscard]] std::string canonical_text(const Rule& rule, const OperandTexts& operands);
 

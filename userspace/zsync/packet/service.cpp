@@ -264,6 +264,48 @@ Task<Outcome<CheckReport>> Service::check(std::string text, std::string source) 
     co_return report;
 }
 
+Task<Outcome<SetReport>> Service::change_set(std::string name, SetChange change) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    const std::string set = change.set;
+    ZCO_TRY(SetReport report, co_await io_.offload([&managed = entry->managed, &change] {
+        return managed.change_set(std::move(change));
+    }));
+    entry->view = entry->managed.view();
+    log::info(
+        std::format(
+            "packet: the set {} of {} has {} prefixes; {} added, {} removed",
+            set,
+            name,
+            report.counts.size,
+            report.counts.added,
+            report.counts.removed
+        ),
+        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_SET", set}}
+    );
+    co_return report;
+}
+
+Task<Outcome<SetReport>>
+Service::replace_set(std::string name, std::string set, std::string text, std::string source) {
+    SetChange change{.set = std::move(set), .add = {}, .remove = {}, .replace = true};
+    ZCO_TRY(change.add, co_await io_.offload([&] { return parse_prefix_list(text, source); }));
+    co_return co_await change_set(std::move(name), std::move(change));
+}
+
+Task<Outcome<Explanation>> Service::explain(std::string name, std::string text) {
+    ZCO_TRY(const MadePacket packet, parse_made_packet(text));
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+    if (entry->removed) {
+        co_return fail(PacketError::not_attached, name + " was detached just then");
+    }
+    co_return co_await io_.offload([&managed = entry->managed, &packet] {
+        return managed.explain(packet);
+    });
+}
+
 Task<Outcome<InterfaceReading>> Service::read(std::string name) {
     ZCO_TRY(EntryRef entry, find(name));
     if (entry->view.state == InterfaceState::moved) {

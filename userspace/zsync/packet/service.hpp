@@ -51,6 +51,13 @@ public:
     Task<Outcome<LoadReport>> load(std::string name, std::string text, std::string source);
     /// What `load` would say, without loading.
     Task<Outcome<CheckReport>> check(std::string text, std::string source);
+    /// Changes one set of an interface's rules (`PacketError::no_such_set`).
+    Task<Outcome<SetReport>> change_set(std::string name, SetChange change);
+    /// The same from the text of a set file, which replaces what the set has.
+    Task<Outcome<SetReport>>
+    replace_set(std::string name, std::string set, std::string text, std::string source);
+    /// What the rules of an interface decide about the packet that `text` describes.
+    Task<Outcome<Explanation>> explain(std::string name, std::string text);
     Task<Outcome<InterfaceReading>> read(std::string name);
     /// Brings configured interfaces up: attached, with the rules of their files. Every one is
     /// tried; the fault names all that failed.

@@ -1,0 +1,153 @@
+#include <zsync/packet/address_text.hpp>
+#include <zsync/packet/counters.hpp>
+#include <zsync/packet/engine.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/explain.hpp>
+#include <zsync/packet/program.hpp>
+#include <zsync/packet/rules_names.hpp>
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <format>
+#include <numeric>
+
+namespace zsync::packet {
+namespace {
+
+std::string address_text(Family family, const std::array<std::uint8_t, 16>& address) {
+    const std::uint8_t length = family == Family::ipv4 ? 32 : 128;
+    return format_prefix({.family = family, .length = length, .address = address});
+}
+
+/// The longest prefix of the set that covers the address.
+const Prefix*
+covering(const AddressSet& set, Family family, const std::array<std::uint8_t, 16>& address) {
+    const Prefix* longest = nullptr;
+    for (const Prefix& prefix : set) {
+        const auto covers = [&] {
+            const std::size_t bytes = prefix.length / 8;
+            const unsigned rest = prefix.length % 8;
+            const auto equal = std::ranges::mismatch(prefix.address, address).in1;
+            const auto same = static_cast<std::size_t>(equal - prefix.address.begin());
+            if (same >= bytes && rest == 0) {
+                return true;
+            }
+            return same >= bytes && ((prefix.address[bytes] ^ address[bytes]) >> (8 - rest)) == 0;
+        };
+        if (prefix.family == family && (longest == nullptr || prefix.length > longest->length) &&
+            covers()) {
+            longest = &prefix;
+        }
+    }
+    return longest;
+}
+
+std::vector<std::string>
+reasons_for(const RuleSet& rules, const Rule& rule, const MadePacket& packet) {
+    std::vector<std::string> reasons;
+    const auto add = [&](Condition condition, const std::string& value) {
+        reasons.push_back(
+            std::format("{}: {}", condition_words[std::to_underlying(condition)], value)
+        );
+    };
+    const auto add_address = [&](Condition condition,
+                                 std::optional<std::uint32_t> set,
+                                 const std::array<std::uint8_t, 16>& address) {
+        const Prefix* prefix =
+            set ? covering(rules.address_sets[*set], packet.family, address) : nullptr;
+        if (prefix != nullptr) {
+            add(condition,
+                std::format(
+                    "{} is in {}", address_text(packet.family, address), format_prefix(*prefix)
+                ));
+        }
+    };
+    add_address(Condition::from, rule.from, packet.source);
+    add_address(Condition::to, rule.to, packet.destination);
+    if (rule.protocol) {
+        add(Condition::proto, protocol_text(packet.protocol));
+    }
+    if (!rule.source_ports.empty()) {
+        add(Condition::sport, std::to_string(packet.source_port));
+    }
+    if (!rule.destination_ports.empty()) {
+        add(Condition::dport, std::to_string(packet.destination_port));
+    }
+    if (rule.tcp_flags) {
+        std::string set;
+        for (std::size_t bit = 0; bit < tcp_flag_words.size(); ++bit) {
+            if ((packet.tcp_flags >> bit & 1) != 0) {
+                set += (set.empty() ? "" : ",") + std::string(tcp_flag_words[bit]);
+            }
+        }
+        add(Condition::flags, set.empty() ? "none is set" : set);
+    }
+    if (!rule.icmp.empty()) {
+        add(Condition::icmp, std::format("{}/{}", packet.icmp >> 8, packet.icmp & 0xff));
+    }
+    if (!rule.length.empty()) {
+        add(Condition::length, std::to_string(packet.length));
+    }
+    if (rule.vlan) {
+        add(Condition::vlan, std::to_string(*packet.vlan));
+    }
+    if (rule.fragment) {
+        add(Condition::fragment, "the first part of a packet");
+    }
+    return reasons;
+}
+
+Outcome<std::uint32_t> run_once(const Fd& program, const std::vector<std::uint8_t>& frame) {
+    LIBBPF_OPTS(
+        bpf_test_run_opts,
+        options,
+        .data_in = frame.data(),
+        .data_size_in = static_cast<std::uint32_t>(frame.size()),
+        .repeat = 1
+    );
+    if (bpf_prog_test_run_opts(program.get(), &options) < 0) {
+        const int error = errno;
+        return fail(
+            os_error(error),
+            std::format("cannot run the program on the packet: {}", os_error(error).message())
+        );
+    }
+    return options.retval;
+}
+
+} // namespace
+
+Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet) {
+    CounterSlots slots;
+    slots.rules.resize(rules.rules.size());
+    std::iota(slots.rules.begin(), slots.rules.end(), 1);
+    const SharedMaps maps = ZTRY(create_shared_maps());
+    const LoadedProgram program = ZTRY(load_program(ZTRY(compile(rules, slots)), maps));
+    const std::uint32_t action = ZTRY(run_once(program.fd, frame_of(packet)));
+    const std::vector<RuleCount> counts = ZTRY(read_counters(maps.counters));
+    const auto counted = std::ranges::find(counts, 1U, &RuleCount::packets);
+    if (counted == counts.end() || (action != XDP_DROP && action != XDP_PASS)) {
+        return fail(
+            PacketError::invalid_packet,
+            std::format("the program met no rule with this packet (action {})", action)
+        );
+    }
+    Explanation explanation;
+    explanation.verdict = action == XDP_DROP ? Verdict::drop : Verdict::pass;
+    const auto slot = static_cast<std::uint32_t>(counted - counts.begin());
+    if (slot == slots.by_default) {
+        explanation.text = std::format("default {}", verdict_word(rules.default_verdict));
+        return explanation;
+    }
+    const Rule& rule = rules.rules[slot - 1];
+    explanation.rule = slot - 1;
+    explanation.text = rule.text;
+    explanation.name = rule.name;
+    explanation.reasons = reasons_for(rules, rule, packet);
+    return explanation;
+}
+
+} // namespace zsync::packet
