@@ -8,12 +8,15 @@ OURS = "micro_zsync"
 PEERS = {"Boost.Asio": "micro_asio", "Boost.Fiber": "micro_fiber", "libuv": "micro_libuv", "tokio": "micro_tokio"}
 ROUNDS, ITERATIONS = 9, 200_000
 CALLGRIND_ITERATIONS = (4_000, 12_000)
-CASES = ("await_child", "spawn_join", "yield", "fiber_switch", "fiber_spawn_join", "timer", "channel", "mutex")
+CASES = (
+    "await_child", "spawn_join", "yield", "fiber_switch", "fiber_yield", "fiber_spawn_join", "timer", "channel", "mutex",
+)  # fmt: skip
 WORDS = {
     "await_child": "await a trivial child",
     "spawn_join": "spawn and join",
     "yield": "yield",
-    "fiber_switch": "fiber switch",
+    "fiber_switch": "fiber switch (stacks alone)",
+    "fiber_yield": "fiber yield",
     "fiber_spawn_join": "fiber spawn and join",
     "timer": "timer add and cancel, 1M live",
     "channel": "channel(64), one worker",
@@ -29,7 +32,7 @@ GOALS = {
 } | {
     case: (BARE_AWAIT, ns / BARE_AWAIT_NS)
     for case, ns in {"fiber_switch": 6, "fiber_spawn_join": 60, "timer": 15, "channel": 12, "mutex": 5}.items()
-}
+} | {"fiber_yield": ("bare.yield", None)}
 # Setting a million timers up under callgrind takes minutes.
 NOT_COUNTED = ("timer",)
 
@@ -68,8 +71,6 @@ def rows_of_case(case: str, found, counted) -> None:
     floor, most = GOALS[case]
     pairs = [((OURS, floor), f"bare coroutine ({WORDS[floor.removeprefix('bare.')]})", most)]
     pairs += [((name, case), label, 1) for label, name in PEERS.items() if (name, case) in found]
-    if case == "fiber_switch":
-        pairs.append((("micro_fiber", "context_switch"), "bare Boost.Context", None))
     for theirs, label, goal in pairs:
         ours_ns, their_ns = measure.median(found[mine]), measure.median(found[theirs])
         ratio = measure.median(a / b for a, b in zip(found[mine], found[theirs]))

@@ -5,6 +5,7 @@
 #include "bench/runtime/peers/bare_coroutine.hpp"
 
 #include <zsync/core/channel.hpp>
+#include <zsync/core/fiber_switch.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/mutex.hpp>
 #include <zsync/core/scope.hpp>
@@ -57,6 +58,25 @@ Task<micro::Seconds> yield_of_two(Io io, std::uint64_t count) {
     (void)scope.spawn("second", yield_often(io, count / 2));
     (void)co_await scope.join();
     co_return watch.elapsed();
+}
+
+Task<void> bounce(Fiber* const* fiber) {
+    for (;;) {
+        (*fiber)->leave();
+    }
+    co_return;
+}
+
+/// There and back are two switches of stacks, and nothing else; `fiber_yield` has the rest.
+micro::Seconds switch_stacks(std::uint64_t count) {
+    static FiberPool pool;
+    static Fiber* const fiber = pool.acquire();
+    static PromiseBase& root = bounce(&fiber).release().promise();
+    const micro::Stopwatch watch;
+    for (std::uint64_t i = 0; i < count / 2; ++i) {
+        pool.enter(*fiber, root);
+    }
+    return watch.elapsed();
 }
 
 Task<micro::Seconds> timers(Io io, std::uint64_t count) {
@@ -130,7 +150,8 @@ constexpr micro::Case cases[] = {
     {.name = "await_child", .run = on_worker<await_children>},
     {.name = "spawn_join", .run = on_worker<spawn_children>},
     {.name = "yield", .run = on_worker<yield_of_two>},
-    {.name = "fiber_switch", .run = on_fibers<yield_of_two>},
+    {.name = "fiber_switch", .run = switch_stacks},
+    {.name = "fiber_yield", .run = on_fibers<yield_of_two>},
     {.name = "fiber_spawn_join", .run = on_fibers<spawn_children>},
     {.name = "timer", .run = on_worker<timers>},
     {.name = "channel", .run = on_worker<through_channel>},

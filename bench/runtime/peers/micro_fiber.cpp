@@ -89,8 +89,8 @@ micro::Seconds mutex(std::uint64_t count) {
 }
 
 constexpr micro::Case cases[] = {
-    {.name = "context_switch", .run = context_switch},
-    {.name = "fiber_switch", .run = yield_of_two},
+    {.name = "fiber_switch", .run = context_switch},
+    {.name = "fiber_yield", .run = yield_of_two},
     {.name = "fiber_spawn_join", .run = spawn_join},
     {.name = "channel", .run = channel},
     {.name = "mutex", .run = mutex},

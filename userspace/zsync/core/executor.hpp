@@ -54,7 +54,7 @@ public:
     }
     /// Asks for the end of an operation that was submitted.
     virtual void cancel(OperationWait& wait) noexcept = 0;
-    /// Waits on the task's own stack until it has been woken. Not for coroutines.
+    /// Waits on the task's own thread until it has been woken.
     virtual void park(TaskRecord& record) noexcept = 0;
     /// The task has been woken: it is to run.
     virtual void unpark(TaskRecord& record) noexcept = 0;

@@ -1,5 +1,6 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/fiber.hpp>
+#include <zsync/core/fiber_switch.hpp>
 #include <zsync/core/limits.hpp>
 
 #include <sys/mman.h>
@@ -21,90 +22,14 @@
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ZSYNC_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ZSYNC_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define ZSYNC_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ZSYNC_TSAN 1
-#endif
-#endif
-#ifdef ZSYNC_ASAN
-#include <sanitizer/common_interface_defs.h>
-#endif
-#ifdef ZSYNC_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
-
-#ifndef __x86_64__
-#error "fibers know the x86-64 calling convention only"
-#endif
-
 namespace zsync {
 namespace {
 
-constexpr std::size_t page_bytes = 4096;
+constexpr std::size_t page_bytes = fiber_guard_bytes;
 constexpr std::size_t mapping_bytes = page_bytes + limits::fiber_stack_bytes;
 constexpr std::size_t signal_stack_bytes = 16 * 1024;
 
-thread_local Fiber* entering = nullptr;
-thread_local Fiber* running = nullptr;
-
-/// Saves this stack's pointer and goes on where `target` was left. Only the frame pointer and the
-/// address to go on at are pushed: the compiler saves what else it needs around it, which is less
-/// than a function call would have to, and no return address is popped that the processor's return
-/// predictor did not see pushed.
-inline void switch_stack(void** save, void* target) noexcept {
-    asm volatile("leaq -128(%%rsp), %%rsp\n\t" // the red zone
-                 "pushq %%rbp\n\t"
-                 "leaq 1f(%%rip), %%rax\n\t"
-                 "pushq %%rax\n\t"
-                 "movq %%rsp, (%%rdi)\n\t"
-                 "movq %%rsi, %%rsp\n\t"
-                 "popq %%rax\n\t"
-                 "notrack jmpq *%%rax\n\t"
-                 "1:\n\t"
-                 "popq %%rbp\n\t"
-                 "leaq 128(%%rsp), %%rsp\n\t"
-                 : "+D"(save), "+S"(target)
-                 :
-                 : "rax",
-                   "rbx",
-                   "rcx",
-                   "rdx",
-                   "r8",
-                   "r9",
-                   "r10",
-                   "r11",
-                   "r12",
-                   "r13",
-                   "r14",
-                   "r15",
-                   "xmm0",
-                   "xmm1",
-                   "xmm2",
-                   "xmm3",
-                   "xmm4",
-                   "xmm5",
-                   "xmm6",
-                   "xmm7",
-                   "xmm8",
-                   "xmm9",
-                   "xmm10",
-                   "xmm11",
-                   "xmm12",
-                   "xmm13",
-                   "xmm14",
-                   "xmm15",
-                   "memory",
-                   "cc");
-}
+thread_local Fiber* beginning = nullptr;
 
 // write(2) is all that a signal handler may print with.
 void print(std::string_view text) noexcept {
@@ -118,16 +43,18 @@ struct sigaction& previous_handler() noexcept {
 
 } // namespace
 
-struct FiberSwitch {
+struct FiberFault {
     static bool hits_guard_page(const Fiber& fiber, const void* address) noexcept {
         const auto* at = static_cast<const std::byte*>(address);
         return at >= fiber.mapping_ && at < fiber.mapping_ + page_bytes;
     }
 
     static void on_fault(int signal, siginfo_t* info, void* context) noexcept {
-        if (running != nullptr && hits_guard_page(*running, info->si_addr)) {
+        const TaskRecord* task = TaskRecord::current();
+        if (task != nullptr && task->kind() == TaskKind::fiber &&
+            hits_guard_page(*static_cast<const Fiber*>(task->context()), info->si_addr)) {
             print("zsync: the stack of fiber task \"");
-            print(TaskRecord::current()->name());
+            print(task->name());
             print("\" has overflowed; its frames are too large or its recursion too deep for ");
             std::array<char, 24> digits{};
             const int length =
@@ -155,45 +82,10 @@ struct FiberSwitch {
             return ::sigaction(SIGSEGV, &action, &previous_handler()) == 0;
         }();
     }
-
-    static void into(Fiber& fiber) noexcept {
-#ifdef ZSYNC_ASAN
-        __sanitizer_start_switch_fiber(
-            &fiber.loop_fake_stack_, fiber.mapping_ + page_bytes, limits::fiber_stack_bytes
-        );
-#endif
-#ifdef ZSYNC_TSAN
-        fiber.sanitizer_loop_ = __tsan_get_current_fiber();
-        __tsan_switch_to_fiber(fiber.sanitizer_fiber_, 0);
-#endif
-        switch_stack(&fiber.loop_stack_pointer_, fiber.stack_pointer_);
-#ifdef ZSYNC_ASAN
-        __sanitizer_finish_switch_fiber(fiber.loop_fake_stack_, nullptr, nullptr);
-#endif
-    }
-
-    static void arrived([[maybe_unused]] Fiber& fiber) noexcept {
-#ifdef ZSYNC_ASAN
-        __sanitizer_finish_switch_fiber(fiber.fake_stack_, &fiber.loop_bottom_, &fiber.loop_size_);
-#endif
-    }
-
-    static void out_of(Fiber& fiber) noexcept {
-#ifdef ZSYNC_ASAN
-        __sanitizer_start_switch_fiber(&fiber.fake_stack_, fiber.loop_bottom_, fiber.loop_size_);
-#endif
-#ifdef ZSYNC_TSAN
-        __tsan_switch_to_fiber(fiber.sanitizer_loop_, 0);
-#endif
-        switch_stack(&fiber.stack_pointer_, fiber.loop_stack_pointer_);
-        arrived(fiber);
-    }
 };
 
-void Fiber::leave() noexcept { FiberSwitch::out_of(*this); }
-
 void Fiber::run() noexcept {
-    Fiber& self = *entering;
+    Fiber& self = *beginning;
     FiberSwitch::arrived(self);
     for (;;) {
         self.root_->frame().resume();
@@ -256,7 +148,7 @@ void FiberPool::unmap(Fiber& fiber) noexcept {
 }
 
 FiberPool::FiberPool() {
-    FiberSwitch::install_fault_handler();
+    FiberFault::install_fault_handler();
     stack_t before{};
     ::sigaltstack(nullptr, &before);
     if ((before.ss_flags & SS_DISABLE) != 0) {
@@ -297,18 +189,10 @@ Fiber* FiberPool::acquire() noexcept {
     return fiber;
 }
 
-void FiberPool::enter(Fiber& fiber, PromiseBase& root) noexcept {
-    if (fiber.root_ == nullptr) {
-        fiber.root_ = &root;
-        fiber.ended_ = false;
-    }
-    entering = &fiber;
-    running = &fiber;
-    FiberSwitch::into(fiber);
-    running = nullptr;
-    if (fiber.ended_) {
-        release(fiber);
-    }
+void FiberPool::begin(Fiber& fiber, PromiseBase& root) noexcept {
+    fiber.root_ = &root;
+    fiber.ended_ = false;
+    beginning = &fiber;
 }
 
 void FiberPool::release(Fiber& fiber) noexcept {

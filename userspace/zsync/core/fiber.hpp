@@ -14,13 +14,14 @@ class FiberPool;
 class Fiber final : public StackContext {
 public:
     /// Goes back to the worker's loop; returns when the task's turn comes again.
-    void leave() noexcept;
+    [[gnu::always_inline]] inline void leave() noexcept; // fiber_switch.hpp
 
     /// Bytes of the stack that have been touched since it was mapped, whole pages.
     [[nodiscard]] std::size_t stack_bytes_touched() const noexcept;
 
 private:
     friend class FiberPool;
+    friend struct FiberFault;
     friend struct FiberSwitch;
     friend struct DebugLayout;
     Fiber() = default;
@@ -61,12 +62,14 @@ public:
     /// A fiber to start a task on. Null when no stack can be mapped (memory, or vm.max_map_count).
     [[nodiscard]] Fiber* acquire() noexcept;
     /// Runs the fiber until it leaves or its task has ended; then it is taken back.
-    void enter(Fiber& fiber, PromiseBase& root) noexcept;
+    [[gnu::always_inline]] inline void
+    enter(Fiber& fiber, PromiseBase& root) noexcept; // fiber_switch.hpp
     [[nodiscard]] const FiberPoolStats& stats() const noexcept { return stats_; }
 
 private:
     static Fiber* map() noexcept;
     static void unmap(Fiber& fiber) noexcept;
+    static void begin(Fiber& fiber, PromiseBase& root) noexcept;
     void release(Fiber& fiber) noexcept;
 
     Fiber* free_ = nullptr;

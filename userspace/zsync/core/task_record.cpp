@@ -1,11 +1,13 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/executor.hpp>
+#include <zsync/core/fiber_switch.hpp>
 #include <zsync/core/future.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/probes.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/task_record.hpp>
+#include <zsync/core/worker.hpp>
 
 #include <cstring>
 #include <format>
@@ -54,7 +56,12 @@ TaskRecord::TaskRecord(
 )
     : executor_(&executor), leaf_(&root), parent_(parent), scope_(scope), name_(std::move(name)),
       started_(executor.recent_time()), kind_(kind),
-      resumed_simply_(kind == TaskKind::coroutine && executor.resumes_simply_) {
+      resumption_(
+          !executor.resumes_simply_     ? Resumption::otherwise
+          : kind == TaskKind::coroutine ? Resumption::of_coroutine
+          : kind == TaskKind::fiber     ? Resumption::of_fiber
+                                        : Resumption::otherwise
+      ) {
     root.task = this;
     const RuntimeLock lock;
     id_ = executor.next_task_id_++;
@@ -72,7 +79,7 @@ TaskRecord::TaskRecord(
 TaskRecord::~TaskRecord() = default;
 
 void TaskRecord::resume_otherwise() noexcept {
-    resumed_simply_ = false;
+    resumption_ = Resumption::otherwise;
     for (TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
         child->resume_otherwise();
     }
@@ -224,12 +231,21 @@ bool TaskRecord::block_cancel(bool blocked) noexcept {
 
 void Suspension::park_here() noexcept {
     TaskRecord& record = task();
+    if (record.kind_ == TaskKind::fiber) {
+        const RuntimeLock::Released released;
+        static_cast<Fiber*>(record.context_)->leave();
+        return;
+    }
     record.executor_->park(record);
 }
 
 void Suspension::wake() noexcept {
     TaskRecord& record = task();
     record.suspension_ = nullptr;
+    if (record.kind_ != TaskKind::thread) [[likely]] {
+        static_cast<Worker*>(record.executor_)->make_ready(record);
+        return;
+    }
     record.state_ = TaskState::ready;
     record.executor_->unpark(record);
 }

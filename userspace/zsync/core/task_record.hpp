@@ -65,6 +65,13 @@ enum class TaskKind : std::uint8_t {
 /// `coroutine`, `fiber`, `thread`.
 [[nodiscard]] std::string_view name_of(TaskKind kind) noexcept;
 
+/// What a worker has to do to let a task go on.
+enum class Resumption : std::uint8_t {
+    otherwise,    ///< to measure it as well, or it is not a worker's
+    of_coroutine, ///< to resume a frame, and nothing else
+    of_fiber,     ///< to change to its stack
+};
+
 enum class TaskState : std::uint8_t { ready, running, waiting, finished };
 
 /// A task as a person sees it; a copy, safe to keep.
@@ -211,8 +218,7 @@ private:
     std::uint32_t resumes_ = 0;
     std::uint32_t references_ = 1;
     TaskKind kind_;
-    /// A coroutine whose time nobody measures: all that a worker has to do is to resume it.
-    bool resumed_simply_;
+    Resumption resumption_;
     TaskState state_ = TaskState::ready; ///< still `running` while it waits; see `state`
     bool cancel_pending_ = false;
     bool cancel_blocked_ = false;

@@ -1,7 +1,7 @@
 // One turn of a worker, and all that it runs through for each operation. In one place so that the
 // compiler sees through it: an echo of 64 bytes passes here twice.
 #include <zsync/core/assert.hpp>
-#include <zsync/core/fiber.hpp>
+#include <zsync/core/fiber_switch.hpp>
 #include <zsync/core/inbox.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
@@ -16,6 +16,10 @@
 namespace zsync {
 
 void Worker::resume_otherwise(TaskRecord& record) noexcept {
+    if (record.kind_ == TaskKind::fiber && record.context_ == nullptr && !give_stack(record)) {
+        make_ready(record);
+        return;
+    }
     if (stall_cycles_ == 0) {
         resume_fiber(record);
         return;
@@ -60,12 +64,25 @@ Worker::resume_coroutine(TaskRecord& record, PromiseBase& leaf) noexcept {
     leaf.frame().resume();
 }
 
+[[gnu::always_inline]] inline void Worker::resume_fiber(TaskRecord& record) noexcept {
+    ZSYNC_PROBE_TASK(task__resume, record);
+    TaskRecord::current_ = &record;
+    record.state_ = TaskState::running;
+    ++record.resumes_;
+    fibers_->enter(*static_cast<Fiber*>(record.context_), *record.leaf_);
+}
+
 // The current task stays set: whoever runs tasks in a row resets it after the last.
 [[gnu::always_inline]] inline void Worker::resume(TaskRecord& record, PromiseBase& leaf) noexcept {
-    if (record.resumed_simply_) [[likely]] {
+    if (record.resumption_ == Resumption::of_coroutine) [[likely]] {
         resume_coroutine(record, leaf);
+        return;
+    }
+    auto& worker = static_cast<Worker&>(record.executor());
+    if (record.resumption_ == Resumption::of_fiber && record.context_ != nullptr) [[likely]] {
+        worker.resume_fiber(record);
     } else {
-        static_cast<Worker&>(record.executor()).resume_otherwise(record);
+        worker.resume_otherwise(record);
     }
 }
 

@@ -128,9 +128,8 @@ bool Worker::give_stack(TaskRecord& record) noexcept {
     return fiber != nullptr;
 }
 
-void Worker::park(TaskRecord& record) noexcept {
-    const RuntimeLock::Released released;
-    static_cast<Fiber*>(record.context_)->leave();
+void Worker::park(TaskRecord& /*record*/) noexcept {
+    ZASSERT(false, "what a worker runs leaves its thread while it waits");
 }
 
 void Worker::submit(OperationWait& wait) noexcept { queue_->queue(wait.request(), wait); }
@@ -170,18 +169,6 @@ OffloadPool& Worker::offload_pool() {
 
 ComputePool& Worker::compute_pool() {
     return compute_pool_ != nullptr ? *compute_pool_ : ComputePool::shared();
-}
-
-void Worker::resume_fiber(TaskRecord& record) noexcept {
-    if (record.context_ == nullptr && !give_stack(record)) {
-        make_ready(record);
-        return;
-    }
-    ZSYNC_PROBE_TASK(task__resume, record);
-    TaskRecord::current_ = &record;
-    record.state_ = TaskState::running;
-    ++record.resumes_;
-    fibers_->enter(*static_cast<Fiber*>(record.context_), *record.leaf_);
 }
 
 } // namespace zsync
