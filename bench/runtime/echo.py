@@ -14,6 +14,7 @@ PEERS = {
     "raw epoll": "echo_epoll",
     "Boost.Asio epoll": "echo_asio",
     "Boost.Asio io_uring": "echo_asio_uring",
+    "Boost.Asio on zsync": "echo_zsync_asio",
     "Boost.Fiber": "echo_fiber",
     "libuv": "echo_libuv",
     "tokio": "echo_tokio",

@@ -138,7 +138,8 @@ private:
 ///     ZCO_CHECK(co_await asio::in_context(io, fetch));
 ///
 /// One a worker. What is made on it must end before it, and it must be joined (`in_context` does
-/// that on every path). Handlers must not wait: all others wait for them.
+/// that on every path). Its I/O objects belong to the worker's thread; handlers may be posted from
+/// any. Handlers must not wait: all others wait for them.
 class Context : public boost::asio::io_context {
 public:
     /// Made in a running task of a worker, which its loop becomes a child of. Fails with
@@ -255,6 +256,7 @@ inline Outcome<std::unique_ptr<Context>> Context::create(Io io) {
         return fail(os_error(EMFILE), "no timerfd for Asio's timers: no descriptor is left");
     }
     current_ = context.get();
+    worker->set_next_stack(limits::loop_stack_bytes);
     auto loop = Io(*worker, TaskKind::fiber).concurrent("asio", &Context::drive, context.get());
     if (!loop) {
         context->ended_ = true;
@@ -270,7 +272,9 @@ inline detail::RingReactor& Context::add_reactor(boost::asio::io_context& contex
     return *reactor.release();
 }
 
-inline Context::Context(Worker& worker) : reactor_(add_reactor(*this, worker)) {
+// Its I/O objects are for this thread only, so the reactor takes no locks; the scheduler does.
+inline Context::Context(Worker& worker)
+    : io_context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO), reactor_(add_reactor(*this, worker)) {
     reactor_.init_task();
     work_.emplace(get_executor());
 }

@@ -121,6 +121,10 @@ protected:
             return false;
         }
         forwards_cancel_ = forwards_cancel;
+        if (!forwards_cancel) {
+            // It is no work of this context, which must be there when it ends all the same.
+            work_.emplace(home_->get_executor());
+        }
         starting_ = true;
         start();
         if (!starting_) {
@@ -159,6 +163,7 @@ private:
     }
 
     boost::asio::cancellation_signal signal_;
+    std::optional<boost::asio::executor_work_guard<Context::executor_type>> work_;
     Context* home_ = nullptr;
     boost::asio::cancellation_type cancel_type_;
     CoreError failure_ = CoreError::os; ///< `os`: none

@@ -14,6 +14,7 @@
 #include <new>
 #include <string_view>
 #include <unistd.h>
+#include <vector>
 
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -26,7 +27,6 @@ namespace zsync {
 namespace {
 
 constexpr std::size_t page_bytes = fiber_guard_bytes;
-constexpr std::size_t mapping_bytes = page_bytes + limits::fiber_stack_bytes;
 constexpr std::size_t signal_stack_bytes = 16 * 1024;
 
 thread_local Fiber* beginning = nullptr;
@@ -51,14 +51,16 @@ struct FiberFault {
 
     static void on_fault(int signal, siginfo_t* info, void* context) noexcept {
         const TaskRecord* task = TaskRecord::current();
-        if (task != nullptr && task->kind() == TaskKind::fiber &&
-            hits_guard_page(*static_cast<const Fiber*>(task->context()), info->si_addr)) {
+        const Fiber* fiber = task != nullptr && task->kind() == TaskKind::fiber
+                                 ? static_cast<const Fiber*>(task->context())
+                                 : nullptr;
+        if (fiber != nullptr && hits_guard_page(*fiber, info->si_addr)) {
             print("zsync: the stack of fiber task \"");
             print(task->name());
             print("\" has overflowed; its frames are too large or its recursion too deep for ");
             std::array<char, 24> digits{};
             const int length =
-                std::snprintf(digits.data(), digits.size(), "%zu", limits::fiber_stack_bytes);
+                std::snprintf(digits.data(), digits.size(), "%zu", fiber->stack_bytes_);
             print({digits.data(), static_cast<std::size_t>(length)});
             print(" bytes\n");
         }
@@ -95,9 +97,8 @@ void Fiber::run() noexcept {
 }
 
 std::size_t Fiber::stack_bytes_touched() const noexcept {
-    constexpr std::size_t pages = limits::fiber_stack_bytes / page_bytes;
-    std::array<unsigned char, pages> resident{};
-    if (::mincore(mapping_ + page_bytes, limits::fiber_stack_bytes, resident.data()) != 0) {
+    std::vector<unsigned char> resident(stack_bytes_ / page_bytes);
+    if (::mincore(mapping_ + page_bytes, stack_bytes_, resident.data()) != 0) {
         return 0;
     }
     std::size_t touched = 0;
@@ -107,7 +108,8 @@ std::size_t Fiber::stack_bytes_touched() const noexcept {
     return touched;
 }
 
-Fiber* FiberPool::map() noexcept {
+Fiber* FiberPool::map(std::size_t stack_bytes) noexcept {
+    const std::size_t mapping_bytes = page_bytes + stack_bytes;
     void* memory = ::mmap(
         nullptr,
         mapping_bytes,
@@ -128,6 +130,7 @@ Fiber* FiberPool::map() noexcept {
     std::byte* top = mapping + mapping_bytes - fiber_bytes;
     auto* fiber = new (top) Fiber;
     fiber->mapping_ = mapping;
+    fiber->stack_bytes_ = stack_bytes;
     auto* stack = reinterpret_cast<void**>(top);
     *--stack = nullptr; // where a caller's return address would be
     *--stack = reinterpret_cast<void*>(&Fiber::run);
@@ -144,7 +147,7 @@ void FiberPool::unmap(Fiber& fiber) noexcept {
     __tsan_destroy_fiber(fiber.sanitizer_fiber_);
 #endif
     VALGRIND_STACK_DEREGISTER(fiber.valgrind_id_);
-    ::munmap(fiber.mapping_, mapping_bytes);
+    ::munmap(fiber.mapping_, page_bytes + fiber.stack_bytes_);
 }
 
 FiberPool::FiberPool() {
@@ -172,13 +175,13 @@ FiberPool::~FiberPool() {
     }
 }
 
-Fiber* FiberPool::acquire() noexcept {
-    Fiber* fiber = free_;
+Fiber* FiberPool::acquire(std::size_t stack_bytes) noexcept {
+    Fiber* fiber = stack_bytes == limits::fiber_stack_bytes ? free_ : nullptr;
     if (fiber != nullptr) {
         free_ = fiber->next_free_;
         --stats_.pooled;
     } else {
-        fiber = map();
+        fiber = map(stack_bytes);
         if (fiber == nullptr) {
             return nullptr;
         }
@@ -197,7 +200,8 @@ void FiberPool::begin(Fiber& fiber, PromiseBase& root) noexcept {
 
 void FiberPool::release(Fiber& fiber) noexcept {
     --stats_.live;
-    if (stats_.pooled == limits::pooled_fibers_max) {
+    if (stats_.pooled == limits::pooled_fibers_max ||
+        fiber.stack_bytes_ != limits::fiber_stack_bytes) {
         unmap(fiber);
         return;
     }

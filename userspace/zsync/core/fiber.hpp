@@ -32,6 +32,7 @@ private:
     PromiseBase* root_ = nullptr;
     Fiber* next_free_ = nullptr;
     std::byte* mapping_ = nullptr; ///< the guard page, then the stack
+    std::size_t stack_bytes_ = 0;
     bool ended_ = false;
     // What sanitizers want to know of a switch.
     [[maybe_unused]] void* sanitizer_fiber_ = nullptr;
@@ -60,14 +61,15 @@ public:
     ~FiberPool();
 
     /// A fiber to start a task on. Null when no stack can be mapped (memory, or vm.max_map_count).
-    [[nodiscard]] Fiber* acquire() noexcept;
+    /// A stack of another size, whole pages, is mapped for it and not kept.
+    [[nodiscard]] Fiber* acquire(std::size_t stack_bytes) noexcept;
     /// Runs the fiber until it leaves or its task has ended; then it is taken back.
     [[gnu::always_inline]] inline void
     enter(Fiber& fiber, PromiseBase& root) noexcept; // fiber_switch.hpp
     [[nodiscard]] const FiberPoolStats& stats() const noexcept { return stats_; }
 
 private:
-    static Fiber* map() noexcept;
+    static Fiber* map(std::size_t stack_bytes) noexcept;
     static void unmap(Fiber& fiber) noexcept;
     static void begin(Fiber& fiber, PromiseBase& root) noexcept;
     void release(Fiber& fiber) noexcept;

@@ -91,7 +91,7 @@ struct FiberSwitch {
     [[gnu::always_inline]] static void into(Fiber& fiber) noexcept {
 #ifdef ZSYNC_ASAN
         __sanitizer_start_switch_fiber(
-            &fiber.loop_fake_stack_, fiber.mapping_ + fiber_guard_bytes, limits::fiber_stack_bytes
+            &fiber.loop_fake_stack_, fiber.mapping_ + fiber_guard_bytes, fiber.stack_bytes_
         );
 #endif
 #ifdef ZSYNC_TSAN

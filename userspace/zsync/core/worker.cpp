@@ -120,7 +120,7 @@ bool Worker::give_stack(TaskRecord& record) noexcept {
     if (!fibers_) {
         fibers_ = std::make_unique<FiberPool>();
     }
-    Fiber* fiber = fibers_->acquire();
+    Fiber* fiber = fibers_->acquire(std::exchange(next_stack_bytes_, limits::fiber_stack_bytes));
     if (fiber != nullptr) {
         fiber->frame = record.leaf_;
         record.context_ = fiber;

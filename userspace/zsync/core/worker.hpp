@@ -3,9 +3,11 @@
 
 #include <zsync/core/executor.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/task.hpp>
 #include <zsync/core/timer_wheel.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -107,6 +109,8 @@ public:
         timers_.add(timer, deadline);
     }
     void remove_timer(TimedSuspension& timer) noexcept override { timers_.remove(timer); }
+    /// The next fiber that starts gets a stack of this size, whole pages.
+    void set_next_stack(std::size_t bytes) noexcept { next_stack_bytes_ = bytes; }
     void make_ready(TaskRecord& record) noexcept {
         record.state_ = TaskState::ready;
         record.next_ready_ = nullptr;
@@ -156,6 +160,7 @@ private:
     std::unique_ptr<OffloadPool> offload_pool_;
     ComputePool* compute_pool_ = nullptr; ///< null: the shared one
     std::shared_ptr<Inbox> inbox_;        ///< null until another thread has to be told of it
+    std::size_t next_stack_bytes_ = limits::fiber_stack_bytes;
 };
 
 } // namespace zsync
