@@ -1,13 +1,13 @@
 # What `cmake --install` puts where, in two components: `zsync` (the service) and `libzsync-dev` (the library).
 
 # Called by zsync_subsystem: the archive, its headers, zsync-NAME.pc, and its entry in zsyncConfig.cmake.
-function(zsync_install_subsystem name uses libraries options)
+function(zsync_install_subsystem name uses libraries options for_c)
     install(TARGETS zsync_${name} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT libzsync-dev)
     install(
         DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/zsync/${name}
         COMPONENT libzsync-dev
-        FILES_MATCHING PATTERN "*.hpp"
+        FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h"
     )
     set(modules "")
     set(links "")
@@ -23,6 +23,14 @@ function(zsync_install_subsystem name uses libraries options)
             message(FATAL_ERROR "zsync_${name} links ${library}, which an installed zsync-${name}.pc can't name")
         endif()
     endforeach()
+    set(features "INTERFACE_COMPILE_FEATURES cxx_std_23")
+    set(runtime "")
+    if(for_c)
+        # Features of C++ would be an error in a project that has only C; what C++ links, C must be told.
+        set(features "IMPORTED_LINK_INTERFACE_LANGUAGES C")
+        set(runtime " -lstdc++")
+        list(APPEND links stdc++)
+    endif()
     set_property(GLOBAL APPEND PROPERTY ZSYNC_INSTALLED_MODULES ${modules})
 
     list(JOIN options " " options_words)
@@ -40,7 +48,7 @@ Name: zsync-@name@
 Description: zsync's @name@ library
 Version: @PROJECT_VERSION@
 Requires: @requires@
-Libs: -L\${libdir} -lzsync_@name@@threads@ @options_words@
+Libs: -L\${libdir} -lzsync_@name@@runtime@@threads@ @options_words@
 Cflags: -I\${includedir} -I\${includedir}/zsync
 "
     )
@@ -51,12 +59,16 @@ Cflags: -I\${includedir} -I\${includedir}/zsync
     )
 
     list(TRANSFORM uses PREPEND zsync:: OUTPUT_VARIABLE targets)
+    if(for_c)
+        list(TRANSFORM targets PREPEND "$<LINK_ONLY:")
+        list(TRANSFORM targets APPEND ">")
+    endif()
     set_property(GLOBAL APPEND_STRING PROPERTY ZSYNC_INSTALLED_TARGETS
 "add_library(zsync::${name} STATIC IMPORTED)
 set_target_properties(zsync::${name} PROPERTIES
     IMPORTED_LOCATION \"\${_zsync_prefix}/${CMAKE_INSTALL_LIBDIR}/libzsync_${name}.a\"
     INTERFACE_INCLUDE_DIRECTORIES \"\${_zsync_prefix}/${CMAKE_INSTALL_INCLUDEDIR};\${_zsync_prefix}/${CMAKE_INSTALL_INCLUDEDIR}/zsync\"
-    INTERFACE_COMPILE_FEATURES cxx_std_23
+    ${features}
     INTERFACE_LINK_LIBRARIES \"${targets};${links}\"
     INTERFACE_LINK_OPTIONS \"${options}\"
 )

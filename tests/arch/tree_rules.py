@@ -6,7 +6,7 @@ import re
 # A subsystem may include those of lower tiers, and its own folder.
 TIERS = {
     "core": 0,
-    "sys": 1, "store": 1, "crypto": 1, "asio": 1,
+    "sys": 1, "store": 1, "crypto": 1, "asio": 1, "c": 1,
     "net": 2, "bus": 2, "packet": 2, "container": 2, "gpu": 2, "evm": 2,
     "tls": 3, "coord": 3,
     "http": 4, "dns": 4,

@@ -45,6 +45,31 @@ find_package(zsync REQUIRED)
 add_executable(page main.cpp)
 target_link_libraries(page PRIVATE zsync::core)
 """
+PROJECT_WITH_ASIO = """cmake_minimum_required(VERSION 3.31)
+project(with_asio CXX)
+find_package(zsync 0.1 REQUIRED COMPONENTS asio)
+add_executable(with_asio main.cpp)
+target_link_libraries(with_asio PRIVATE zsync::asio)
+"""
+WITH_ASIO = """#include <boost/asio/steady_timer.hpp>
+#include <cstdio>
+#include <zsync/asio/use_task.hpp>
+#include <zsync/core/worker.hpp>
+
+using namespace zsync;
+
+Task<Result<void>> wait(zsync::asio::Context& context) {
+    boost::asio::steady_timer timer(context, std::chrono::milliseconds(1));
+    ZCO_CHECK(co_await timer.async_wait(zsync::asio::use_task));
+    std::puts("fired");
+    co_return {};
+}
+
+int main() {
+    auto worker = Worker::create();
+    return worker && (*worker)->run("wait", zsync::asio::in_context((*worker)->io(), wait)) ? 0 : 1;
+}
+"""
 
 
 @pytest.fixture
@@ -90,7 +115,7 @@ def test_examples_build_against_the_library_package(fresh):
         fresh.write(f"/src/{source.parent.name}/{source.name}", source.read_text())
     fresh.write("/src/page/main.cpp", program_of_the_runtime_page())
     fresh.write("/src/page/CMakeLists.txt", PAGE)
-    for name in ("checksum_tree", "http_server", "page"):
+    for name in ("c_echo", "checksum_tree", "http_server", "page"):
         fresh.sh(f"cmake -G Ninja -S /src/{name} -B /src/{name}/build && cmake --build /src/{name}/build", timeout=300)
     file = "/src/http_server/main.cpp"
     assert fresh.sh(f"/src/checksum_tree/build/checksum_tree /src/http_server | grep {file}") == fresh.sh(f"cksum {file}")
@@ -99,10 +124,22 @@ def test_examples_build_against_the_library_package(fresh):
     assert "no executor lives" in fresh.sh("gdb -q -batch -ex 'zsync tasks' /src/page/build/page")
 
 
+def test_asio_and_c_are_used_from_outside(fresh):
+    conftest.install(fresh, conftest.package("libzsync-dev"))
+    fresh.write("/src/asio/main.cpp", WITH_ASIO)
+    fresh.write("/src/asio/CMakeLists.txt", PROJECT_WITH_ASIO)
+    fresh.sh("cmake -G Ninja -S /src/asio -B /src/asio/build && cmake --build /src/asio/build", timeout=300)
+    assert fresh.sh("/src/asio/build/with_asio") == "fired"
+    fresh.write("/src/c/main.c", (conftest.TOP / "examples" / "c_echo" / "main.c").read_text())
+    fresh.sh("gcc -D_GNU_SOURCE -o /src/c/c_echo /src/c/main.c $(pkg-config --cflags --libs --static zsync-c)", timeout=300)
+    fresh.sh("/src/c/c_echo 4567 >/dev/null 2>&1 & echo $! > /src/c/pid; until nc -z 127.0.0.1 4567; do sleep 0.05; done", timeout=30)
+    assert fresh.sh("echo hello | nc -N -w 10 127.0.0.1 4567; kill $(cat /src/c/pid)") == "hello"
+
+
 def test_every_installed_module_names_what_it_needs(fresh):
     conftest.install(fresh, conftest.package("libzsync-dev"))
     names = fresh.sh("cd /usr/lib/*/pkgconfig && ls zsync-*.pc | sed s/.pc$//").split()
-    assert {"zsync-core", "zsync-packet", "zsync-bus"} <= set(names)
+    assert {"zsync-asio", "zsync-bus", "zsync-c", "zsync-core", "zsync-packet"} <= set(names)
     for name in names:
         assert f"-l{name.replace('-', '_')}" in fresh.sh(f"pkg-config --libs {name}")
 
