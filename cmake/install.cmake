@@ -3,9 +3,10 @@
 # Called by zsync_subsystem: the archive, its headers, zsync-NAME.pc, and its entry in zsyncConfig.cmake.
 function(zsync_install_subsystem name uses libraries options for_c)
     install(TARGETS zsync_${name} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT libzsync-dev)
+    cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${PROJECT_SOURCE_DIR}/userspace OUTPUT_VARIABLE folder)
     install(
         DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/zsync/${name}
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${folder}
         COMPONENT libzsync-dev
         FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h"
     )

@@ -74,10 +74,10 @@ def complete(tmp_path):
 @pytest.mark.parametrize(
     "line, words",
     [
-        ("zsyncctl ", ["features", "help", "jobs", "packet", "reload", "status", "tasks", "top"]),
+        ("zsyncctl ", ["alerts", "features", "flows", "help", "jobs", "packet", "reload", "status", "tasks", "top"]),
         ("zsyncctl st", ["status"]),
         ("zsyncctl --json st", ["status"]),
-        ("zsyncctl packet ", ["attach", "detach", "explain", "load", "rules", "set", "stats", "watch"]),
+        ("zsyncctl packet ", ["analyse", "attach", "detach", "explain", "load", "replay", "rules", "set", "stats", "watch"]),
         ("zsyncctl packet --json d", ["detach"]),
         ("zsyncctl help packet w", ["watch"]),
         ("zsyncctl packet rules ", ["veth-a", "wan0.42"]),
@@ -85,6 +85,10 @@ def complete(tmp_path):
         ("zsyncctl packet load ", ["veth-a", "wan0.42"]),
         ("zsyncctl packet load --check veth-a ", ["my.rules"]),
         ("zsyncctl packet load veth-a my", ["my.rules"]),
+        ("zsyncctl packet replay my", ["my.rules"]),
+        ("zsyncctl packet analyse veth-a --s", ["--sample"]),
+        ("zsyncctl flows ", ["veth-a", "wan0.42"]),
+        ("zsyncctl alerts w", ["wan0.42"]),
         ("zsyncctl packet rules veth-a ", []),
         ("zsyncctl packet attach eth0 --mode ", ["auto", "generic", "native"]),
         ("zsyncctl packet attach eth0 --mode=n", ["native"]),

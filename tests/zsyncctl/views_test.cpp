@@ -273,5 +273,35 @@ TEST(Diagnostics, summary_counts_errors_and_says_what_stays) {
     EXPECT_EQ(with_summary({.message = "odd"}, "r", "").message, "odd\nr: errors");
 }
 
+TEST(Views, flows_name_both_ends_and_what_they_carry) {
+    const Json flow{
+        {"protocol", "tcp"},
+        {"source", "2001:db8::1"},
+        {"source_port", 40000U},
+        {"destination", "2001:db8::2"},
+        {"destination_port", 443U},
+        {"state", "established"},
+        {"to_responder", {{"packets", 3U}, {"bytes", 300U}}},
+        {"to_initiator", {{"packets", 2U}, {"bytes", 2000U}}},
+        {"application", "tls"},
+        {"server_name", "example.test"},
+    };
+    const Json ping{{"protocol", "icmp"}, {"source", "192.0.2.1"}, {"destination", "192.0.2.2"}, {"icmp_type", 8U}};
+    EXPECT_EQ(
+        flows_text({{"flows", {{"list", Json::array({flow, ping})}}}}, plain),
+        "PROTOCOL  FROM                 TO                 STATE        PACKETS  BYTES  CARRIES  NAME\n"
+        "tcp       [2001:db8::1]:40000  [2001:db8::2]:443  established        5   2300  tls      example.test\n"
+        "icmp      192.0.2.1            192.0.2.2                             0      0\n"
+    );
+    EXPECT_EQ(flows_text(Json::object(), plain), "no flow is going on\n");
+}
+
+TEST(Views, alerts_say_when_where_and_why) {
+    const Json alert{{"ifname", "eth0"}, {"kind", "port_scan"}, {"time_us", 0U}, {"reason", "many \x1b[2J ports"}};
+    const std::string text = alerts_text(Json::array({alert}), plain);
+    EXPECT_TRUE(text.contains("eth0       port_scan  many \\x1b[2J ports")) << text;
+    EXPECT_EQ(alerts_text(Json::array(), plain), "no alert\n");
+}
+
 } // namespace
 } // namespace zsyncctl

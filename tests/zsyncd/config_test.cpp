@@ -59,6 +59,40 @@ TEST(Config, embedded_default_says_what_holds_without_a_file) {
     EXPECT_EQ(load_config("/no/such/zsyncd.toml", MissingFile::use_default).value(), Config{});
 }
 
+TEST(Config, every_threshold_of_alerts_is_a_key_within_its_range) {
+    using packet::analysis::detector_option_list;
+    for (const packet::analysis::DetectorOption& option : detector_option_list) {
+        const auto text_of = [&option](double value) {
+            return std::format("[packet.alerts]\n{} = {:f}\n", option.name, value);
+        };
+        for (const double value : {option.min, option.max}) {
+            const auto config = parse(text_of(value));
+            ASSERT_TRUE(config) << config.error().message();
+            EXPECT_EQ(config->alerts.*(option.value), value) << option.name;
+        }
+        for (const double value : {option.min - 1, option.max * 2}) {
+            EXPECT_TRUE(errors_of(text_of(value)).contains("is out of range; hint: from "))
+                << option.name;
+        }
+        EXPECT_TRUE(errors_of(std::format("[packet.alerts]\n{} = true\n", option.name))
+                        .contains("is a boolean where a number should be"));
+    }
+    EXPECT_TRUE(errors_of("[packet.alerts]\nport_scan_port = 1\n")
+                    .contains("did you mean port_scan_ports"));
+}
+
+TEST(Config, an_interface_may_be_analysed_in_part) {
+    const auto config = parse("[packet.interfaces.eth0]\nanalyse_every = 100\n");
+    ASSERT_TRUE(config);
+    EXPECT_EQ(config->interfaces.at(0).analyse_every, 100U);
+    for (const std::string_view value : {"-1", "1048577"}) {
+        EXPECT_TRUE(errors_of(std::format("[packet.interfaces.eth0]\nanalyse_every = {}\n", value))
+                        .contains("analyse_every is out of range; hint: from 0 to 1048576"));
+    }
+    EXPECT_TRUE(errors_of("[packet.interfaces.eth0]\nanalyse_every = 0.5\n")
+                    .contains("where a whole number should be"));
+}
+
 TEST(Config, a_named_file_that_is_missing_is_an_error) {
     const auto config = load_config("/no/such/zsyncd.toml", MissingFile::refuse);
     ASSERT_FALSE(config);
@@ -113,7 +147,7 @@ TEST(Config, errors_say_where_and_what_to_write) {
         Case{"packet = []", "c:1:10: error: packet is an array where a table should be"},
         Case{
             "[packet]\nmode = \"auto\"",
-            "c:2:1: error: unknown key 'mode' in [packet]; hint: one of default_mode, interfaces"
+            "c:2:1: error: unknown key 'mode' in [packet]; hint: one of alerts, default_mode, interfaces"
         },
         Case{
             "[packet]\ndefault_mode = \"nativ\"",

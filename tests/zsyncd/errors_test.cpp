@@ -1,5 +1,6 @@
 // Every error of every subsystem that zsyncd joins has a D-Bus name of its own.
 #include <zsync/bus/errors.hpp>
+#include <zsync/packet/analysis/error.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/store/error.hpp>
 
@@ -15,10 +16,11 @@ using namespace zsync;
 
 namespace {
 
-constexpr std::array<const ErrorDomain*, 5> domains{
+constexpr std::array<const ErrorDomain*, 6> domains{
     &core_errors,
     &bus::bus_errors,
     &packet::packet_errors,
+    &packet::analysis::analysis_errors,
     &store::store_errors,
     &zsyncd::config_errors,
 };

@@ -151,7 +151,7 @@ Answer<Daemon::Message> Daemon::make_request(const Method& method) {
     return request;
 }
 
-Answer<Json> Daemon::send(const Method& method, sd_bus_message* request) {
+Answer<Json> Daemon::send(const Method& method, sd_bus_message* request, zsync::Fd* file) {
     sd_bus_error error = SD_BUS_ERROR_NULL;
     sd_bus_message* raw = nullptr;
     const auto timeout = std::chrono::duration_cast<std::chrono::microseconds>(reply_timeout_);
@@ -174,6 +174,9 @@ Answer<Json> Daemon::send(const Method& method, sd_bus_message* request) {
             sd_bus_message_get_signature(raw, 1),
             method.reply_signature
         ));
+    }
+    if (file != nullptr) {
+        *file = ZTRY(take_file(raw));
     }
     return decode_body(raw);
 }

@@ -1,6 +1,8 @@
 // The connection to zsyncd: calls that either answer or say in words why not.
 #pragma once
 
+#include <zsync/core/fd.hpp>
+
 #include <systemd/sd-bus.h>
 
 #include <chrono>
@@ -47,6 +49,12 @@ struct BusFailure {
 /// The words for a failed call.
 Refusal explain(const BusFailure& failure, const Method& method, std::string_view bus);
 
+/// What a method answers that returns an open file.
+struct FileAnswer {
+    zsync::Fd file;
+    Json values; ///< all of them; null for the file
+};
+
 class Daemon {
 public:
     /// Connects to the bus at `address`, or to the system bus.
@@ -80,6 +88,20 @@ public:
         return send(method, request.get());
     }
 
+    /// The same for a method that returns an open file first.
+    template <class... Args>
+    Answer<FileAnswer> call_for_file(const Method& method, const char* types = "", Args... args) {
+        Message request = ZTRY(make_request(method));
+        if (const int r = sd_bus_message_append(request.get(), types, args...); r < 0) {
+            return std::unexpected(
+                explain({.error = -r, .name = {}, .message = {}}, method, bus_name_)
+            );
+        }
+        zsync::Fd file;
+        Json values = ZTRY(send(method, request.get(), &file));
+        return FileAnswer{std::move(file), std::move(values)};
+    }
+
     /// All properties of one interface of an object.
     Answer<Json> properties(const std::string& path, const char* interface);
 
@@ -97,7 +119,8 @@ private:
         : bus_(std::move(bus)), bus_name_(std::move(name)) {}
 
     Answer<Message> make_request(const Method& method);
-    Answer<Json> send(const Method& method, sd_bus_message* request);
+    /// With `file`, takes the descriptor that comes first; it is null in the answer.
+    Answer<Json> send(const Method& method, sd_bus_message* request, zsync::Fd* file = nullptr);
 
     std::unique_ptr<sd_bus, Close> bus_;
     std::string bus_name_; ///< as shown to a person

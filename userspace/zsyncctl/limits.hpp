@@ -10,11 +10,17 @@ namespace zsyncctl::limits {
 /// the daemon that says what its limit is.
 constexpr std::size_t spooled_bytes_max = std::size_t{64} << 20;
 
+/// Bytes of a capture taken from standard input or a pipe; a file may have any size.
+constexpr std::size_t spooled_capture_bytes_max = std::size_t{1} << 30;
+
 /// How long a reply may take: a person may have to type a password for polkit first.
 constexpr std::chrono::seconds reply_timeout{60};
 
 /// The same for what a live view reads, so that Ctrl-C is never far away.
 constexpr std::chrono::seconds watch_reply_timeout{2};
+
+/// How long a capture may take; Ctrl-C ends it in the daemon as well.
+constexpr std::chrono::hours replay_timeout{24};
 
 /// Seconds between two tables of a live view.
 constexpr double watch_interval_seconds_min = 0.1;

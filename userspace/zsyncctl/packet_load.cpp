@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <array>
 #include <format>
+#include <zsyncctl/input_file.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/quantity.hpp>
-#include <zsyncctl/rule_file.hpp>
 #include <zsyncctl/session.hpp>
 #include <zsyncctl/verbs.hpp>
 #include <zsyncctl/views.hpp>
@@ -16,7 +16,7 @@ constexpr std::array options{
 };
 
 Answer<Json>
-send_rules(Daemon& daemon, const std::string& ifname, const RuleFile& file, bool check) {
+send_rules(Daemon& daemon, const std::string& ifname, const InputFile& file, bool check) {
     const Method method{
         .path = packet_object(ifname),
         .interface = names::packet_interface,
@@ -40,7 +40,7 @@ send_rules(Daemon& daemon, const std::string& ifname, const RuleFile& file, bool
 Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     const bool check = session.invocation().has("--check");
-    const RuleFile file = ZTRY(open_rule_file(session.operand(1)));
+    const InputFile file = ZTRY(open_input_file(session.operand(1), rule_input));
     Daemon daemon = ZTRY(session.daemon());
     const Json answer = ZTRY(send_rules(daemon, ifname, file, check));
     const std::uint64_t rules = number_at(answer, 0);

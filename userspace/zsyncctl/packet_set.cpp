@@ -3,9 +3,9 @@
 #include <span>
 #include <string>
 #include <vector>
+#include <zsyncctl/input_file.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/quantity.hpp>
-#include <zsyncctl/rule_file.hpp>
 #include <zsyncctl/session.hpp>
 #include <zsyncctl/verbs.hpp>
 
@@ -83,7 +83,7 @@ send(Daemon& daemon, const std::string& ifname, const std::string& set, const Wi
     };
     if (!wish.file.empty()) {
         method.name = "ReplaceSet";
-        const RuleFile file = ZTRY(open_rule_file(wish.file));
+        const InputFile file = ZTRY(open_input_file(wish.file, rule_input));
         return daemon.call(
             method, "shsa{sv}", set.c_str(), file.fd.get(), file.source_name.c_str(), 0
         );

@@ -20,6 +20,10 @@ extern const Verb packet_explain_verb;
 extern const Verb packet_rules_verb;
 extern const Verb packet_stats_verb;
 extern const Verb packet_watch_verb;
+extern const Verb packet_replay_verb;
+extern const Verb packet_analyse_verb;
+extern const Verb flows_verb;
+extern const Verb alerts_verb;
 
 /// In the order of the help.
 inline constexpr std::array all_verbs{
@@ -37,6 +41,10 @@ inline constexpr std::array all_verbs{
     &packet_rules_verb,
     &packet_stats_verb,
     &packet_watch_verb,
+    &packet_analyse_verb,
+    &packet_replay_verb,
+    &flows_verb,
+    &alerts_verb,
 };
 
 } // namespace zsyncctl

@@ -101,6 +101,11 @@ std::string stats_text(const InterfaceView& view, const CounterView& counters, c
 std::string interface_line(const InterfaceView& view, const Style& style);
 Tone tone_of_state(std::string_view state);
 
+// flows, alerts: from the daemon's reports
+
+std::string flows_text(const Json& report, const Style& style);
+std::string alerts_text(const Json& alerts, const Style& style);
+
 // packet watch
 
 /// Everything about an interface at one moment.

@@ -1,6 +1,8 @@
 #include <system_error>
 #include <systemd/sd-bus.h>
 
+#include <cerrno>
+#include <fcntl.h>
 #include <format>
 #include <zsyncctl/wire.hpp>
 
@@ -119,6 +121,23 @@ Answer<Json> read_value(sd_bus_message* message) {
 } // namespace
 
 Answer<Json> decode_body(sd_bus_message* message) { return read_list(message); }
+
+Answer<zsync::Fd> take_file(sd_bus_message* message) {
+    int borrowed = -1;
+    int r = sd_bus_message_read_basic(message, SD_BUS_TYPE_UNIX_FD, &borrowed);
+    if (r <= 0) {
+        return unreadable(r < 0 ? r : -EBADMSG);
+    }
+    zsync::Fd file(fcntl(borrowed, F_DUPFD_CLOEXEC, 0));
+    if (!file) {
+        return unreadable(-errno);
+    }
+    r = sd_bus_message_rewind(message, 1);
+    if (r < 0) {
+        return unreadable(r);
+    }
+    return file;
+}
 
 std::string text_field(const Json& object, std::string_view key) {
     const auto found = object.find(key);

@@ -29,8 +29,8 @@ constexpr std::array entries{
 
 constexpr std::array<std::string_view, 2> top_keys{"log", "packet"};
 constexpr std::array<std::string_view, 1> log_keys{"level"};
-constexpr std::array<std::string_view, 2> packet_keys{"default_mode", "interfaces"};
-constexpr std::array<std::string_view, 2> interface_keys{"mode", "rules"};
+constexpr std::array<std::string_view, 3> packet_keys{"alerts", "default_mode", "interfaces"};
+constexpr std::array<std::string_view, 3> interface_keys{"analyse_every", "mode", "rules"};
 constexpr std::array<std::string_view, 5> levels{"error", "warning", "notice", "info", "debug"};
 constexpr std::array<std::string_view, 3> modes{"auto", "native", "generic"};
 
@@ -39,6 +39,7 @@ constexpr std::array<std::string_view, 3> modes{"auto", "native", "generic"};
 struct InterfaceDraft {
     std::optional<AttachMode> mode;
     std::string rules;
+    std::uint32_t analyse_every = 0;
 };
 
 std::string choices(std::string_view word, std::span<const std::string_view> known) {
@@ -78,9 +79,11 @@ private:
     void top(const toml::table& table);
     void log_table(const toml::table& table);
     void packet_table(const toml::table& table);
+    void alerts(const toml::table& table);
     void interfaces(const toml::table& table);
     void one_interface(const std::string& name, const toml::table& table);
     void rules(const toml::node& node, InterfaceDraft& draft);
+    void analyse_every(const toml::node& node, InterfaceDraft& draft);
 
     std::string file_;
     Config config_;
@@ -210,10 +213,41 @@ void Reader::packet_table(const toml::table& table) {
     for (const auto& [key, node] : table) {
         if (key == "default_mode") {
             config_.default_mode = mode(node, "packet.default_mode").value_or(config_.default_mode);
+        } else if (key == "alerts") {
+            sub_table(node, "packet.alerts", &Reader::alerts);
         } else if (key == "interfaces") {
             sub_table(node, "packet.interfaces", &Reader::interfaces);
         } else {
             unknown_key(key, "packet", packet_keys);
+        }
+    }
+}
+
+void Reader::alerts(const toml::table& table) {
+    using packet::analysis::detector_option_list;
+    for (const auto& [key, node] : table) {
+        const auto known = std::ranges::find(
+            detector_option_list, key.str(), &packet::analysis::DetectorOption::name
+        );
+        if (known == detector_option_list.end()) {
+            std::array<std::string_view, detector_option_list.size()> names{};
+            std::ranges::transform(
+                detector_option_list, names.begin(), &packet::analysis::DetectorOption::name
+            );
+            unknown_key(key, "packet.alerts", names);
+            continue;
+        }
+        const auto value = node.value<double>();
+        if (!node.is_number() || !value) {
+            wrong_type(node, std::format("packet.alerts.{}", known->name), "a number");
+        } else if (!(*value >= known->min && *value <= known->max)) {
+            error(
+                node.source(),
+                std::format("{} is out of range", known->name),
+                std::format("from {} to {}", known->min, known->max)
+            );
+        } else {
+            config_.alerts.*(known->value) = *value;
         }
     }
 }
@@ -256,6 +290,8 @@ void Reader::one_interface(const std::string& name, const toml::table& table) {
             }
         } else if (key == "rules") {
             rules(node, draft);
+        } else if (key == "analyse_every") {
+            analyse_every(node, draft);
         } else {
             // `[packet.interfaces.eth0.100]` is TOML for table 100 of eth0.
             const bool nested = node.is_table();
@@ -276,6 +312,21 @@ void Reader::one_interface(const std::string& name, const toml::table& table) {
                 unknown_key(key, "packet.interfaces." + printable(name), interface_keys);
             }
         }
+    }
+}
+
+void Reader::analyse_every(const toml::node& node, InterfaceDraft& draft) {
+    const auto value = node.value<std::int64_t>();
+    if (!node.is_integer() || !value) {
+        wrong_type(node, "analyse_every", "a whole number");
+    } else if (*value < 0 || *value > packet::limits::sample_every_max) {
+        error(
+            node.source(),
+            "analyse_every is out of range",
+            std::format("from 0 to {}", packet::limits::sample_every_max)
+        );
+    } else {
+        draft.analyse_every = static_cast<std::uint32_t>(*value);
     }
 }
 
@@ -314,6 +365,7 @@ Outcome<Config> Reader::finish() {
             .name = name,
             .mode = draft.mode.value_or(config_.default_mode),
             .rules = std::move(draft.rules),
+            .analyse_every = draft.analyse_every,
         });
     }
     return std::move(config_);
@@ -376,6 +428,10 @@ level = "info"
 [packet]
 # How interfaces are attached that name no mode: auto, native or generic
 default_mode = "auto"
+
+# What the traffic analysis takes for an attack:
+# [packet.alerts]
+# port_scan_ports = 20
 
 # Interfaces to attach at start, each with a table of its own:
 # [packet.interfaces.eth0]

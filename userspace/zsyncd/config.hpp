@@ -3,6 +3,7 @@
 
 #include <zsync/core/log.hpp>
 #include <zsync/core/result.hpp>
+#include <zsync/packet/analysis/detector_options.hpp>
 #include <zsync/packet/attach_mode.hpp>
 
 #include <cstddef>
@@ -38,6 +39,7 @@ struct Config {
         std::string name;
         packet::AttachMode mode = packet::AttachMode::automatic;
         std::string rules; ///< path of the rule file; empty: what was loaded last stays
+        std::uint32_t analyse_every = 0; ///< analyse one packet of so many; 0: none
 
         friend bool operator==(const Interface&, const Interface&) = default;
     };
@@ -45,7 +47,8 @@ struct Config {
     log::Level log_level = log::Level::info;
     /// The mode of interfaces that name none.
     packet::AttachMode default_mode = packet::AttachMode::automatic;
-    std::vector<Interface> interfaces; ///< by name
+    packet::analysis::DetectorOptions alerts; ///< what the traffic analysis takes for an attack
+    std::vector<Interface> interfaces;        ///< by name
 
     friend bool operator==(const Config&, const Config&) = default;
 };

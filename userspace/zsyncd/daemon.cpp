@@ -158,8 +158,28 @@ Task<Outcome<void>> Daemon::start_packets(Parts* parts) {
         // One wrong interface must not leave the others unserved.
         log::error(configured.error().message());
     }
-    parts->packet_objects = std::make_shared<PacketObjects>(packets, parts->bus, parts->jobs);
-    co_return parts->packet_objects->add();
+    parts->packet_objects =
+        std::make_shared<PacketObjects>(io_, parts->scope, packets, parts->bus, parts->jobs);
+    parts->packet_objects->configure(parts->config.alerts);
+    ZCO_CHECK(parts->packet_objects->add());
+    co_return co_await start_analyses(parts);
+}
+
+Task<Outcome<void>> Daemon::start_analyses(Parts* parts) {
+    for (const Config::Interface& interface : parts->config.interfaces) {
+        if (interface.analyse_every == 0) {
+            continue;
+        }
+        const auto begun =
+            co_await parts->packet_objects->analyse(interface.name, interface.analyse_every);
+        if (!begun && begun.error().error.is_canceled()) {
+            co_return begun;
+        }
+        if (!begun) { // the filter goes on without
+            log::error(begun.error().message());
+        }
+    }
+    co_return {};
 }
 
 Task<Result<void>> Daemon::keep_on_bus(Parts* parts) {
@@ -214,10 +234,12 @@ Task<Outcome<void>> Daemon::reload_as_job(Parts* parts) {
 
 Task<Outcome<void>> Daemon::reconfigure(Parts* parts) {
     ZCO_CHECK(co_await configure(parts));
+    parts->packet_objects->configure(parts->config.alerts);
     ZCO_CHECK(co_await parts->packets->reconcile());
     Outcome<void> configured =
         co_await parts->packets->configure(configured_interfaces(parts->config));
     parts->packet_objects->publish();
+    ZCO_CHECK(co_await start_analyses(parts));
     co_return configured;
 }
 

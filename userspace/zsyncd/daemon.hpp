@@ -37,6 +37,8 @@ private:
     Task<Outcome<void>> reload(Parts* parts);
     Task<Outcome<void>> reload_as_job(Parts* parts);
     Task<Outcome<void>> reconfigure(Parts* parts);
+    /// Begins the analyses of the configuration.
+    Task<Outcome<void>> start_analyses(Parts* parts);
     /// Reads the configuration and puts it into force; the running one stays if it is wrong.
     Task<Outcome<void>> configure(Parts* parts);
 

@@ -3,11 +3,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace zsync::zsyncd::limits {
 
 /// Jobs running at the same time.
 constexpr std::size_t jobs_max = 128;
+/// Captures replayed at the same time: each may hold its flow table and 64 MiB of report.
+constexpr std::uint32_t replays_max = 2;
 /// First and longest wait between attempts to reach a lost bus again.
 constexpr std::chrono::milliseconds reconnect_delay_first{50};
 constexpr std::chrono::milliseconds reconnect_delay_max{1000};

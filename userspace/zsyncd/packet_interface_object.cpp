@@ -66,6 +66,7 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             .property<&Object::malformed_verdict>("MalformedVerdict", bus::Emits::change)
             .property<&Object::rules_source>("RulesSource", bus::Emits::change)
             .property<&Object::load_timestamp>("LoadTimestamp", bus::Emits::change)
+            .property<&Object::sample_every>("SampleEvery", bus::Emits::change)
             .method<&Object::load>(
                 "Load", {"rules", "source_name", "options"}, {"rules", "prefixes", "usec"}
             )
@@ -97,6 +98,13 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
                  "dropped_bytes",
                  "malformed"}
             )
+            .method<&Object::start_analysis>("StartAnalysis", {"options"}, {})
+            .method<&Object::stop_analysis>("StopAnalysis", {"options"}, {})
+            .method<&Object::flows>("Flows", {}, {"report"})
+            .method<&Object::alerts>("Alerts", {}, {"report"})
+            .signal(
+                alert, {"kind", "time_usec", "source", "destination", "protocol", "port", "reason"}
+            )
             .build();
     return interface;
 }
@@ -105,7 +113,12 @@ PacketInterfaceObject::PacketInterfaceObject(PacketObjects& parent, packet::Inte
     : parent_(parent), view_(std::move(view)),
       path_(bus::object_path(PacketObjects::path, view_.name)) {}
 
-void PacketInterfaceObject::update(packet::InterfaceView view, bus::Connection& connection) {
+void PacketInterfaceObject::update(
+    packet::InterfaceView view, std::uint32_t sample_every, bus::Connection& connection
+) {
+    if (std::exchange(sample_every_, sample_every) != sample_every) {
+        connection.properties_changed(path_, bus_interface(), {"SampleEvery"});
+    }
     const InterfaceView before = std::exchange(view_, std::move(view));
     for (const Shown& shown : shown_properties) {
         if (!shown.same(before, view_)) {
@@ -238,6 +251,33 @@ PacketInterfaceObject::list_rules(bus::CallContext /*call*/) {
         reading.default_count.bytes
     );
     co_return rows;
+}
+
+Task<Outcome<void>>
+PacketInterfaceObject::start_analysis(bus::CallContext call, bus::Options options) {
+    ZCO_TRY(const auto sample_every, options.take<std::uint32_t>("sample_every"));
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_CHECK(co_await parent_.analyses().start(view_, sample_every.value_or(1), true));
+    parent_.publish();
+    co_return {};
+}
+
+Task<Outcome<void>>
+PacketInterfaceObject::stop_analysis(bus::CallContext call, bus::Options options) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_CHECK(co_await parent_.analyses().stop(view_.name));
+    parent_.publish();
+    co_return {};
+}
+
+Task<Outcome<Fd>> PacketInterfaceObject::flows(bus::CallContext /*call*/) {
+    co_return co_await parent_.analyses().flows(view_.name);
+}
+
+Task<Outcome<Fd>> PacketInterfaceObject::alerts(bus::CallContext /*call*/) {
+    co_return co_await parent_.analyses().alerts(view_.name);
 }
 
 Task<Outcome<PacketInterfaceObject::StatsReply>>

@@ -23,13 +23,24 @@ constexpr const char* manage_packet_action = "org.zsync1.manage-packet";
 /// A copy of one interface's view, and the commands on it.
 class PacketInterfaceObject {
 public:
+    /// `kind, time_usec, source, destination, protocol, port, reason`.
+    static constexpr bus::Signal<
+        std::string,
+        std::uint64_t,
+        std::string,
+        std::string,
+        std::string,
+        std::uint16_t,
+        std::string>
+        alert{"Alert"};
     static const bus::Interface& bus_interface();
 
     PacketInterfaceObject(PacketObjects& parent, packet::InterfaceView view);
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     /// Takes another view and sends PropertiesChanged for what differs.
-    void update(packet::InterfaceView view, bus::Connection& connection);
+    void
+    update(packet::InterfaceView view, std::uint32_t sample_every, bus::Connection& connection);
 
     /// \name Members on the bus
     /// \{
@@ -54,6 +65,8 @@ public:
     }
     [[nodiscard]] std::string rules_source() const { return view_.rules_source; }
     [[nodiscard]] std::uint64_t load_timestamp() const { return view_.load_realtime_us; }
+
+    [[nodiscard]] std::uint32_t sample_every() const { return sample_every_; }
 
     using LoadReply = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;
     using CheckReply = std::tuple<std::uint32_t, std::uint64_t>;
@@ -95,11 +108,16 @@ public:
     explain(bus::CallContext call, std::string packet, bus::Options options);
     Task<Outcome<std::vector<RuleRow>>> list_rules(bus::CallContext call);
     Task<Outcome<StatsReply>> stats(bus::CallContext call);
+    Task<Outcome<void>> start_analysis(bus::CallContext call, bus::Options options);
+    Task<Outcome<void>> stop_analysis(bus::CallContext call, bus::Options options);
+    Task<Outcome<Fd>> flows(bus::CallContext call);
+    Task<Outcome<Fd>> alerts(bus::CallContext call);
     /// \}
 
 private:
     PacketObjects& parent_;
     packet::InterfaceView view_;
+    std::uint32_t sample_every_ = 0;
     std::string path_;
 };
 

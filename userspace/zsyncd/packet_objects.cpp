@@ -4,6 +4,7 @@
 #include "packet_interface_object.hpp"
 
 #include <zsync/core/log.hpp>
+#include <zsync/core/text.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
 
@@ -17,14 +18,22 @@ const bus::Interface& PacketObjects::bus_interface() {
             .property<&PacketObjects::limits>("Limits", bus::Emits::constant)
             .method<&PacketObjects::attach>("Attach", {"ifname", "mode", "options"}, {"interface"})
             .method<&PacketObjects::detach>("Detach", {"ifname", "options"}, {})
+            .method<&PacketObjects::replay>(
+                "Replay",
+                {"capture", "source_name", "options"},
+                {"report", "packets", "flows", "complaint"}
+            )
             .build();
     return interface;
 }
 
 PacketObjects::PacketObjects(
-    packet::Service& service, bus::Connection& connection, JobRegistry& jobs
+    Io io, Scope& scope, packet::Service& service, bus::Connection& connection, JobRegistry& jobs
 )
-    : service_(service), connection_(connection), jobs_(jobs) {}
+    : service_(service), connection_(connection), jobs_(jobs),
+      analyses_(io, scope, [this](const std::string& ifname, const packet::analysis::Alert& alert) {
+          tell(ifname, alert);
+      }) {}
 
 PacketObjects::~PacketObjects() = default;
 
@@ -52,6 +61,46 @@ std::map<std::string, std::uint64_t> PacketObjects::limits() const {
     };
 }
 
+void PacketObjects::configure(const packet::analysis::DetectorOptions& options) {
+    replays_.configure(options);
+    analyses_.configure(options);
+}
+
+Task<Outcome<void>> PacketObjects::analyse(std::string ifname, std::uint32_t sample_every) {
+    const std::map<std::string, packet::InterfaceView> views = service_.interfaces();
+    const auto view = views.find(ifname);
+    if (view == views.end()) {
+        co_return {}; // why it is not attached has been said
+    }
+    ZCO_CHECK(co_await analyses_.start(view->second, sample_every, false));
+    publish();
+    co_return {};
+}
+
+void PacketObjects::tell(const std::string& ifname, const packet::analysis::Alert& alert) {
+    const auto found = objects_.find(ifname);
+    if (found == objects_.end()) {
+        return;
+    }
+    const packet::analysis::AlertSubject& subject = alert.subject;
+    const auto text_of = [](const packet::analysis::Address& address) {
+        return address == packet::analysis::Address{} ? std::string() : to_string(address);
+    };
+    connection_.emit(
+        found->second->path(),
+        PacketInterfaceObject::bus_interface(),
+        PacketInterfaceObject::alert,
+        std::string(name_of(alert.kind)),
+        alert.time_ns / 1000,
+        text_of(subject.source),
+        text_of(subject.destination),
+        subject.protocol == 0 ? std::string()
+                              : packet::analysis::name_of_protocol(subject.protocol),
+        subject.port,
+        alert.reason
+    );
+}
+
 void PacketObjects::publish() {
     std::map<std::string, packet::InterfaceView> views = service_.interfaces();
     for (auto at = objects_.begin(); at != objects_.end();) {
@@ -64,7 +113,7 @@ void PacketObjects::publish() {
     }
     for (auto& [name, view] : views) {
         if (const auto found = objects_.find(name); found != objects_.end()) {
-            found->second->update(std::move(view), connection_);
+            found->second->update(std::move(view), analyses_.sample_every(name), connection_);
             continue;
         }
         auto object = std::make_shared<PacketInterfaceObject>(*this, std::move(view));
@@ -80,6 +129,10 @@ Task<Result<void>> PacketObjects::follow() {
     for (;;) {
         ZCO_CHECK(co_await service_.changes().wait());
         publish();
+        if (const auto done = co_await analyses_.reconcile(service_.interfaces()); !done) {
+            co_return fail(done.error().error);
+        }
+        publish();
     }
 }
 
@@ -91,6 +144,7 @@ Task<Outcome<bus::ObjectPath>> PacketObjects::attach(
     ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
     ZCO_TRY(JobRegistry::Entry job, jobs_.add("packet-attach", ifname));
     ZCO_CHECK(job.end(co_await service_.attach(ifname, attach_mode)));
+    ZCO_CHECK(co_await analyses_.reconcile(service_.interfaces()));
     publish();
     co_return bus::ObjectPath{bus::object_path(path, ifname)};
 }
@@ -101,8 +155,16 @@ PacketObjects::detach(bus::CallContext call, std::string ifname, bus::Options op
     ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
     ZCO_TRY(JobRegistry::Entry job, jobs_.add("packet-detach", ifname));
     ZCO_CHECK(job.end(co_await service_.detach(ifname)));
+    ZCO_CHECK(co_await analyses_.reconcile(service_.interfaces()));
     publish();
     co_return {};
+}
+
+Task<Outcome<ReplayReply>> PacketObjects::replay(
+    bus::CallContext call, Fd capture, std::string source_name, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    co_return co_await replays_.run(call.io(), jobs_, std::move(capture), printable(source_name));
 }
 
 } // namespace zsync::zsyncd

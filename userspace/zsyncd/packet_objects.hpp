@@ -1,6 +1,9 @@
 // The packet subsystem on the bus: org.zsync1.Packet and org.zsync1.PacketInterface.
 #pragma once
 
+#include "packet_analyses.hpp"
+#include "packet_replay.hpp"
+
 #include <zsync/bus/authorize.hpp>
 #include <zsync/bus/connection.hpp>
 #include <zsync/bus/interface.hpp>
@@ -25,13 +28,23 @@ public:
     static const bus::Interface& bus_interface();
     static constexpr const char* path = "/org/zsync1/packet";
 
-    PacketObjects(packet::Service& service, bus::Connection& connection, JobRegistry& jobs);
+    PacketObjects(
+        Io io,
+        Scope& scope,
+        packet::Service& service,
+        bus::Connection& connection,
+        JobRegistry& jobs
+    );
     ~PacketObjects();
 
     /// Registers the root object and publishes what the service has.
     Outcome<void> add();
     /// Adds and removes interface objects and sends PropertiesChanged, as the snapshot demands.
     void publish();
+    /// Takes the thresholds of alerts.
+    void configure(const packet::analysis::DetectorOptions& options);
+    /// Has an interface analysed if it is known here.
+    Task<Outcome<void>> analyse(std::string ifname, std::uint32_t sample_every);
     /// Publishes whatever the service changes by itself, until cancelled.
     Task<Result<void>> follow();
 
@@ -41,15 +54,22 @@ public:
     Task<Outcome<bus::ObjectPath>>
     attach(bus::CallContext call, std::string ifname, std::string mode, bus::Options options);
     Task<Outcome<void>> detach(bus::CallContext call, std::string ifname, bus::Options options);
+    Task<Outcome<ReplayReply>>
+    replay(bus::CallContext call, Fd capture, std::string source_name, bus::Options options);
     /// \}
 
     [[nodiscard]] packet::Service& service() noexcept { return service_; }
     [[nodiscard]] JobRegistry& jobs() noexcept { return jobs_; }
+    [[nodiscard]] PacketAnalyses& analyses() noexcept { return analyses_; }
 
 private:
     packet::Service& service_;
     bus::Connection& connection_;
+    void tell(const std::string& ifname, const packet::analysis::Alert& alert);
+
     JobRegistry& jobs_;
+    PacketAnalyses analyses_;
+    PacketReplays replays_;
     std::map<std::string, std::shared_ptr<PacketInterfaceObject>> objects_;
 };
 

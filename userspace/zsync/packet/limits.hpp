@@ -47,4 +47,11 @@ constexpr std::size_t meta_bytes_max = std::size_t{4} << 20;
 /// Bytes of the verifier's log that are read when it refuses a program.
 constexpr std::size_t verifier_log_bytes_max = std::size_t{1} << 20;
 
+/// Bytes of a tap's ring: some 2,500 whole packets, or 25,000 heads of packets.
+constexpr std::uint32_t tap_ring_bytes = 1U << 22;
+/// Packets that are analysed at a time, before others get their turn.
+constexpr std::size_t live_packets_per_turn = 4096;
+/// The sparsest sampling: one packet of so many.
+constexpr std::uint32_t sample_every_max = 1U << 20;
+
 } // namespace zsync::packet::limits

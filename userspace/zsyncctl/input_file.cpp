@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <format>
 #include <unistd.h>
+#include <zsyncctl/input_file.hpp>
 #include <zsyncctl/limits.hpp>
-#include <zsyncctl/rule_file.hpp>
 #include <zsyncctl/table.hpp>
 
 namespace zsyncctl {
@@ -35,8 +35,8 @@ Answer<void> write_all(int fd, const char* data, std::size_t bytes, std::string_
     return {};
 }
 
-Answer<zsync::Fd> spool(int from, std::string_view name) {
-    zsync::Fd copy(memfd_create("zsync-rules", MFD_CLOEXEC));
+Answer<zsync::Fd> spool(int from, std::string_view name, std::size_t bytes_max) {
+    zsync::Fd copy(memfd_create("zsync-input", MFD_CLOEXEC));
     if (!copy) {
         return cannot("keep a copy of", name, errno);
     }
@@ -54,9 +54,8 @@ Answer<zsync::Fd> spool(int from, std::string_view name) {
             break;
         }
         total += static_cast<std::size_t>(got);
-        if (total > limits::spooled_bytes_max) {
-            return refuse(std::format("{} is longer than {} bytes", name, limits::spooled_bytes_max)
-            );
+        if (total > bytes_max) {
+            return refuse(std::format("{} is longer than {} bytes", name, bytes_max));
         }
         ZTRY(write_all(copy.get(), chunk.data(), static_cast<std::size_t>(got), name));
     }
@@ -68,10 +67,10 @@ Answer<zsync::Fd> spool(int from, std::string_view name) {
 
 } // namespace
 
-Answer<RuleFile> open_rule_file(const std::string& path) {
+Answer<InputFile> open_input_file(const std::string& path, const InputKind& kind) {
     const bool from_stdin = path == "-";
     // A display name travels in a D-Bus string, which must be UTF-8.
-    RuleFile file{.fd = {}, .source_name = from_stdin ? "<stdin>" : printable(path)};
+    InputFile file{.fd = {}, .source_name = from_stdin ? "<stdin>" : printable(path)};
     file.fd = zsync::Fd(
         from_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
                    : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)
@@ -84,11 +83,11 @@ Answer<RuleFile> open_rule_file(const std::string& path) {
         return cannot("look at", file.source_name, errno);
     }
     if (S_ISDIR(facts.st_mode)) {
-        return refuse(std::format("{} is a directory, not a rule file", file.source_name));
+        return refuse(std::format("{} is a directory, not a {}", file.source_name, kind.name));
     }
     // Standard input may be a file that was read in part already: what is left is what is meant.
     if (from_stdin || !S_ISREG(facts.st_mode)) {
-        file.fd = ZTRY(spool(file.fd.get(), file.source_name));
+        file.fd = ZTRY(spool(file.fd.get(), file.source_name, kind.spooled_bytes_max));
     }
     return file;
 }

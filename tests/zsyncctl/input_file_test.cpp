@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 #include <unistd.h>
-#include <zsyncctl/rule_file.hpp>
+#include <zsyncctl/input_file.hpp>
 
 namespace zsyncctl {
 namespace {
@@ -29,20 +29,20 @@ struct TemporaryFile {
     std::string path = "/tmp/zsyncctl-rule-file-XXXXXX";
 };
 
-TEST(RuleFile, regular_file_is_handed_on_as_it_is) {
+TEST(InputFile, regular_file_is_handed_on_as_it_is) {
     const TemporaryFile there;
-    const auto file = open_rule_file(there.path);
+    const auto file = open_input_file(there.path, rule_input);
     ASSERT_TRUE(file);
     EXPECT_EQ(file->source_name, there.path);
     EXPECT_EQ(contents(file->fd), "drop vlan 42\n");
 }
 
-TEST(RuleFile, pipe_is_read_to_its_end_into_a_file) {
+TEST(InputFile, pipe_is_read_to_its_end_into_a_file) {
     std::array<int, 2> ends{};
     ASSERT_EQ(pipe(ends.data()), 0);
     ASSERT_EQ(write(ends[1], "drop fragment\n", 14), 14);
     close(ends[1]);
-    const auto file = open_rule_file("/dev/fd/" + std::to_string(ends[0]));
+    const auto file = open_input_file("/dev/fd/" + std::to_string(ends[0]), rule_input);
     close(ends[0]);
     ASSERT_TRUE(file) << file.error().message;
     struct stat facts{};
@@ -51,19 +51,23 @@ TEST(RuleFile, pipe_is_read_to_its_end_into_a_file) {
     EXPECT_EQ(contents(file->fd), "drop fragment\n");
 }
 
-TEST(RuleFile, endless_input_is_refused) {
-    const auto file = open_rule_file("/dev/zero");
+TEST(InputFile, endless_input_is_refused) {
+    const auto file = open_input_file("/dev/zero", rule_input);
     ASSERT_FALSE(file);
     EXPECT_EQ(file.error().message, "/dev/zero is longer than 67108864 bytes");
 }
 
-TEST(RuleFile, refusals_say_why) {
+TEST(InputFile, refusals_say_why) {
     EXPECT_EQ(
-        open_rule_file("/nonexistent").error().message,
+        open_input_file("/nonexistent", rule_input).error().message,
         "cannot open /nonexistent: No such file or directory"
     );
-    EXPECT_EQ(open_rule_file("/tmp").error().message, "/tmp is a directory, not a rule file");
-    EXPECT_TRUE(open_rule_file("/nonex\xffistent").error().message.contains("/nonex\\xffistent"));
+    EXPECT_EQ(
+        open_input_file("/tmp", rule_input).error().message, "/tmp is a directory, not a rule file"
+    );
+    EXPECT_TRUE(open_input_file("/nonex\xffistent", rule_input)
+                    .error()
+                    .message.contains("/nonex\\xffistent"));
 }
 
 } // namespace

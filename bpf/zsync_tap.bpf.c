@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * zsync's tap: copies of packets for the traffic analysis.
+ *
+ * It is attached by TCX in both directions while an interface is analysed, and not there otherwise:
+ * the filter's own program pays nothing for it. It sees what the filter lets pass, and what the host
+ * sends, and never decides: TCX_NEXT goes on to whatever else is attached.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "zsync_tap.h"
+
+const volatile struct zsync_tap_config config SEC(".rodata.config");
+
+/* Resized before the load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct zsync_tap_stats);
+} tap_stats SEC(".maps");
+
+/* The flow that used a cell last (24 bits of its hash), and how many packets it has had (8 bits).
+ * Two CPUs may lose a count to each other: then one packet more is handed over whole.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ZSYNC_TAP_CELLS);
+	__type(key, __u32);
+	__type(value, __u32);
+} young SEC(".maps");
+
+static __always_inline int is_young(struct __sk_buff *skb)
+{
+	__u32 hash = bpf_get_hash_recalc(skb);
+	__u32 cell = hash & (ZSYNC_TAP_CELLS - 1);
+	__u32 *value = bpf_map_lookup_elem(&young, &cell);
+	__u32 mark = hash & 0xffffff00;
+	__u32 count;
+
+	if (!value)
+		return 1;
+	if ((*value & 0xffffff00) != mark) {
+		*value = mark | 1;
+		return 1;
+	}
+	count = *value & 0xff;
+	if (count >= ZSYNC_TAP_YOUNG_PACKETS)
+		return 0;
+	*value = mark | (count + 1);
+	return 1;
+}
+
+/* `room` is a constant, as the ring buffer wants it; so each size is a copy of this. */
+static __always_inline int hand_over(struct __sk_buff *skb, __u8 direction, const __u32 room,
+				     struct zsync_tap_stats *stats)
+{
+	struct zsync_tap_record *record;
+	__u32 bytes = skb->len;
+
+	record = bpf_ringbuf_reserve(&records, sizeof(*record) + room, 0);
+	if (!record) {
+		stats->lost++;
+		return TCX_NEXT;
+	}
+	if (bytes > room)
+		bytes = room;
+	/* The compiler must not lose what the verifier has just learned. */
+	asm volatile("" : "+r"(bytes));
+	if (bytes == 0 || bytes > room || bpf_skb_load_bytes(skb, 0, record->data, bytes) < 0) {
+		bpf_ringbuf_discard(record, 0);
+		return TCX_NEXT;
+	}
+	record->time_ns = bpf_ktime_get_ns();
+	/* With segments to come wire_len has their headers; on the way in it lacks the link header. */
+	record->wire_bytes = skb->wire_len > skb->len ? skb->wire_len : skb->len;
+	record->captured_bytes = bytes;
+	record->direction = direction;
+	record->reserved = 0;
+	bpf_ringbuf_submit(record, 0);
+	return TCX_NEXT;
+}
+
+static __always_inline int tap(struct __sk_buff *skb, __u8 direction)
+{
+	__u32 zero = 0;
+	struct zsync_tap_stats *stats = bpf_map_lookup_elem(&tap_stats, &zero);
+
+	if (!stats)
+		return TCX_NEXT;
+	stats->packets++;
+	if (config.sample_every > 1 && bpf_get_prandom_u32() % config.sample_every != 0)
+		return TCX_NEXT;
+	stats->sampled++;
+	if (skb->len > ZSYNC_TAP_HEAD_BYTES && (config.whole_always || is_young(skb)))
+		return hand_over(skb, direction, ZSYNC_TAP_WHOLE_BYTES, stats);
+	return hand_over(skb, direction, ZSYNC_TAP_HEAD_BYTES, stats);
+}
+
+SEC("tcx/ingress")
+int tap_in(struct __sk_buff *skb)
+{
+	return tap(skb, ZSYNC_TAP_IN);
+}
+
+SEC("tcx/egress")
+int tap_out(struct __sk_buff *skb)
+{
+	return tap(skb, ZSYNC_TAP_OUT);
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

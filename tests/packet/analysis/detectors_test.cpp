@@ -1,0 +1,175 @@
+// Thresholds at their limit, and what a learned baseline calls unusual.
+#include <zsync/packet/analysis/detectors.hpp>
+#include <zsync/packet/analysis/flow_table.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+namespace zsync::packet::analysis {
+namespace {
+
+constexpr std::uint64_t second_ns = 1'000'000'000;
+constexpr std::uint64_t hour_ns = 3600 * second_ns;
+
+class Recorder final : public AlertObserver, public FlowObserver {
+public:
+    void alert(const Alert& alert) override { alerts.push_back(alert); }
+    void flow_ended(Flow& /*flow*/, FlowEnd /*end*/) override {}
+    [[nodiscard]] std::size_t count(AlertKind kind) const {
+        return static_cast<std::size_t>(std::ranges::count(alerts, kind, &Alert::kind));
+    }
+    std::vector<Alert> alerts;
+};
+
+/// A flow table and the detectors behind it.
+struct Watch {
+    explicit Watch(const DetectorOptions& options = {}) : detectors(options, 1, recorder) {}
+
+    void send(const Packet& packet) { detectors.packet(packet, flows.add(packet)); }
+
+    Recorder recorder;
+    FlowTable flows{{}, recorder};
+    Detectors detectors;
+};
+
+Packet tcp(std::uint32_t source, std::uint16_t port, std::uint64_t time_ns) {
+    Packet packet{.time_ns = time_ns, .wire_bytes = 60, .network = Network::ip};
+    packet.tuple = {
+        .source = Address::v4(source),
+        .destination = Address::v4(0x0a000001),
+        .source_port = 40000,
+        .destination_port = port,
+        .protocol = ip_protocol::tcp,
+    };
+    packet.tcp_flags = tcp_flag::syn;
+    return packet;
+}
+
+Packet answer(Packet packet) {
+    std::swap(packet.tuple.source, packet.tuple.destination);
+    std::swap(packet.tuple.source_port, packet.tuple.destination_port);
+    packet.tcp_flags = tcp_flag::syn | tcp_flag::ack;
+    return packet;
+}
+
+TEST(PortScan, one_port_fewer_than_the_threshold_is_none) {
+    for (const std::uint16_t ports : {19, 20}) {
+        Watch watch;
+        for (std::uint16_t port = 1; port <= ports; ++port) {
+            watch.send(tcp(0x0a000002, port, second_ns + port));
+        }
+        EXPECT_EQ(watch.recorder.count(AlertKind::port_scan), ports == 20 ? 1U : 0U) << ports;
+    }
+}
+
+TEST(PortScan, ports_that_answer_do_not_count) {
+    Watch watch;
+    for (std::uint16_t port = 1; port <= 200; ++port) {
+        const Packet syn = tcp(0x0a000002, port, second_ns + port);
+        watch.send(syn);
+        watch.send(answer(syn));
+        Packet ack = syn;
+        ack.tcp_flags = tcp_flag::ack;
+        watch.send(ack);
+    }
+    EXPECT_TRUE(watch.recorder.alerts.empty());
+}
+
+TEST(SynFlood, a_busy_server_far_away_has_none) {
+    Watch watch;
+    // 2000 connections a second from one proxy, each of which comes about 100 ms later.
+    std::vector<Packet> sent;
+    for (std::uint32_t i = 0; i < 10'000; ++i) {
+        const std::uint64_t now = second_ns + i * second_ns / 2000;
+        Packet syn = tcp(0x0a000002 + i / 60'000, 443, now);
+        syn.tuple.source_port = static_cast<std::uint16_t>(1024 + i);
+        sent.push_back(syn);
+        watch.send(syn);
+        if (i >= 200) {
+            Packet earlier = sent[i - 200];
+            earlier.time_ns = now;
+            watch.send(answer(earlier));
+            earlier.tcp_flags = tcp_flag::ack;
+            watch.send(earlier);
+        }
+    }
+    EXPECT_TRUE(watch.recorder.alerts.empty()) << watch.recorder.alerts[0].reason;
+}
+
+TEST(SynFlood, is_told_within_a_quarter_of_a_second_of_the_threshold) {
+    Watch watch;
+    for (std::uint32_t i = 0; i < 1000; ++i) {
+        watch.send(tcp(0xc0000000 + i, 80, second_ns + i * (second_ns / 1000)));
+    }
+    ASSERT_EQ(watch.recorder.count(AlertKind::syn_flood), 1U);
+    const auto found = std::ranges::find(watch.recorder.alerts, AlertKind::syn_flood, &Alert::kind);
+    const std::uint64_t reached_ns = second_ns + 199 * (second_ns / 1000);
+    EXPECT_LE(found->time_ns - reached_ns, second_ns / 4);
+}
+
+TEST(Quiet, the_same_alert_comes_again_after_a_minute_and_says_how_often_it_was_held_back) {
+    Watch watch;
+    for (std::uint64_t second = 1; second <= 62; ++second) {
+        for (std::uint64_t i = 0; i < 200; ++i) {
+            Packet echo = tcp(0x0a000002, 0, second * second_ns + i);
+            echo.tuple.source_port = 0;
+            echo.tuple.protocol = ip_protocol::icmp;
+            echo.icmp_type = 8;
+            watch.send(echo);
+        }
+    }
+    ASSERT_EQ(watch.recorder.count(AlertKind::icmp_flood), 2U);
+    EXPECT_EQ(watch.recorder.alerts[0].repeats, 0U);
+    EXPECT_EQ(watch.recorder.alerts[1].repeats, 59U);
+}
+
+/// Bytes of a minute that differ by the hour, as an office has them, give or take a tenth.
+double office_bytes(std::uint64_t minute, std::mt19937& random) {
+    const double hour = static_cast<double>(minute / 60 % 24);
+    const double level = 1e6 * (1.2 - std::cos(hour / 24 * 2 * 3.14159265));
+    return level * std::normal_distribution<>(1, 0.1)(random);
+}
+
+std::vector<double> anomalies_of_a_week(std::uint64_t attack_minute, double attack_factor) {
+    std::mt19937 random(42);
+    VolumeBaseline baseline;
+    std::vector<double> found;
+    for (std::uint64_t minute = 0; minute < 7 * 24 * 60; ++minute) {
+        double bytes = office_bytes(minute, random);
+        bytes *= minute == attack_minute ? attack_factor : 1;
+        for (int part = 0; part < 10; ++part) { // a frame of a tenth each
+            const std::uint64_t now =
+                (minute * 60 + static_cast<std::uint64_t>(part) * 6) * second_ns + hour_ns;
+            const auto anomaly =
+                baseline.add(now, static_cast<std::uint32_t>(bytes / 10), 60 * second_ns, 60, 6);
+            if (anomaly) {
+                found.push_back(static_cast<double>(minute));
+            }
+        }
+    }
+    return found;
+}
+
+TEST(Volume, a_week_with_its_days_and_nights_is_ordinary) {
+    EXPECT_TRUE(anomalies_of_a_week(0, 1).empty());
+}
+
+TEST(Volume, four_times_the_usual_of_a_night_hour_is_an_anomaly_though_less_than_a_day_has) {
+    // At midnight four times the usual is less than what is usual at noon.
+    const std::uint64_t third_midnight = 3 * 24 * 60 + 30;
+    const auto found = anomalies_of_a_week(third_midnight, 4);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0], static_cast<double>(third_midnight));
+}
+
+TEST(Volume, a_pause_of_a_month_is_passed_in_no_time) {
+    VolumeBaseline baseline;
+    (void)baseline.add(second_ns, 100, second_ns, 2, 6);
+    (void)baseline.add(30 * 24 * hour_ns, 100, second_ns, 2, 6);
+}
+
+} // namespace
+} // namespace zsync::packet::analysis

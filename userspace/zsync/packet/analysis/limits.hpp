@@ -1,0 +1,62 @@
+// Named limits of the traffic analysis: what it keeps for a stranger's packets.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace zsync::packet::analysis::limits {
+
+/// Bytes of one captured packet: the largest that tcpdump and libpcap write.
+constexpr std::uint32_t captured_packet_bytes_max = 262'144;
+/// Bytes of a pcapng block that is kept whole; larger blocks of kinds that carry no packet are
+/// skipped.
+constexpr std::uint32_t capture_block_bytes_max = 16U << 20;
+/// Interfaces described in one section of a pcapng file.
+constexpr std::size_t capture_interfaces_max = 1024;
+
+/// Flows in the table at a time. Half of them may be ones that nobody has answered yet.
+constexpr std::size_t flows_max = 65'536;
+constexpr std::size_t unanswered_flows_max = flows_max / 2;
+/// Flows about whose content something is remembered.
+constexpr std::size_t flow_contents_max = 16'384;
+/// First fragments whose ports are remembered for the fragments after them.
+constexpr std::size_t fragments_max = 1024;
+
+/// Bytes at the start of a TCP stream that are put together for its parsers.
+constexpr std::size_t stream_head_bytes_max = 16'384;
+/// Segments that wait for one before them.
+constexpr std::size_t stream_segments_max = 16;
+/// Bytes of the CRYPTO stream of QUIC Initial packets that are put together.
+constexpr std::size_t quic_crypto_bytes_max = 16'384;
+/// Pieces of that stream that wait for one before them.
+constexpr std::size_t quic_pieces_max = 64;
+
+/// Bytes of a domain name in its text form, with every byte escaped (RFC 1035: 255 on the wire).
+constexpr std::size_t dns_name_bytes_max = 255;
+/// Questions and records of one DNS message that are read.
+constexpr std::size_t dns_questions_max = 16;
+constexpr std::size_t dns_records_max = 256;
+/// Bytes of a value taken from HTTP, TLS or DHCP and shown.
+constexpr std::size_t shown_bytes_max = 512;
+
+/// Counters of a top-talker table: no address with more than 1/256 of all bytes is missing, and no
+/// figure is more than that too high.
+constexpr std::size_t talkers_max = 256;
+/// Talkers that a report lists.
+constexpr std::size_t talkers_listed_max = 20;
+/// Sources whose distinct destinations and ports are counted.
+constexpr std::size_t sources_max = 4096;
+
+/// Hosts, ports or pairs that each detector counts for, and clients' domains.
+constexpr std::size_t detector_entries_max = 4096;
+/// Intervals between connections that are compared, for one pair of hosts.
+constexpr std::size_t beats_max = 64;
+/// Subjects whose last alert is remembered, so that it is not told again at once.
+constexpr std::size_t told_max = 1024;
+/// Alerts that are kept to be shown.
+constexpr std::size_t alerts_kept_max = 1000;
+
+/// Bytes of text that the lists of one report may take; what is over is counted and left out.
+constexpr std::size_t report_bytes_max = std::size_t{64} << 20;
+
+} // namespace zsync::packet::analysis::limits

@@ -1,0 +1,56 @@
+// LiveAnalysis: the traffic analysis on an interface.
+#pragma once
+
+#include <zsync/core/result.hpp>
+#include <zsync/packet/analysis/analyser.hpp>
+#include <zsync/packet/tap.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+namespace zsync::packet {
+
+/// A tap, and the analyser that it feeds. Calls block for a short time only, one at a time.
+class LiveAnalysis final : private analysis::TrafficObserver {
+public:
+    static Outcome<std::unique_ptr<LiveAnalysis>> start(
+        std::uint32_t ifindex,
+        const std::string& name,
+        const TapOptions& tap,
+        const analysis::AnalyserOptions& options
+    );
+    LiveAnalysis(Tap tap, std::uint32_t sample_every, const analysis::AnalyserOptions& options);
+
+    [[nodiscard]] int ready_fd() const noexcept { return tap_.ready_fd(); }
+    /// Analyses what has come, `limits::live_packets_per_turn` packets at most.
+    Outcome<std::size_t> work();
+    /// Takes other thresholds.
+    void configure(const analysis::DetectorOptions& options) { analyser_.configure(options); }
+    /// The alerts since the last call.
+    [[nodiscard]] std::vector<analysis::Alert> take_alerts() { return std::exchange(fresh_, {}); }
+
+    /// The flows that are going on, and the figures, as JSON: what `zsyncctl flows` prints.
+    [[nodiscard]] Outcome<std::string> report(std::string_view ifname);
+
+private:
+    void flow_ended(const analysis::Flow& /*flow*/, analysis::FlowEnd /*end*/) override {}
+    void dns_message(
+        const analysis::Flow& /*flow*/,
+        const analysis::Packet& /*packet*/,
+        const analysis::DnsMessage& /*message*/
+    ) override {}
+    void dhcp_message(
+        const analysis::Packet& /*packet*/, const analysis::DhcpMessage& /*message*/
+    ) override {}
+    void alert(const analysis::Alert& alert) override;
+
+    Tap tap_;
+    std::uint32_t sample_every_;
+    std::vector<analysis::Alert> fresh_;
+    analysis::Analyser analyser_;
+};
+
+} // namespace zsync::packet

@@ -1,0 +1,86 @@
+#include <format>
+#include <zsyncctl/packet_view.hpp>
+#include <zsyncctl/report_file.hpp>
+#include <zsyncctl/session.hpp>
+#include <zsyncctl/verbs.hpp>
+#include <zsyncctl/views.hpp>
+
+namespace zsyncctl {
+namespace {
+
+Answer<void> run(Session& session) {
+    const std::string& ifname = session.operand(0);
+    Daemon daemon = ZTRY(session.daemon());
+    const auto answer = daemon.call_for_file({
+        .path = packet_object(ifname),
+        .interface = names::packet_interface,
+        .name = "Flows",
+        .reply_signature = "h",
+    });
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    if (session.json()) {
+        return print_report(session, answer->file);
+    }
+    session.print(flows_text(ZTRY(read_report(answer->file)), session.style()));
+    return {};
+}
+
+std::string endpoint(const Json& flow, std::string_view address, std::string_view port) {
+    const std::string host = text_field(flow, address);
+    if (!flow.contains(port)) {
+        return host;
+    }
+    return host.contains(':') ? std::format("[{}]:{}", host, number_field(flow, port))
+                              : std::format("{}:{}", host, number_field(flow, port));
+}
+
+} // namespace
+
+std::string flows_text(const Json& report, const Style& style) {
+    const Json flows = report.value("flows", Json::object()).value("list", Json::array());
+    if (flows.empty()) {
+        return "no flow is going on\n";
+    }
+    Table table(
+        {{"PROTOCOL"},
+         {"FROM"},
+         {"TO"},
+         {"STATE"},
+         {"PACKETS", Align::right},
+         {"BYTES", Align::right},
+         {"CARRIES"},
+         {"NAME"}}
+    );
+    for (const Json& flow : flows) {
+        const Json there = flow.value("to_responder", Json::object());
+        const Json back = flow.value("to_initiator", Json::object());
+        const std::string host = text_field(flow, "host");
+        table.row(
+            {text_field(flow, "protocol"),
+             endpoint(flow, "source", "source_port"),
+             endpoint(flow, "destination", "destination_port"),
+             text_field(flow, "state"),
+             number_field(there, "packets") + number_field(back, "packets"),
+             number_field(there, "bytes") + number_field(back, "bytes"),
+             text_field(flow, "application"),
+             host.empty() ? text_field(flow, "server_name") : host}
+        );
+    }
+    return table.text(style);
+}
+
+constinit const Verb flows_verb{
+    .path = "flows",
+    .operands = "IFACE",
+    .operands_min = 1,
+    .operands_max = 1,
+    .summary = "Show the flows on an analysed interface, the largest first",
+    .details = "'packet analyse' begins the analysis. With --json everything that is known.",
+    .options = {},
+    .check = nullptr,
+    .run = run,
+};
+
+} // namespace zsyncctl

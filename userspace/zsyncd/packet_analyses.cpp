@@ -1,0 +1,260 @@
+#include "packet_analyses.hpp"
+
+#include "sealed_file.hpp"
+
+#include <zsync/core/log.hpp>
+#include <zsync/packet/analysis/json_writer.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
+
+#include <sys/random.h>
+
+#include <cerrno>
+#include <format>
+#include <poll.h>
+#include <utility>
+#include <vector>
+
+namespace zsync::zsyncd {
+namespace {
+
+using packet::LiveAnalysis;
+using packet::analysis::Alert;
+
+Outcome<std::unique_ptr<LiveAnalysis>> start_live(
+    std::uint32_t ifindex,
+    const std::string& ifname,
+    std::uint32_t sample_every,
+    const packet::analysis::DetectorOptions& detectors
+) {
+    packet::analysis::AnalyserOptions options{.flows = {}, .detectors = detectors};
+    std::uint64_t& seed = options.flows.seed;
+    if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) {
+        return fail(os_error(errno), "no random numbers");
+    }
+    return LiveAnalysis::start(
+        ifindex, ifname, {.sample_every = sample_every, .whole_packets = false}, options
+    );
+}
+
+std::unexpected<Fault> not_analysed(const std::string& ifname) {
+    return fail(
+        packet::PacketError::not_attached,
+        std::format("{} is not analysed; 'zsyncctl packet analyse {}' begins", ifname, ifname)
+    );
+}
+
+} // namespace
+
+PacketAnalyses::PacketAnalyses(Io io, Scope& scope, Tell tell)
+    : io_(io), scope_(scope), tell_(std::move(tell)) {}
+
+void PacketAnalyses::configure(const packet::analysis::DetectorOptions& options) {
+    detectors_ = options;
+}
+
+std::uint32_t PacketAnalyses::sample_every(const std::string& ifname) const {
+    const auto found = wishes_.find(ifname);
+    return found == wishes_.end() ? 0 : found->second.sample_every;
+}
+
+Outcome<PacketAnalyses::Wish*> PacketAnalyses::find(const std::string& ifname) {
+    const auto found = wishes_.find(ifname);
+    if (found == wishes_.end()) {
+        return not_analysed(ifname);
+    }
+    return &found->second;
+}
+
+Task<Outcome<void>>
+PacketAnalyses::start(packet::InterfaceView view, std::uint32_t sample_every, bool must_run) {
+    if (sample_every == 0 || sample_every > packet::limits::sample_every_max) {
+        co_return fail(
+            CoreError::invalid_argument,
+            std::format("sample_every is from 1 to {}", packet::limits::sample_every_max)
+        );
+    }
+    const bool is_there = view.state == packet::InterfaceState::attached;
+    if (!is_there && must_run) {
+        co_return fail(
+            packet::PacketError::not_attached,
+            std::format("{} cannot be analysed while it is {}", view.name, name_of(view.state))
+        );
+    }
+    const auto known = wishes_.find(view.name);
+    if (known != wishes_.end() && known->second.run && known->second.sample_every == sample_every &&
+        known->second.run->ifindex == view.ifindex) {
+        co_return {};
+    }
+    Wish& wish = wishes_[view.name];
+    wish.sample_every = sample_every;
+    if (std::shared_ptr<Run> before = std::exchange(wish.run, nullptr)) {
+        ZCO_CHECK(co_await end(std::move(before)));
+    }
+    if (!is_there) {
+        co_return {};
+    }
+    Outcome<void> begun = co_await begin(view.name, view.ifindex);
+    if (!begun) {
+        wishes_.erase(view.name);
+    }
+    co_return begun;
+}
+
+Task<Outcome<void>> PacketAnalyses::begin(std::string ifname, std::uint32_t ifindex) {
+    auto run = std::make_shared<Run>(ifname);
+    run->ifindex = ifindex;
+    ZCO_TRY(Wish* const wish, find(ifname));
+    ZCO_TRY(
+        run->live,
+        co_await io_.offload([&, sample_every = wish->sample_every, detectors = detectors_] {
+            return start_live(ifindex, ifname, sample_every, detectors);
+        })
+    );
+    ZCO_TRY(Wish* const still_wanted, find(ifname));
+    still_wanted->run = run;
+    run->task = scope_.spawn("packet-analysis", follow(run));
+    log::info(std::format("{}: the traffic is analysed", ifname));
+    co_return {};
+}
+
+Task<Outcome<void>> PacketAnalyses::end(std::shared_ptr<Run> run) {
+    run->task.request_cancel();
+    ZCO_TRY(const Mutex::Lock lock, co_await run->mutex.lock());
+    ZCO_CHECK(co_await io_.offload([&run] { run->live.reset(); }));
+    co_return {};
+}
+
+Task<Outcome<void>> PacketAnalyses::stop(std::string ifname) {
+    ZCO_TRY(Wish* const wish, find(ifname));
+    std::shared_ptr<Run> run = std::exchange(wish->run, nullptr);
+    wishes_.erase(ifname);
+    if (run) {
+        ZCO_CHECK(co_await end(std::move(run)));
+    }
+    log::info(std::format("{}: the traffic is no longer analysed", ifname));
+    co_return {};
+}
+
+Task<Outcome<void>> PacketAnalyses::reconcile(std::map<std::string, packet::InterfaceView> views) {
+    std::vector<std::string> names;
+    for (const auto& [name, wish] : wishes_) {
+        names.push_back(name);
+    }
+    for (const std::string& name : names) {
+        const auto view = views.find(name);
+        const auto wish = wishes_.find(name);
+        if (wish == wishes_.end()) {
+            continue;
+        }
+        if (view == views.end()) { // detached by hand: the wish ends with the filter
+            ZCO_CHECK(co_await stop(name));
+            continue;
+        }
+        const bool is_there = view->second.state == packet::InterfaceState::attached;
+        std::shared_ptr<Run> run = wish->second.run;
+        if (run && is_there && run->ifindex == view->second.ifindex) {
+            continue;
+        }
+        if (run) {
+            wish->second.run = nullptr;
+            ZCO_CHECK(co_await end(std::move(run)));
+        }
+        if (is_there) {
+            if (const auto begun = co_await begin(name, view->second.ifindex); !begun) {
+                log::error(begun.error().message());
+            }
+        }
+    }
+    co_return {};
+}
+
+Task<void> PacketAnalyses::follow(std::shared_ptr<Run> run) {
+    const Result<void> ended = co_await follow_packets(run);
+    if (!ended && !ended.error().is_canceled()) {
+        log::error(std::format("{}: the analysis ended: {}", run->ifname, ended.error().message()));
+    }
+}
+
+Task<Result<void>> PacketAnalyses::follow_packets(std::shared_ptr<Run> run) {
+    for (;;) {
+        if (!run->live) {
+            co_return {};
+        }
+        ZCO_CHECK(co_await io_.poll(FdRef(run->live->ready_fd()), POLLIN));
+        std::vector<Alert> alerts;
+        {
+            ZCO_TRY(const Mutex::Lock lock, co_await run->mutex.lock());
+            if (!run->live) {
+                co_return {};
+            }
+            const Outcome<std::size_t> taken =
+                co_await io_.offload([&run, detectors = detectors_]() -> Outcome<std::size_t> {
+                    run->live->configure(detectors);
+                    return run->live->work();
+                });
+            if (!taken) {
+                co_return fail(taken.error().error);
+            }
+            alerts = run->live->take_alerts();
+        }
+        tell(run->ifname, std::move(alerts));
+    }
+}
+
+void PacketAnalyses::tell(const std::string& ifname, std::vector<Alert> alerts) {
+    const auto found = wishes_.find(ifname);
+    for (Alert& alert : alerts) {
+        log::warning(
+            std::format("{}: {}: {}", ifname, name_of(alert.kind), alert.reason),
+            {{"ALERT", std::string(name_of(alert.kind))}, {"INTERFACE", ifname}}
+        );
+        tell_(ifname, alert);
+        if (found == wishes_.end()) {
+            continue;
+        }
+        std::deque<Alert>& kept = found->second.alerts;
+        if (kept.size() == packet::analysis::limits::alerts_kept_max) {
+            kept.pop_front();
+        }
+        kept.push_back(std::move(alert));
+    }
+}
+
+Task<Outcome<Fd>> PacketAnalyses::flows(std::string ifname) {
+    ZCO_TRY(Wish* const wish, find(ifname));
+    const std::shared_ptr<Run> run = wish->run;
+    if (!run) {
+        co_return fail(
+            packet::PacketError::not_attached,
+            std::format("{} is analysed when it is attached, and is not now", ifname)
+        );
+    }
+    ZCO_TRY(const Mutex::Lock lock, co_await run->mutex.lock());
+    if (!run->live) {
+        co_return not_analysed(ifname);
+    }
+    co_return co_await io_.offload([&run]() -> Outcome<Fd> {
+        return sealed_file(ZTRY(run->live->report(run->ifname)));
+    });
+}
+
+Task<Outcome<Fd>> PacketAnalyses::alerts(std::string ifname) {
+    ZCO_TRY(Wish* const wish, find(ifname));
+    std::string text;
+    packet::analysis::JsonWriter json(text);
+    json.begin_object();
+    json.field("ifname", ifname);
+    json.key("alerts");
+    json.begin_array();
+    for (const Alert& alert : wish->alerts) {
+        json.new_line();
+        packet::analysis::write_alert(json, alert);
+    }
+    json.end_array();
+    json.end_object();
+    text += '\n';
+    co_return co_await io_.offload([&text] { return sealed_file(text); });
+}
+
+} // namespace zsync::zsyncd

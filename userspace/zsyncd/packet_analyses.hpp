@@ -1,0 +1,79 @@
+// The traffic analysis on the interfaces that somebody wants analysed.
+#pragma once
+
+#include <zsync/core/fd.hpp>
+#include <zsync/core/io.hpp>
+#include <zsync/core/mutex.hpp>
+#include <zsync/core/result.hpp>
+#include <zsync/core/scope.hpp>
+#include <zsync/packet/live_analysis.hpp>
+#include <zsync/packet/service.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace zsync::zsyncd {
+
+/// Which interfaces are analysed, by name, and what came of it. Analyses run on offload threads, a
+/// batch of packets at a time; alerts are told on the worker's. A wish outlives the device: when
+/// that comes back it is analysed again.
+class PacketAnalyses {
+public:
+    using Tell = std::function<void(const std::string& ifname, const packet::analysis::Alert&)>;
+
+    /// Tasks run in `scope`, which outlives this.
+    PacketAnalyses(Io io, Scope& scope, Tell tell);
+
+    /// Takes other thresholds, also for analyses that run.
+    void configure(const packet::analysis::DetectorOptions& options);
+
+    /// Wants an interface analysed, one packet in `sample_every`. Begins at once where it can; an
+    /// interface that is not attached is analysed when it is, and with `must_run` refused.
+    Task<Outcome<void>>
+    start(packet::InterfaceView view, std::uint32_t sample_every, bool must_run);
+    Task<Outcome<void>> stop(std::string ifname);
+    /// Begins and ends analyses as devices come and go.
+    Task<Outcome<void>> reconcile(std::map<std::string, packet::InterfaceView> views);
+
+    /// 0 for an interface that is not analysed.
+    [[nodiscard]] std::uint32_t sample_every(const std::string& ifname) const;
+    /// The flows of an interface as a sealed file of JSON.
+    Task<Outcome<Fd>> flows(std::string ifname);
+    /// Its last alerts, likewise.
+    Task<Outcome<Fd>> alerts(std::string ifname);
+
+private:
+    /// An analysis that runs.
+    struct Run {
+        explicit Run(std::string name) : ifname(std::move(name)) {}
+        std::string ifname;
+        std::uint32_t ifindex = 0;
+        Mutex mutex; ///< held while `live` is used
+        std::unique_ptr<packet::LiveAnalysis> live;
+        TaskRef task;
+    };
+    struct Wish {
+        std::uint32_t sample_every = 1;
+        std::shared_ptr<Run> run;
+        std::deque<packet::analysis::Alert> alerts; ///< the last ones, the oldest first
+    };
+
+    Task<Outcome<void>> begin(std::string ifname, std::uint32_t ifindex);
+    Task<Outcome<void>> end(std::shared_ptr<Run> run);
+    Task<void> follow(std::shared_ptr<Run> run);
+    Task<Result<void>> follow_packets(std::shared_ptr<Run> run);
+    void tell(const std::string& ifname, std::vector<packet::analysis::Alert> alerts);
+    Outcome<Wish*> find(const std::string& ifname);
+
+    Io io_;
+    Scope& scope_;
+    Tell tell_;
+    packet::analysis::DetectorOptions detectors_;
+    std::map<std::string, Wish> wishes_;
+};
+
+} // namespace zsync::zsyncd
