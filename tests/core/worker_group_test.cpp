@@ -296,6 +296,27 @@ TEST(WorkerGroup, says_which_worker_cannot_be_had_and_why) {
     EXPECT_EQ(named.error().error, Error(CoreError::invalid_argument));
 }
 
+int processors_usable() {
+    cpu_set_t usable;
+    EXPECT_EQ(::sched_getaffinity(0, sizeof usable, &usable), 0);
+    return CPU_COUNT(&usable);
+}
+
+TEST(WorkerGroup, helpers_of_a_worker_on_one_processor_may_use_all) {
+    const auto group = *WorkerGroup::create({{.name = "pinned", .cpu = 0}});
+    struct Body {
+        static Task<Result<void>> run(Io io, int expected) {
+            EXPECT_EQ(processors_usable(), 1);
+            EXPECT_EQ(co_await io.offload(processors_usable), expected);
+            EXPECT_EQ(co_await io.compute(processors_usable), expected);
+            co_return {};
+        }
+    };
+    const auto worker = *Worker::create();
+    const int expected = processors_usable();
+    EXPECT_TRUE(worker->run("ask", (*group)[0].task("ask", &Body::run, expected)));
+}
+
 TEST(WorkerGroup, stays_on_its_processor) {
     const auto group = *WorkerGroup::create({{.name = "pinned", .cpu = 0}});
     const auto worker = *Worker::create();

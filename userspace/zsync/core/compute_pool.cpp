@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <sched.h>
+#include <unistd.h>
 
 namespace zsync {
 
@@ -52,7 +53,7 @@ ComputePool::~ComputePool() {
 ComputePool& ComputePool::shared() {
     static ComputePool pool([] {
         cpu_set_t usable;
-        const bool known = ::sched_getaffinity(0, sizeof usable, &usable) == 0;
+        const bool known = ::sched_getaffinity(::getpid(), sizeof usable, &usable) == 0;
         const auto count = static_cast<std::uint32_t>(known ? CPU_COUNT(&usable) : 1);
         return std::clamp(count, std::uint32_t{1}, limits::compute_threads_max);
     }());

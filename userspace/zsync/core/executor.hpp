@@ -76,6 +76,8 @@ public:
     [[nodiscard]] virtual std::vector<RuntimeFeature> features() const = 0;
 
 protected:
+    /// Adds what only the executor knows of a task.
+    virtual void describe(const TaskRecord& /*record*/, TaskInfo& /*info*/) const {}
     /// Runs a new task on the stack of the current one.
     static void run_inline(TaskRecord& record) noexcept;
     /// \name For tasks on threads; under the runtime lock, but for `run_on`

@@ -120,6 +120,10 @@ void Inbox::close(Worker& worker) noexcept {
     }
     ZASSERT(bells_.load(std::memory_order_acquire) == rings_due_, "who rings has counted before");
     queue_->queue_cancel(*this);
+    while (queue_->in_flight() != 0) {
+        queue_->enter(true, std::nullopt);
+        queue_->deliver();
+    }
 }
 
 } // namespace zsync

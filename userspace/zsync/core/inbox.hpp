@@ -63,8 +63,8 @@ public:
             take_all(worker);
         }
     }
-    /// Takes no more; what is there arrives. Afterwards only the queue's read is in flight, and is
-    /// being cancelled.
+    /// Takes no more; what is there arrives. Every task has ended, and when this returns, so has
+    /// all that was in flight.
     void close(Worker& worker) noexcept;
     /// \}
 

@@ -32,6 +32,13 @@ constexpr std::uint32_t resumes_per_turn_max = 256;
 constexpr std::uint32_t offload_threads_max = 8;
 /// Blocking calls waiting for a thread; one more fails with `limit_reached`.
 constexpr std::uint32_t offload_queue_max = 1024;
+/// Real-time tasks of one worker; a task's record has a byte for its place.
+constexpr std::size_t real_time_tasks_max = 255;
+/// Of a thread whose memory is locked: stack that is touched beforehand.
+constexpr std::size_t prefault_stack_bytes = 128 * 1024;
+/// The same: frames made beforehand of each size up to `prefault_frame_bytes_max`.
+constexpr std::uint32_t prefault_frames = 64;
+constexpr std::size_t prefault_frame_bytes_max = 1024;
 /// Threads of a compute pool; by default it has one a processor.
 constexpr std::uint32_t compute_threads_max = 256;
 /// Computing calls waiting for a thread; one more fails with `limit_reached`.

@@ -1,6 +1,8 @@
 #include <zsync/core/pool_thread.hpp>
 
 #include <csignal>
+#include <sched.h>
+#include <unistd.h>
 #include <utility>
 
 namespace zsync {
@@ -11,7 +13,15 @@ bool PoolThread::start(const char* name, void* (*body)(void*), void* argument) n
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    started_ = pthread_create(&thread_, nullptr, body, argument) == 0;
+    // The processor that a worker is bound to is not where its helpers have to be.
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    cpu_set_t usable;
+    if (::sched_getaffinity(::getpid(), sizeof usable, &usable) == 0) {
+        pthread_attr_setaffinity_np(&attributes, sizeof usable, &usable);
+    }
+    started_ = pthread_create(&thread_, &attributes, body, argument) == 0;
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (started_) {
         pthread_setname_np(thread_, name);

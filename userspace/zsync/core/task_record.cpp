@@ -176,6 +176,7 @@ TaskInfo TaskRecord::info() const {
     }
     info.age = executor_->now() - started_;
     info.running = executor_->cycles().duration(run_cycles_);
+    executor_->describe(*this, info);
     return info;
 }
 

@@ -80,7 +80,7 @@ struct TaskInfo {
     std::uint64_t parent = 0; ///< 0 for the root task
     std::string name;
     /// `ready`, `running`, `waiting: KIND` (what it waits for), with `, canceling` while a cancel
-    /// is on its way to it.
+    /// is on its way to it, and `, late: N` when it has missed deadlines.
     std::string state;
     /// file:line of the innermost suspended `co_await`; "on the CPU" while it runs
     std::string where;
@@ -89,6 +89,8 @@ struct TaskInfo {
     std::uint64_t resumes = 0;          ///< times it was given the processor
     std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody measures
     std::chrono::nanoseconds age{};
+    std::uint8_t priority = 0; ///< of a real-time task without a deadline
+    std::uint64_t misses = 0;  ///< deadlines that it has missed
 };
 
 /// file:line as in the source tree, whatever directory the build ran in.
@@ -176,6 +178,7 @@ private:
     friend class Scope;
     friend class OperationWait;
     friend class Suspension;
+    friend class TaskOrder;
     friend class TaskRef;
     friend struct DebugLayout;
     friend class Worker;
@@ -222,7 +225,8 @@ private:
     TaskState state_ = TaskState::ready; ///< still `running` while it waits; see `state`
     bool cancel_pending_ = false;
     bool cancel_blocked_ = false;
-    bool ending_ = false; ///< the root coroutine has ended, children are being waited for
+    std::uint8_t urgency_ = 0; ///< its place in its worker's `TaskOrder`, from 1; 0: none
+    bool ending_ = false;      ///< the root coroutine has ended, children are being waited for
 };
 
 /// A handle to a task that may have finished. Copyable within the worker's thread.

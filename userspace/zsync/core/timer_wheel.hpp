@@ -33,8 +33,8 @@ class TimerWheel {
 public:
     /// 1.05 ms: enough for time-outs, and a sleeping worker is woken at most so often.
     static constexpr unsigned coarse_tick_bits = 20;
-    /// 4.1 us: for workers under a real-time policy.
-    static constexpr unsigned fine_tick_bits = 12;
+    /// 0.26 us: for workers that run by urgency.
+    static constexpr unsigned fine_tick_bits = 8;
 
     /// A tick is 2^`tick_bits` ns.
     explicit TimerWheel(TimePoint start, unsigned tick_bits = coarse_tick_bits) noexcept

@@ -12,6 +12,7 @@
 #include <zsync/core/worker.hpp>
 
 #include <cerrno>
+#include <utility>
 
 namespace zsync {
 
@@ -24,9 +25,14 @@ void Worker::resume_otherwise(TaskRecord& record) noexcept {
         resume_fiber(record);
         return;
     }
+    if (order_ && !std::exchange(ordered_now_, false)) {
+        make_ready(record); // a completion: its turn comes by urgency
+        return;
+    }
     const TaskRef kept(record);
     const std::source_location resumed_at = record.leaf_->where;
     const CycleClock::Cycles begin = CycleClock::now();
+    stretch_began_ = begin;
     if (record.kind_ == TaskKind::coroutine) {
         resume_coroutine(record, *record.leaf_);
     } else {
@@ -210,10 +216,17 @@ unsigned Ring::deliver() noexcept {
     return count;
 }
 
-void Worker::turn() noexcept {
-    ++turns_;
-    ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
-    run_ready();
+[[gnu::always_inline]] inline void Worker::run_first() noexcept {
+    TaskRecord& record = *ready_first_;
+    ready_first_ = record.next_ready_;
+    if (ready_first_ == nullptr) {
+        ready_end_ = &ready_first_;
+    }
+    record.state_ = TaskState::running;
+    resume(record, *record.leaf_);
+}
+
+[[gnu::always_inline]] inline void Worker::wait_and_deliver() noexcept {
     const bool idle =
         ready_first_ == nullptr && root_ != nullptr && (inbox_ == nullptr || inbox_->go_to_sleep());
     busy_cycles_ += CycleClock::now() - busy_since_;
@@ -229,6 +242,29 @@ void Worker::turn() noexcept {
             static_cast<TimedSuspension*>(timer)->expired();
         }
     }
+}
+
+// One task a turn: what has become ready meanwhile may be more urgent. A look at a ring that has
+// nothing costs no system call.
+void Worker::turn_by_urgency() noexcept {
+    ++turns_;
+    ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
+    bring_most_urgent_first();
+    if (ready_first_ != nullptr) {
+        ordered_now_ = true;
+        run_first();
+        ordered_now_ = false; // also where it could not be run
+        TaskRecord::leave_current();
+    }
+    wait_and_deliver();
+    ZSYNC_PROBE(turn__leave, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
+}
+
+void Worker::turn() noexcept {
+    ++turns_;
+    ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
+    run_ready();
+    wait_and_deliver();
     ZSYNC_PROBE(turn__leave, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
 }
 
@@ -239,13 +275,7 @@ void Worker::run_ready() noexcept {
         if (simulated_) [[unlikely]] {
             bring_any_first();
         }
-        TaskRecord& record = *ready_first_;
-        ready_first_ = record.next_ready_;
-        if (ready_first_ == nullptr) {
-            ready_end_ = &ready_first_;
-        }
-        record.state_ = TaskState::running;
-        resume(record, *record.leaf_);
+        run_first();
     }
     TaskRecord::leave_current();
 }

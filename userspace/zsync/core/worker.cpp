@@ -14,16 +14,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <format>
+#include <utility>
 
 namespace zsync {
 
-Outcome<std::unique_ptr<Worker>> Worker::create() {
+Outcome<std::unique_ptr<Worker>> Worker::create(RunOrder order) {
     const RuntimeOptions options = ZTRY(RuntimeOptions::from_environment());
     std::string why_not = "switched off by ZSYNC_IO";
     if (options.queue != RuntimeOptions::Queue::epoll) {
         auto ring = Ring::create(options);
         if (ring) {
-            return std::make_unique<Worker>(*std::move(ring));
+            return std::make_unique<Worker>(*std::move(ring), order);
         }
         // Where no descriptor is left epoll has none either.
         const int error = ring.error().error.os_error();
@@ -32,14 +34,30 @@ Outcome<std::unique_ptr<Worker>> Worker::create() {
         }
         why_not = ring.error().message();
     }
-    return std::make_unique<Worker>(ZTRY(EpollQueue::create(options, std::move(why_not))));
+    return std::make_unique<Worker>(ZTRY(EpollQueue::create(options, std::move(why_not))), order);
 }
 
-Worker::Worker(std::unique_ptr<OperationQueue> queue)
+Worker::Worker(std::unique_ptr<OperationQueue> queue, RunOrder order)
     : ring_(dynamic_cast<Ring*>(queue.get())), simulated_(queue->is_simulated()),
-      timers_(queue->now()), busy_since_(CycleClock::now()), queue_(std::move(queue)) {}
+      timers_(
+          queue->now(),
+          order == RunOrder::urgency ? TimerWheel::fine_tick_bits : TimerWheel::coarse_tick_bits
+      ),
+      busy_since_(CycleClock::now()), queue_(std::move(queue)) {
+    if (order == RunOrder::urgency) {
+        order_ = std::make_unique<TaskOrder>();
+        // Every resume is measured, which is also where tasks are told to wait for their turn.
+        resumes_simply_ = false;
+        stall_cycles_ = ~CycleClock::Cycles{0};
+    }
+}
 
-Worker::~Worker() { ZASSERT(root_ == nullptr, "a worker ends with live tasks"); }
+Worker::~Worker() {
+    ZASSERT(root_ == nullptr, "a worker ends with live tasks");
+    if (inbox_) { // it has not run
+        inbox_->close(*this);
+    }
+}
 
 TimePoint Worker::now() const noexcept { return queue_->now(); }
 
@@ -53,18 +71,22 @@ void Worker::run_root(TaskRecord& record) noexcept {
     const TaskRef root(record);
     start_anyhow(record);
     while (!root.is_finished()) {
-        turn();
+        if (order_) {
+            turn_by_urgency();
+        } else {
+            turn();
+        }
     }
     offload_pool_.reset();
     if (inbox_) {
         inbox_->close(*this);
+        inbox_.reset();
     }
     // Every task has ended, so only the runtime's own requests can be left.
     while (queue_->in_flight() != 0) {
         queue_->enter(true, std::nullopt);
         queue_->deliver();
     }
-    inbox_.reset();
 }
 
 const std::shared_ptr<Inbox>& Worker::inbox() {
@@ -156,6 +178,8 @@ WorkerStats Worker::stats() const noexcept {
         .tasks = task_count(),
         .timers = timers_.count(),
         .in_flight = queue_->in_flight(),
+        .jobs = order_ ? order_->total() : JobStats(),
+        .refused = order_ ? order_->refused() : 0,
         .busy = cycles().duration(busy_cycles_ + CycleClock::now() - busy_since_),
     };
 }
@@ -169,6 +193,47 @@ OffloadPool& Worker::offload_pool() {
 
 ComputePool& Worker::compute_pool() {
     return compute_pool_ != nullptr ? *compute_pool_ : ComputePool::shared();
+}
+
+CycleClock::Cycles Worker::cycles_of_current() const noexcept {
+    return TaskRecord::current_->run_cycles_ + (CycleClock::now() - stretch_began_);
+}
+
+void Worker::describe(const TaskRecord& record, TaskInfo& info) const {
+    const TaskOrder::Entry* entry = order_ ? order_->find(record) : nullptr;
+    if (entry != nullptr) {
+        info.priority = entry->asked.priority;
+        info.misses = entry->stats.misses;
+        if (info.misses != 0) {
+            info.state += std::format(", late: {}", info.misses);
+        }
+    }
+}
+
+// The ready list is kept in order: tasks that asked for something by urgency, then all others by
+// arrival. What has been made ready since the last call is behind that.
+void Worker::bring_most_urgent_first() noexcept {
+    TaskRecord* arrived = std::exchange(*unordered_, nullptr);
+    ready_end_ = unordered_;
+    while (arrived != nullptr) {
+        TaskRecord& record = *arrived;
+        arrived = record.next_ready_;
+        TaskRecord** place = ready_end_;
+        if (const TaskOrder::Entry* entry = order_->find(record)) {
+            place = &ready_first_;
+            while (*place != nullptr && !TaskOrder::is_before(entry, order_->find(**place))) {
+                place = &(*place)->next_ready_;
+            }
+        }
+        record.next_ready_ = *place;
+        *place = &record;
+        if (record.next_ready_ == nullptr) {
+            ready_end_ = &record.next_ready_;
+        }
+    }
+    // The first is taken out next, and its link with it.
+    const bool is_last = ready_first_ == nullptr || ready_first_->next_ready_ == nullptr;
+    unordered_ = is_last ? &ready_first_ : ready_end_;
 }
 
 } // namespace zsync

@@ -5,6 +5,7 @@
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/task.hpp>
+#include <zsync/core/task_order.hpp>
 #include <zsync/core/timer_wheel.hpp>
 
 #include <cstddef>
@@ -44,6 +45,8 @@ struct WorkerStats {
     std::uint64_t tasks = 0;     ///< live now
     std::uint64_t timers = 0;    ///< armed now
     std::uint64_t in_flight = 0; ///< requests that the kernel has now
+    JobStats jobs;               ///< of real-time tasks: ended, late, over their budget
+    std::uint64_t refused = 0;   ///< real-time tasks that were not admitted
     Duration busy{};             ///< not waiting
 };
 
@@ -54,9 +57,13 @@ class Worker final : public Executor {
 public:
     /// A worker on a ring of the kernel's, or on epoll where that is missing or forbidden, or as
     /// the environment says (`RuntimeOptions`). `features` tells which, and why.
-    static Outcome<std::unique_ptr<Worker>> create();
+    ///
+    /// With `RunOrder::urgency` tasks may be real-time tasks (`RealTimeTask`); timers are exact to
+    /// a quarter of a microsecond, and between two tasks it looks whether something more urgent has
+    /// become ready.
+    static Outcome<std::unique_ptr<Worker>> create(RunOrder order = RunOrder::arrival);
     /// A worker on another queue.
-    explicit Worker(std::unique_ptr<OperationQueue> queue);
+    explicit Worker(std::unique_ptr<OperationQueue> queue, RunOrder order = RunOrder::arrival);
     ~Worker() override;
 
     /// For coroutines.
@@ -125,6 +132,10 @@ public:
     /// Where other threads leave messages for it, for as long as its root task runs. Null where no
     /// descriptor is left. Made when first asked for, on the worker's own thread.
     [[nodiscard]] const std::shared_ptr<Inbox>& inbox();
+    /// Null when tasks run in order of arrival.
+    [[nodiscard]] TaskOrder* task_order() noexcept { return order_.get(); }
+    /// Processor time of the current task until now; counted while watched or ordered by urgency.
+    [[nodiscard]] CycleClock::Cycles cycles_of_current() const noexcept;
     /// Whose children the tasks are that other workers start here; null when it is ending.
     [[nodiscard]] TaskRecord* host_of_guests() noexcept;
     [[nodiscard]] Ring* ring() noexcept { return ring_; }
@@ -138,7 +149,12 @@ private:
     void resume_otherwise(TaskRecord& record) noexcept;
     static void resume_coroutine(TaskRecord& record, PromiseBase& leaf) noexcept;
     void turn() noexcept;
+    void turn_by_urgency() noexcept;
     void run_ready() noexcept;
+    void run_first() noexcept;
+    void bring_most_urgent_first() noexcept;
+    void wait_and_deliver() noexcept;
+    void describe(const TaskRecord& record, TaskInfo& info) const override;
 
     Ring* ring_; ///< the queue, when it is the kernel's
     bool simulated_;
@@ -155,6 +171,12 @@ private:
     Stalled stalled_;
     std::uint64_t time_turn_ = ~0ULL; ///< the turn that `turn_time_` was taken in
     TimePoint turn_time_;
+    CycleClock::Cycles stretch_began_ = 0; ///< when the current task was given the processor
+    /// Null when tasks run in order of arrival.
+    std::unique_ptr<TaskOrder> order_;
+    /// What of the ready list has not been put in order; the rest of it is.
+    TaskRecord** unordered_ = &ready_first_;
+    bool ordered_now_ = false; ///< the task to be resumed is the most urgent one
     std::unique_ptr<OperationQueue> queue_;
     std::unique_ptr<FiberPool> fibers_;
     std::unique_ptr<OffloadPool> offload_pool_;

@@ -89,13 +89,30 @@ private:
     }
 
     Outcome<std::unique_ptr<Worker>> make_worker() {
+        const Scheduling& scheduling = options_.scheduling;
+        if (options_.cpu && scheduling.policy == Scheduling::Policy::deadline) {
+            return fail(
+                CoreError::invalid_argument,
+                "SCHED_DEADLINE and a processor of its own: the kernel admits such a thread only "
+                "where it may use every processor of its root domain"
+            );
+        }
         if (options_.cpu) {
             ZTRY(stay_on(*options_.cpu));
         }
-        std::unique_ptr<Worker> worker = ZTRY(Worker::create());
+        ZTRY(scheduling.check());
+        std::unique_ptr<Worker> worker =
+            ZTRY(Worker::create(scheduling.is_real_time() ? RunOrder::urgency : RunOrder::arrival));
         if (!worker->inbox()) {
             return fail(os_error(EMFILE), "no descriptor is left for its inbox");
         }
+        if (TaskOrder* order = worker->task_order()) {
+            order->set_capacity(scheduling.capacity());
+        }
+        if (scheduling.lock_memory) {
+            ZTRY(lock_memory());
+        }
+        ZTRY(scheduling.apply());
         return worker;
     }
 

@@ -1,6 +1,7 @@
 // WorkerGroup: several workers in one process.
 #pragma once
 
+#include <zsync/core/scheduling.hpp>
 #include <zsync/core/worker_address.hpp>
 
 #include <cstddef>
@@ -15,7 +16,10 @@ namespace zsync {
 struct WorkerOptions {
     std::string name = "zsync-worker"; ///< of its thread; at most 15 characters
     /// The processor that it stays on; any by default.
-    std::optional<unsigned> cpu;
+    std::optional<unsigned> cpu = {};
+    /// Under a real-time policy it runs its tasks by urgency. Workers of all policies live side by
+    /// side in a group.
+    Scheduling scheduling = {};
 };
 
 /// Threads with a worker each. Every one has its own ring, tasks and memory; they share nothing,
