@@ -286,18 +286,27 @@ TEST(Views, flows_name_both_ends_and_what_they_carry) {
         {"application", "tls"},
         {"server_name", "example.test"},
     };
-    const Json ping{{"protocol", "icmp"}, {"source", "192.0.2.1"}, {"destination", "192.0.2.2"}, {"icmp_type", 8U}};
+    const Json ping{
+        {"protocol", "icmp"},
+        {"source", "192.0.2.1"},
+        {"destination", "192.0.2.2"},
+        {"icmp_type", 8U}
+    };
     EXPECT_EQ(
         flows_text({{"flows", {{"list", Json::array({flow, ping})}}}}, plain),
-        "PROTOCOL  FROM                 TO                 STATE        PACKETS  BYTES  CARRIES  NAME\n"
-        "tcp       [2001:db8::1]:40000  [2001:db8::2]:443  established        5   2300  tls      example.test\n"
+        "PROTOCOL  FROM                 TO                 STATE        PACKETS  BYTES  CARRIES  "
+        "NAME\n"
+        "tcp       [2001:db8::1]:40000  [2001:db8::2]:443  established        5   2300  tls      "
+        "example.test\n"
         "icmp      192.0.2.1            192.0.2.2                             0      0\n"
     );
     EXPECT_EQ(flows_text(Json::object(), plain), "no flow is going on\n");
 }
 
 TEST(Views, alerts_say_when_where_and_why) {
-    const Json alert{{"ifname", "eth0"}, {"kind", "port_scan"}, {"time_us", 0U}, {"reason", "many \x1b[2J ports"}};
+    const Json alert{
+        {"ifname", "eth0"}, {"kind", "port_scan"}, {"time_us", 0U}, {"reason", "many \x1b[2J ports"}
+    };
     const std::string text = alerts_text(Json::array({alert}), plain);
     EXPECT_TRUE(text.contains("eth0       port_scan  many \\x1b[2J ports")) << text;
     EXPECT_EQ(alerts_text(Json::array(), plain), "no alert\n");

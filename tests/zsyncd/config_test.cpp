@@ -77,8 +77,9 @@ TEST(Config, every_threshold_of_alerts_is_a_key_within_its_range) {
         EXPECT_TRUE(errors_of(std::format("[packet.alerts]\n{} = true\n", option.name))
                         .contains("is a boolean where a number should be"));
     }
-    EXPECT_TRUE(errors_of("[packet.alerts]\nport_scan_port = 1\n")
-                    .contains("did you mean port_scan_ports"));
+    EXPECT_TRUE(
+        errors_of("[packet.alerts]\nport_scan_port = 1\n").contains("did you mean port_scan_ports")
+    );
 }
 
 TEST(Config, an_interface_may_be_analysed_in_part) {
@@ -147,7 +148,8 @@ TEST(Config, errors_say_where_and_what_to_write) {
         Case{"packet = []", "c:1:10: error: packet is an array where a table should be"},
         Case{
             "[packet]\nmode = \"auto\"",
-            "c:2:1: error: unknown key 'mode' in [packet]; hint: one of alerts, default_mode, interfaces"
+            "c:2:1: error: unknown key 'mode' in [packet]; hint: one of alerts, default_mode, "
+            "interfaces"
         },
         Case{
             "[packet]\ndefault_mode = \"nativ\"",
