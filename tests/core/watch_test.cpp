@@ -1,10 +1,13 @@
+#include <zsync/core/fiber.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -51,6 +54,95 @@ TEST(Watch, names_the_task_that_holds_its_worker_and_where_it_came_back) {
     EXPECT_GE(stats.busy, 30ms);
     EXPECT_EQ(stats.tasks, 0U);
     EXPECT_EQ(stats.in_flight, 0U);
+}
+
+TEST(Watch, tasks_tell_how_often_they_ran_and_were_woken) {
+    auto worker = Worker::create();
+    ASSERT_TRUE(worker);
+    struct Body {
+        static Task<Result<void>> child(Io io) {
+            ZCO_CHECK(co_await io.yield());
+            ZCO_CHECK(co_await io.yield());
+            co_return co_await io.sleep_for(1h);
+        }
+        static Task<void> run(Io io) {
+            Scope scope(io, "all");
+            scope.spawn("child", child(io));
+            const auto told = [io] { return io.executor().tasks().back(); };
+            EXPECT_EQ(told().resumes, 0U);
+            EXPECT_EQ(told().wakeups, 0U);
+            (void)co_await io.sleep_for(1ms);
+            EXPECT_EQ(told().name, "child");
+            EXPECT_EQ(told().resumes, 3U);
+            EXPECT_EQ(told().wakeups, 2U);
+            scope.cancel();
+            // It was woken, and has not run yet.
+            EXPECT_EQ(told().resumes, 3U);
+            EXPECT_EQ(told().wakeups, 3U);
+            (void)co_await scope.join();
+        }
+    };
+    (*worker)->run("root", Body::run((*worker)->io()));
+}
+
+namespace {
+
+/// Uses so much of its stack, and then waits.
+template <std::size_t bytes> [[gnu::noinline]] void use_stack(Io io) {
+    volatile char used[bytes];
+    for (std::size_t n = 0; n < bytes; n += 64) {
+        used[n] = 1;
+    }
+    used[0] = 1;
+    (void)io.sleep_for(5ms).wait();
+    (void)used[bytes - 1];
+}
+
+} // namespace
+
+TEST(Watch, stacks_have_marks_by_the_name_of_the_task) {
+    auto worker = Worker::create();
+    ASSERT_TRUE(worker);
+    (*worker)->watch(1h, [](const Stall&) {});
+    struct Body {
+        static Task<void> run(Io io, Io fibers) {
+            auto deep = fibers.async("deep", &use_stack<20'000>, fibers);
+            (void)co_await io.sleep_for(1ms);
+            const TaskInfo live = io.executor().tasks().back();
+            EXPECT_EQ(live.name, "deep");
+            EXPECT_GT(live.stack_bytes, 20'000U);
+            EXPECT_LT(live.stack_bytes, 26'000U);
+            co_await deep;
+            // On the stack that the deep one has left: its mark is its own all the same.
+            co_await fibers.async("flat", &use_stack<1'000>, fibers);
+        }
+    };
+    (*worker)->run("root", Body::run((*worker)->io(), (*worker)->fiber_io()));
+    const std::vector<StackMark> marks = (*worker)->stack_marks();
+    ASSERT_EQ(marks.size(), 2U);
+    EXPECT_EQ(marks[0].task, "deep");
+    EXPECT_GT(marks[0].bytes, 20'000U);
+    EXPECT_LT(marks[0].bytes, 26'000U);
+    EXPECT_EQ(marks[1].task, "flat");
+    EXPECT_GT(marks[1].bytes, 1'000U);
+    EXPECT_LT(marks[1].bytes, 7'000U);
+    const WorkerStats stats = (*worker)->stats();
+    EXPECT_EQ(stats.fibers.live, 0U);
+    EXPECT_EQ(stats.fibers.pooled, 1U);
+    EXPECT_EQ(stats.fibers.mapped, 1U);
+}
+
+TEST(Watch, names_beyond_the_limit_share_a_mark) {
+    FiberPool pool;
+    for (std::size_t n = 0; n < limits::stack_marks_max + 2; ++n) {
+        const auto worker = std::to_string(n);
+        Fiber* fiber = pool.acquire(limits::fiber_stack_bytes);
+        ASSERT_NE(fiber, nullptr);
+        pool.release(*fiber);
+        pool.mark(worker);
+    }
+    EXPECT_EQ(pool.marks().size(), limits::stack_marks_max + 1);
+    EXPECT_EQ(pool.marks().front().task, FiberPool::other_tasks);
 }
 
 TEST(Watch, time_asleep_is_not_time_busy) {

@@ -96,6 +96,10 @@ def complete(tmp_path):
         ("zsyncctl packet watch veth-a --", ["--bus", "--count", "--help", "--interval", "--json", "--no-color", "--version"]),
         ("zsyncctl packet watch veth-a --interval ", []),
         ("zsyncctl status --c", []),
+        ("zsyncctl tasks --c", ["--chains"]),
+        ("zsyncctl top --c", ["--chains", "--count"]),
+        ("zsyncctl top --sort w", ["wakes"]),
+        ("zsyncctl top --sort=", ["age", "cpu", "name", "polls", "tree", "wakes"]),
         ("zsyncctl packet load --c", ["--check"]),
     ],
 )  # fmt: skip

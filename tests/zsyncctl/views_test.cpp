@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <zsyncctl/screen.hpp>
 #include <zsyncctl/views.hpp>
 
 namespace zsyncctl {
@@ -112,10 +113,23 @@ Json task(
     std::vector<std::string> chain,
     std::uint64_t age_us,
     std::uint64_t running_us = 0,
-    std::uint64_t resumes = 0
+    std::uint64_t polls = 0,
+    std::uint64_t wakeups = 0,
+    std::uint64_t stack_bytes = 0
 ) {
+    const char* kind = stack_bytes != 0 ? "fiber" : "coroutine";
     return Json::array(
-        {id, parent, name, "coroutine", state, std::move(chain), age_us, running_us, resumes}
+        {id,
+         parent,
+         name,
+         kind,
+         state,
+         std::move(chain),
+         age_us,
+         running_us,
+         polls,
+         wakeups,
+         stack_bytes}
     );
 }
 
@@ -124,23 +138,26 @@ Json task(
 TEST(Tasks, each_stands_under_its_parent) {
     const Json tasks = Json::array(
         {task(1, 0, "main", "waiting", {"main.cpp:10"}, 5'000'000),
-         task(3, 2, "call", "waiting", {"bus.cpp:30", "bus.cpp:99"}, 1000),
+         task(3, 2, "call", "waiting", {"bus.cpp:30", "bus.cpp:99"}, 1000, 1500, 7, 6, 3584),
          task(2, 1, "bus", "waiting", {"bus.cpp:20"}, 5'000'000),
          task(9, 8, "orphan", "running", {}, 0)}
     );
     EXPECT_EQ(
         tasks_text(tasks, plain),
-        "TASK      ID  STATE     AGE  WAITS AT\n"
-        "main       1  waiting   5 s  main.cpp:10\n"
-        "  bus      2  waiting   5 s  bus.cpp:20\n"
-        "    call   3  waiting  1 ms  bus.cpp:30\n"
-        "orphan     9  running  0 ms\n"
+        "TASK      ID  STATE     AGE  RUNNING  POLLS  WAKES    STACK  WAITS AT\n"
+        "main       1  waiting   5 s     0 us      0      0           main.cpp:10\n"
+        "  bus      2  waiting   5 s     0 us      0      0           bus.cpp:20\n"
+        "    call   3  waiting  1 ms   1.5 ms      7      6  3.5 KiB  bus.cpp:30\n"
+        "orphan     9  running  0 ms     0 us      0      0\n"
     );
     EXPECT_EQ(
         tasks_json(tasks)[0].dump(),
         R"({"id":1,"parent":0,"name":"main","kind":"coroutine","state":"waiting",)"
-        R"("where":"main.cpp:10","chain":["main.cpp:10"],"age_us":5000000,"running_us":0,"resumes":0})"
+        R"("where":"main.cpp:10","chain":["main.cpp:10"],"age_us":5000000,"running_us":0,"resumes":0,)"
+        R"("wakeups":0,"stack_bytes":0})"
     );
+    const std::string with_chains = tasks_text(tasks, plain, true);
+    EXPECT_TRUE(with_chains.contains(std::string(57, ' ') + "bus.cpp:99\n")) << with_chains;
 }
 
 TEST(Tasks, parents_in_a_ring_end) {
@@ -157,8 +174,8 @@ TEST(Top, shows_the_difference_of_two_samples) {
     const TopSample now{
         .monotonic_us = 3'000'000,
         .tasks = Json::array(
-            {task(1, 0, "main", "waiting: children", {"main.cpp:1"}, 2'000'000, 20'000, 4),
-             task(2, 1, "new", "waiting: sleep", {"new.cpp:7"}, 1'000'000, 1'000'000, 3)}
+            {task(1, 0, "main", "waiting: children", {"main.cpp:1"}, 2'000'000, 20'000, 4, 3),
+             task(2, 1, "new", "waiting: sleep", {"new.cpp:7"}, 1'000'000, 1'000'000, 3, 2, 800)}
         ),
         .worker =
             {{"turns", 30U},
@@ -166,24 +183,120 @@ TEST(Top, shows_the_difference_of_two_samples) {
              {"busy_usec", 1'021'000U},
              {"tasks", 2U},
              {"timers", 1U},
-             {"stalls", 0U}},
+             {"stalls", 0U},
+             {"frames", 12U},
+             {"frames_pooled", 3U},
+             {"fibers", 1U},
+             {"fibers_pooled", 0U}},
+        .stacks = {{"deep", 6144U}, {"flat", 512U}},
     };
     EXPECT_EQ(
         top_lines(&before, now, plain, 0, 0),
         (std::vector<std::string>{
             "worker: 51.0 % busy, 10.0 turns/s, 10.0 system calls/s, 2 tasks, 1 timer, 0 stalls",
-            "TASK   ID  STATE              CPU %  WAKES/S  AGE  WAITS AT",
-            "main    1  waiting: children    1.0     2.00  2 s  main.cpp:1",
-            "  new   2  waiting: sleep      50.0     1.50  1 s  new.cpp:7",
+            "memory: 12 frames (3 pooled), 1 stack (0 pooled), deepest stack 6.0 KiB (deep)",
+            "TASK   ID  STATE              CPU %  POLLS/S  WAKES/S  STACK  AGE  WAITS AT",
+            "main    1  waiting: children    1.0     2.00     1.50         2 s  main.cpp:1",
+            "  new   2  waiting: sleep      50.0     1.50     1.00  800 B  1 s  new.cpp:7",
         })
     );
     EXPECT_EQ(top_lines(&before, now, plain, 2, 20).size(), 2U);
     const Json document = top_json(&before, now);
     EXPECT_EQ(document["worker"]["busy_percent"], 51.0);
-    EXPECT_EQ(document["tasks"][1]["wakes_per_second"], 1.5);
+    EXPECT_EQ(document["tasks"][1]["polls_per_second"], 1.5);
+    EXPECT_EQ(document["tasks"][1]["wakes_per_second"], 1.0);
+    EXPECT_EQ(document["stacks"]["deep"], 6144);
     // Without a first sample there is no rate, and none is made up.
     EXPECT_TRUE(top_json(nullptr, now)["worker"]["busy_percent"].is_null());
     EXPECT_TRUE(top_lines(nullptr, now, plain, 0, 0)[0].starts_with("worker: - % busy"));
+}
+
+namespace {
+
+/// The names in the order that `look` shows them in.
+std::vector<std::string> shown_names(const TopSample& now, const TopLook& look, std::size_t rows) {
+    const auto lines = top_lines(nullptr, now, plain, rows, 0, look);
+    std::vector<std::string> names;
+    for (std::size_t n = top_head_lines; n < lines.size(); ++n) {
+        names.push_back(lines[n].substr(0, lines[n].find(' ')));
+    }
+    return names;
+}
+
+TopSample three_tasks() {
+    return {
+        .tasks = Json::array(
+            {task(1, 0, "b", "waiting: sleep", {"b.cpp:1", "b.cpp:2"}, 30'000'000),
+             task(2, 1, "c", "waiting: sleep", {"c.cpp:1"}, 20'000'000),
+             task(3, 1, "a", "waiting: sleep", {"a.cpp:1"}, 40'000'000)}
+        ),
+        .worker = Json::object(),
+    };
+}
+
+} // namespace
+
+TEST(Top, keys_sort_turn_and_scroll) {
+    const TopSample now = three_tasks();
+    using Names = std::vector<std::string>;
+    TopLook look;
+    look.key('n', 2);
+    EXPECT_EQ(shown_names(now, look, 0), (Names{"a", "b", "c"}));
+    look.key('r', 2);
+    EXPECT_EQ(shown_names(now, look, 0), (Names{"c", "b", "a"}));
+    look.key('a', 2);
+    EXPECT_EQ(shown_names(now, look, 0), (Names{"a", "b", "c"}));
+    EXPECT_TRUE(top_lines(nullptr, now, plain, 0, 0, look)[2].contains("AGE▼"));
+    // Two rows fit: one line down shows the last two, and it goes no further.
+    look.key(keys::down, 2);
+    EXPECT_EQ(shown_names(now, look, top_head_lines + 2), (Names{"b", "c"}));
+    look.key(keys::end, 2);
+    EXPECT_EQ(shown_names(now, look, top_head_lines + 2), (Names{"b", "c"}));
+    look.key(keys::home, 2);
+    look.key(keys::up, 2);
+    EXPECT_EQ(shown_names(now, look, top_head_lines + 2), (Names{"a", "b"}));
+    look.key('e', 2);
+    look.key('t', 2);
+    const auto lines = top_lines(nullptr, now, plain, 0, 0, look);
+    EXPECT_TRUE(lines[top_head_lines + 1].ends_with(" b.cpp:2")) << lines[top_head_lines + 1];
+}
+
+TEST(Top, a_narrow_screen_keeps_where_tasks_wait) {
+    const auto lines = top_lines(nullptr, three_tasks(), plain, 0, 80);
+    EXPECT_EQ(lines[2], "TASK  ID  STATE           CPU %  WAKES/S  WAITS AT");
+    EXPECT_TRUE(lines[3].ends_with("b.cpp:1")) << lines[3];
+}
+
+TEST(Top, every_size_of_the_screen_is_kept_to) {
+    const TopSample now = three_tasks();
+    for (std::size_t rows = 1; rows < 8; ++rows) {
+        for (std::size_t width = 1; width < 60; width += 7) {
+            const auto lines = top_lines(nullptr, now, plain, rows, width);
+            EXPECT_LE(lines.size(), rows);
+            for (const std::string& line : lines) {
+                EXPECT_LE(columns(line), width) << line;
+            }
+        }
+    }
+}
+
+TEST(Top, orders_have_the_names_that_the_manual_gives) {
+    for (const char* name : {"tree", "cpu", "polls", "wakes", "age", "name"}) {
+        EXPECT_TRUE(top_order(name)) << name;
+        EXPECT_TRUE(std::string(top_orders).contains(name)) << name;
+    }
+    EXPECT_FALSE(top_order("size"));
+}
+
+TEST(Keys, escape_sequences_are_taken_whole) {
+    std::string_view typed = "\x1b[A\x1bOBx\x1b[15~\x1b[5~\x1b\xc3\xa4q";
+    std::vector<char> taken;
+    while (!typed.empty()) {
+        taken.push_back(take_key(typed));
+    }
+    EXPECT_EQ(
+        taken, (std::vector<char>{keys::up, keys::down, 'x', 0, keys::page_up, 0, 0, 0, 'q'})
+    );
 }
 
 TEST(Jobs, progress_is_shown_in_percent) {

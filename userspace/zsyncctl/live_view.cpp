@@ -87,6 +87,10 @@ private:
                 return true;
             case Event::quit:
                 return false;
+            case Event::key:
+                source_.key(waiter_.key());
+                show_again(screen);
+                break;
             case Event::resized:
                 show_again(screen);
                 break;
@@ -154,10 +158,13 @@ private:
 
     void show_page() {
         const auto [rows, columns] = Screen::size();
+        const std::string_view keys = source_.keys_note();
         const std::string status = note_.empty() ? std::format(
-                                                       "{}   every {:g} s, q or Ctrl-C ends",
+                                                       "{}   every {:g} s, q ends{}{}",
                                                        time_text(sampled_us_),
-                                                       static_cast<double>(plan_.interval_us) / 1e6
+                                                       static_cast<double>(plan_.interval_us) / 1e6,
+                                                       keys.empty() ? "" : "; ",
+                                                       keys
                                                    )
                                                  : note_;
         const Style& style = session_.style();

@@ -23,6 +23,10 @@ public:
     [[nodiscard]] virtual std::vector<std::string>
     lines(const Style& style, std::size_t rows_max, std::size_t columns_max) const = 0;
     [[nodiscard]] virtual Json document() const = 0;
+    /// What keys do, in a few words; empty where there are none.
+    [[nodiscard]] virtual std::string_view keys_note() const { return {}; }
+    /// A key was typed; see `Waiter::key`.
+    virtual void key(char /*key*/) {}
     /// While the daemon is away.
     [[nodiscard]] virtual std::string_view away_note() const = 0;
 };

@@ -42,6 +42,14 @@ std::string latency_text(std::uint64_t microseconds) {
     return std::format("{:.2f} s", value / 1e6);
 }
 
+std::string size_text(std::uint64_t bytes) {
+    if (bytes < 1024) {
+        return std::format("{} B", bytes);
+    }
+    const double kib = static_cast<double>(bytes) / 1024;
+    return kib < 1024 ? std::format("{:.1f} KiB", kib) : std::format("{:.1f} MiB", kib / 1024);
+}
+
 std::string rate_text(std::optional<double> per_second) {
     if (!per_second) {
         return "-";

@@ -19,6 +19,9 @@ std::string latency_text(std::uint64_t microseconds);
 /// `-` where it is not known.
 std::string rate_text(std::optional<double> per_second);
 
+/// `812 B`, `3.4 KiB`, `1.2 MiB`.
+std::string size_text(std::uint64_t bytes);
+
 /// Local date and time of a point in microseconds since 1970, or `never` for 0.
 std::string time_text(std::uint64_t microseconds_since_epoch);
 

@@ -1,6 +1,7 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
@@ -86,6 +87,51 @@ Screen::Size Screen::size() {
     return {.rows = size.ws_row, .columns = size.ws_col};
 }
 
+char take_key(std::string_view& typed) {
+    struct Sequence {
+        std::string_view bytes;
+        char key;
+    };
+    // Of terminals that follow xterm, in both of their modes.
+    static constexpr std::array sequences{
+        Sequence{"\x1b[A", keys::up},
+        Sequence{"\x1bOA", keys::up},
+        Sequence{"\x1b[B", keys::down},
+        Sequence{"\x1bOB", keys::down},
+        Sequence{"\x1b[5~", keys::page_up},
+        Sequence{"\x1b[6~", keys::page_down},
+        Sequence{"\x1b[H", keys::home},
+        Sequence{"\x1bOH", keys::home},
+        Sequence{"\x1b[1~", keys::home},
+        Sequence{"\x1b[F", keys::end},
+        Sequence{"\x1bOF", keys::end},
+        Sequence{"\x1b[4~", keys::end},
+    };
+    constexpr char escape = 0x1b;
+    if (typed.front() != escape) {
+        const char key = typed.front();
+        typed.remove_prefix(1);
+        return key >= ' ' && key < 0x7f ? key : '\0';
+    }
+    for (const Sequence& sequence : sequences) {
+        if (typed.starts_with(sequence.bytes)) {
+            typed.remove_prefix(sequence.bytes.size());
+            return sequence.key;
+        }
+    }
+    // An unknown sequence ends with a letter or a tilde (ECMA-48, 5.4).
+    std::size_t length = 1;
+    if (typed.size() > 1 && (typed[1] == '[' || typed[1] == 'O')) {
+        length = 2;
+        while (length < typed.size() && (typed[length] < '@' || typed[length] > '~')) {
+            ++length;
+        }
+        length = std::min(length + 1, typed.size());
+    }
+    typed.remove_prefix(length);
+    return 0;
+}
+
 Waiter::Waiter(bool keys) : keys_(keys) {
     sigset_t wanted{};
     sigemptyset(&wanted);
@@ -100,6 +146,11 @@ Waiter::~Waiter() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 Event Waiter::wait_until(std::uint64_t monotonic_us) {
     while (true) {
+        while (!typed_.empty()) {
+            if (const Event event = next_key(); event != Event::time) {
+                return event;
+            }
+        }
         const std::uint64_t now = now_us();
         const std::uint64_t left = monotonic_us > now ? monotonic_us - now : 0;
         const timespec timeout{
@@ -117,16 +168,30 @@ Event Waiter::wait_until(std::uint64_t monotonic_us) {
         if (read(signals_.get(), &signal, sizeof signal) == sizeof signal) {
             return event_of(signal.ssi_signo);
         }
-        constexpr char ctrl_d = 4;
-        char key = 0;
         if (watched[1].revents != 0) {
-            const ssize_t got = read(STDIN_FILENO, &key, 1);
-            if (got == 1 && (key == 'q' || key == ctrl_d)) {
-                return Event::quit;
+            std::array<char, 64> read_now{};
+            const ssize_t got = read(STDIN_FILENO, read_now.data(), read_now.size());
+            keys_ = got > 0;
+            if (keys_) {
+                typed_.assign(read_now.data(), static_cast<std::size_t>(got));
             }
-            keys_ = got == 1;
         }
     }
+}
+
+/// `time` where the bytes were nothing that anybody waits for.
+Event Waiter::next_key() {
+    constexpr char ctrl_d = 4;
+    if (typed_.front() == ctrl_d) {
+        return Event::quit;
+    }
+    std::string_view left = typed_;
+    key_ = take_key(left);
+    typed_.erase(0, typed_.size() - left.size());
+    if (key_ == 'q') {
+        return Event::quit;
+    }
+    return key_ != 0 ? Event::key : Event::time;
 }
 
 } // namespace zsyncctl

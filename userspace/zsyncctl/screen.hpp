@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <termios.h>
 
 namespace zsyncctl {
@@ -38,11 +39,25 @@ private:
 };
 
 /// What interrupts waiting.
-enum class Event : unsigned char { time, quit, resized, suspend };
+enum class Event : unsigned char { time, quit, resized, suspend, key };
 
-/// Waits for the time, for SIGINT, SIGTERM and SIGHUP (quit), for SIGTSTP and SIGWINCH, and for the
-/// keys q and Ctrl-D. The signals are blocked as long as it lives, so none can fall between two
-/// waits.
+/// Keys that are not letters.
+namespace keys {
+constexpr char up = 1;
+constexpr char down = 2;
+constexpr char page_up = 3;
+constexpr char page_down = 4;
+constexpr char home = 5;
+constexpr char end = 6;
+} // namespace keys
+
+/// The first key of what a terminal sent; takes it from `typed`. 0 for an escape sequence that is
+/// none of `keys`, and for bytes of a character beyond ASCII.
+char take_key(std::string_view& typed);
+
+/// Waits for the time, for SIGINT, SIGTERM and SIGHUP (quit), for SIGTSTP and SIGWINCH, and for
+/// keys: q and Ctrl-D quit, others are told. The signals are blocked as long as it lives, so none
+/// can fall between two waits.
 class Waiter {
 public:
     /// `keys`: whether standard input is a keyboard to read from.
@@ -53,8 +68,14 @@ public:
 
     /// Waits until `monotonic_us`.
     Event wait_until(std::uint64_t monotonic_us);
+    /// The key of the last `Event::key`: a letter, or one of `keys`.
+    [[nodiscard]] char key() const { return key_; }
 
 private:
+    [[nodiscard]] Event next_key();
+
+    std::string typed_;
+    char key_ = 0;
     zsync::Fd signals_;
     bool keys_;
     sigset_t before_{};

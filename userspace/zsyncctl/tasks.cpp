@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <format>
 #include <map>
 #include <ranges>
@@ -14,7 +15,8 @@ namespace {
 Answer<void> run(Session& session) {
     Daemon daemon = ZTRY(session.daemon());
     const Json tasks = ZTRY(ask_tasks(daemon));
-    session.print_either(tasks_json(tasks), tasks_text(tasks, session.style()));
+    const bool chains = session.invocation().has("--chains");
+    session.print_either(tasks_json(tasks), tasks_text(tasks, session.style(), chains));
     return {};
 }
 
@@ -25,7 +27,7 @@ Answer<Json> ask_tasks(Daemon& daemon) {
         {.path = names::root,
          .interface = names::manager,
          .name = "ListTasks",
-         .reply_signature = "a(ttsssasttt)"}
+         .reply_signature = "a(ttsssasttttt)"}
     ));
     return answer.at(0);
 }
@@ -34,16 +36,18 @@ Json tasks_json(const Json& tasks) {
     Json rows = Json::array();
     for (const Json& task : tasks) {
         rows.push_back(
-            {{"id", number_at(task, 0)},
-             {"parent", number_at(task, 1)},
-             {"name", text_at(task, 2)},
-             {"kind", text_at(task, 3)},
-             {"state", text_at(task, 4)},
+            {{"id", number_at(task, task_field::id)},
+             {"parent", number_at(task, task_field::parent)},
+             {"name", text_at(task, task_field::name)},
+             {"kind", text_at(task, task_field::kind)},
+             {"state", text_at(task, task_field::state)},
              {"where", TaskInTree{.task = &task}.waits_at()},
-             {"chain", task.at(5)},
-             {"age_us", number_at(task, 6)},
-             {"running_us", number_at(task, 7)},
-             {"resumes", number_at(task, 8)}}
+             {"chain", task.at(task_field::chain)},
+             {"age_us", number_at(task, task_field::age_us)},
+             {"running_us", number_at(task, task_field::running_us)},
+             {"resumes", number_at(task, task_field::polls)},
+             {"wakeups", number_at(task, task_field::wakeups)},
+             {"stack_bytes", number_at(task, task_field::stack_bytes)}}
         );
     }
     return rows;
@@ -90,19 +94,58 @@ std::string TaskInTree::waits_at() const {
     return chain.empty() ? std::string() : chain.front().get<std::string>();
 }
 
-std::string tasks_text(const Json& tasks, const Style& style) {
-    Table table{{{"TASK"}, {"ID", Align::right}, {"STATE"}, {"AGE", Align::right}, {"WAITS AT"}}};
+std::string TaskInTree::stack() const {
+    const bool has_one = text_at(*task, task_field::kind) == "fiber";
+    return has_one ? size_text(number_at(*task, task_field::stack_bytes)) : std::string();
+}
+
+std::vector<std::string> TaskInTree::outer_awaits() const {
+    std::vector<std::string> awaits;
+    for (const Json& place : task->at(task_field::chain)) {
+        awaits.push_back(place.get<std::string>());
+    }
+    if (!awaits.empty()) {
+        awaits.erase(awaits.begin());
+    }
+    return awaits;
+}
+
+std::string tasks_text(const Json& tasks, const Style& style, bool chains) {
+    Table table(
+        {{"TASK"},
+         {"ID", Align::right},
+         {"STATE"},
+         {"AGE", Align::right},
+         {"RUNNING", Align::right},
+         {"POLLS", Align::right},
+         {"WAKES", Align::right},
+         {"STACK", Align::right},
+         {"WAITS AT"}}
+    );
     for (const TaskInTree& at : task_tree(tasks)) {
         table.row(
             {at.label(),
-             number_at(*at.task, 0),
-             text_at(*at.task, 4),
-             duration_text(number_at(*at.task, 6) / 1000),
+             number_at(*at.task, task_field::id),
+             text_at(*at.task, task_field::state),
+             duration_text(number_at(*at.task, task_field::age_us) / 1000),
+             latency_text(number_at(*at.task, task_field::running_us)),
+             number_at(*at.task, task_field::polls),
+             number_at(*at.task, task_field::wakeups),
+             at.stack(),
              at.waits_at()}
         );
+        if (chains) {
+            for (std::string& place : at.outer_awaits()) {
+                table.row({"", "", "", "", "", "", "", "", std::move(place)});
+            }
+        }
     }
     return table.text(style);
 }
+
+constexpr std::array tasks_options{
+    Option{.name = "--chains", .help = "show all awaits of each task, the innermost first"},
+};
 
 constinit const Verb tasks_verb{
     .path = "tasks",
@@ -111,7 +154,7 @@ constinit const Verb tasks_verb{
     .operands_max = 0,
     .summary = "Show every task that lives in the daemon and where it waits",
     .details = "",
-    .options = {},
+    .options = tasks_options,
     .check = nullptr,
     .run = run,
 };

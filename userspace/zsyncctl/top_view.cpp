@@ -1,14 +1,17 @@
 // What `top` shows: the difference of two samples.
+#include <algorithm>
+#include <array>
 #include <format>
+#include <functional>
+#include <limits>
 #include <map>
+#include <utility>
 #include <zsyncctl/quantity.hpp>
+#include <zsyncctl/screen.hpp>
 #include <zsyncctl/views.hpp>
 
 namespace zsyncctl {
 namespace {
-
-constexpr std::size_t running_us_at = 7;
-constexpr std::size_t resumes_at = 8;
 
 /// Changes between two samples. A count that went down is another daemon's.
 class Difference {
@@ -66,58 +69,265 @@ std::string percent_text(std::optional<double> share) {
 
 Json or_null(std::optional<double> value) { return value ? Json(*value) : Json(nullptr); }
 
+/// A task as a row, with what it is sorted by.
+struct Row {
+    TaskInTree at;
+    std::optional<double> cpu_percent;
+    std::optional<double> polls;
+    std::optional<double> wakes;
+};
+
+std::vector<Row> rows_of(const TopSample& now, const Difference& change, const TopLook& look) {
+    std::vector<Row> rows;
+    for (const TaskInTree& at : task_tree(now.tasks)) {
+        rows.push_back(
+            {.at = at,
+             .cpu_percent = percent(change.task_rate(*at.task, task_field::running_us)),
+             .polls = change.task_rate(*at.task, task_field::polls),
+             .wakes = change.task_rate(*at.task, task_field::wakeups)}
+        );
+    }
+    // Equals stay in the order of the tree, so rows do not jump.
+    const auto largest_first = [&rows](auto&& value) {
+        std::ranges::stable_sort(rows, std::greater(), value);
+    };
+    switch (look.order) {
+    case TopOrder::tree:
+        break;
+    case TopOrder::cpu:
+        largest_first(&Row::cpu_percent);
+        break;
+    case TopOrder::polls:
+        largest_first(&Row::polls);
+        break;
+    case TopOrder::wakes:
+        largest_first(&Row::wakes);
+        break;
+    case TopOrder::age:
+        largest_first([](const Row& row) { return number_at(*row.at.task, task_field::age_us); });
+        break;
+    case TopOrder::name:
+        std::ranges::stable_sort(rows, std::less(), [](const Row& row) {
+            return text_at(*row.at.task, task_field::name);
+        });
+        break;
+    }
+    if (look.reversed) {
+        std::ranges::reverse(rows);
+    }
+    return rows;
+}
+
+std::string worker_line(const TopSample& now, const Difference& change) {
+    return std::format(
+        "worker: {} % busy, {} turns/s, {} system calls/s, {}, {}, {}",
+        percent_text(percent(change.worker_rate("busy_usec"))),
+        rate_text(change.worker_rate("turns")),
+        rate_text(change.worker_rate("system_calls")),
+        counted(number_field(now.worker, "tasks"), "task"),
+        counted(number_field(now.worker, "timers"), "timer"),
+        counted(number_field(now.worker, "stalls"), "stall")
+    );
+}
+
+std::string memory_line(const TopSample& now) {
+    std::string line = std::format(
+        "memory: {} ({} pooled), {} ({} pooled)",
+        counted(number_field(now.worker, "frames"), "frame"),
+        number_field(now.worker, "frames_pooled"),
+        counted(number_field(now.worker, "fibers"), "stack"),
+        number_field(now.worker, "fibers_pooled")
+    );
+    std::string deepest;
+    std::uint64_t bytes = 0;
+    for (const auto& [name, mark] : now.stacks.items()) {
+        if (mark.get<std::uint64_t>() > bytes) {
+            deepest = name;
+            bytes = mark.get<std::uint64_t>();
+        }
+    }
+    if (bytes != 0) {
+        line += std::format(", deepest stack {} ({})", size_text(bytes), printable(deepest));
+    }
+    return line;
+}
+
+/// The columns that are worth their room.
+struct Columns {
+    bool rates; ///< how often it is polled, and its age: not on a narrow screen
+    bool stacks;
+};
+
+Columns columns_for(const std::vector<Row>& rows, std::size_t columns_max) {
+    constexpr std::size_t narrow_columns = 110;
+    return {
+        .rates = columns_max == 0 || columns_max >= narrow_columns,
+        .stacks = std::ranges::any_of(rows, [](const Row& row) { return !row.at.stack().empty(); }),
+    };
+}
+
+/// The titles; that of the column that is sorted by has an arrow.
+Table table_of(const TopLook& look, const Columns& columns) {
+    const auto title = [&look](const char* name, const char* sorted, TopOrder order) {
+        return std::string_view(look.order == order ? sorted : name);
+    };
+    std::vector<Column> titles{
+        {title("TASK", "TASK▼", TopOrder::name)},
+        {"ID", Align::right},
+        {"STATE"},
+        {title("CPU %", "CPU %▼", TopOrder::cpu), Align::right},
+    };
+    if (columns.rates) {
+        titles.push_back({title("POLLS/S", "POLLS/S▼", TopOrder::polls), Align::right});
+    }
+    titles.push_back({title("WAKES/S", "WAKES/S▼", TopOrder::wakes), Align::right});
+    if (columns.stacks) {
+        titles.push_back({"STACK", Align::right});
+    }
+    if (columns.rates) {
+        titles.push_back({title("AGE", "AGE▼", TopOrder::age), Align::right});
+    }
+    titles.push_back({"WAITS AT"});
+    return Table(std::move(titles));
+}
+
+void add_row(Table& table, const Row& row, const TopLook& look, const Columns& columns) {
+    const Json& task = *row.at.task;
+    const bool is_tree = look.order == TopOrder::tree;
+    std::vector<Cell> cells{
+        is_tree ? row.at.label() : text_at(task, task_field::name),
+        number_at(task, task_field::id),
+        text_at(task, task_field::state),
+        percent_text(row.cpu_percent),
+    };
+    if (columns.rates) {
+        cells.emplace_back(rate_text(row.polls));
+    }
+    cells.emplace_back(rate_text(row.wakes), row.wakes.value_or(0) > 0 ? Tone::good : Tone::plain);
+    if (columns.stacks) {
+        cells.emplace_back(row.at.stack());
+    }
+    if (columns.rates) {
+        cells.emplace_back(duration_text(number_at(task, task_field::age_us) / 1000));
+    }
+    std::vector<Cell> outer(cells.size(), Cell(""));
+    cells.emplace_back(row.at.waits_at());
+    table.row(std::move(cells));
+    if (!look.chains) {
+        return;
+    }
+    outer.emplace_back("");
+    for (std::string& place : row.at.outer_awaits()) {
+        outer.back() = Cell(std::move(place), Tone::faint);
+        table.row(outer);
+    }
+}
+
 } // namespace
+
+std::optional<TopOrder> top_order(std::string_view name) {
+    static constexpr std::array orders{
+        std::pair{"tree", TopOrder::tree},
+        std::pair{"cpu", TopOrder::cpu},
+        std::pair{"polls", TopOrder::polls},
+        std::pair{"wakes", TopOrder::wakes},
+        std::pair{"age", TopOrder::age},
+        std::pair{"name", TopOrder::name},
+    };
+    for (const auto& [known, order] : orders) {
+        if (name == known) {
+            return order;
+        }
+    }
+    return std::nullopt;
+}
+
+void TopLook::key(char key, std::size_t page) {
+    const auto sort_by = [this](TopOrder by) {
+        reversed = false;
+        first_row = 0;
+        order = by;
+    };
+    switch (key) {
+    case 't':
+        return sort_by(TopOrder::tree);
+    case 'c':
+        return sort_by(TopOrder::cpu);
+    case 'p':
+        return sort_by(TopOrder::polls);
+    case 'w':
+        return sort_by(TopOrder::wakes);
+    case 'a':
+        return sort_by(TopOrder::age);
+    case 'n':
+        return sort_by(TopOrder::name);
+    case 'r':
+        reversed = !reversed;
+        break;
+    case 'e':
+        chains = !chains;
+        break;
+    case 'k':
+    case keys::up:
+        first_row -= std::min<std::size_t>(first_row, 1);
+        break;
+    case 'j':
+    case keys::down:
+        ++first_row;
+        break;
+    case keys::page_up:
+        first_row -= std::min(first_row, page);
+        break;
+    case ' ':
+    case keys::page_down:
+        first_row += page;
+        break;
+    case 'g':
+    case keys::home:
+        first_row = 0;
+        break;
+    case 'G':
+    case keys::end:
+        first_row = std::numeric_limits<std::size_t>::max() / 2;
+        break;
+    default:
+        break;
+    }
+}
 
 std::vector<std::string> top_lines(
     const TopSample* before,
     const TopSample& now,
     const Style& style,
     std::size_t rows_max,
-    std::size_t columns_max
+    std::size_t columns_max,
+    TopLook look
 ) {
     const Difference change(before, now);
-    const Json& worker = now.worker;
-    const std::uint64_t stalls = number_field(worker, "stalls");
-    const std::string summary = std::format(
-        "worker: {} % busy, {} turns/s, {} system calls/s, {}, {}, {}",
-        percent_text(percent(change.worker_rate("busy_usec"))),
-        rate_text(change.worker_rate("turns")),
-        rate_text(change.worker_rate("system_calls")),
-        counted(number_field(worker, "tasks"), "task"),
-        counted(number_field(worker, "timers"), "timer"),
-        counted(stalls, "stall")
-    );
-    std::vector<std::string> lines{style.paint(
-        columns_max != 0 ? shortened(summary, columns_max) : summary,
-        stalls != 0 ? Tone::warning : Tone::plain
-    )};
-    Table table(
-        {{"TASK"},
-         {"ID", Align::right},
-         {"STATE"},
-         {"CPU %", Align::right},
-         {"WAKES/S", Align::right},
-         {"AGE", Align::right},
-         {"WAITS AT"}}
-    );
-    for (const TaskInTree& at : task_tree(now.tasks)) {
-        const std::optional<double> wakes = change.task_rate(*at.task, resumes_at);
-        const Tone tone = wakes.value_or(0) > 0 ? Tone::good : Tone::plain;
-        table.row(
-            {at.label(),
-             number_at(*at.task, 0),
-             text_at(*at.task, 4),
-             percent_text(percent(change.task_rate(*at.task, running_us_at))),
-             Cell(rate_text(wakes), tone),
-             duration_text(number_at(*at.task, 6) / 1000),
-             at.waits_at()}
-        );
+    const auto cut = [columns_max](std::string line) {
+        return columns_max != 0 ? shortened(line, columns_max) : line;
+    };
+    const Tone stalled = number_field(now.worker, "stalls") != 0 ? Tone::warning : Tone::plain;
+    std::vector<std::string> lines{
+        style.paint(cut(worker_line(now, change)), stalled), cut(memory_line(now))
+    };
+    const std::vector<Row> rows_shown = rows_of(now, change, look);
+    const Columns columns = columns_for(rows_shown, columns_max);
+    Table table = table_of(look, columns);
+    for (const Row& row : rows_shown) {
+        add_row(table, row, look, columns);
     }
-    for (std::string& line : table.lines(style, columns_max)) {
-        if (rows_max != 0 && lines.size() == rows_max) {
-            break;
-        }
-        lines.push_back(std::move(line));
+    std::vector<std::string> shown = table.lines(style, columns_max);
+    lines.push_back(std::move(shown.front()));
+    std::size_t room = shown.size() - 1;
+    if (rows_max != 0) {
+        lines.resize(std::min(lines.size(), rows_max));
+        room = rows_max - lines.size();
+    }
+    const std::size_t rows = shown.size() - 1;
+    const std::size_t first = std::min(look.first_row, rows - std::min(rows, room));
+    for (std::size_t n = first; n < rows && n < first + room; ++n) {
+        lines.push_back(std::move(shown[n + 1]));
     }
     return lines;
 }
@@ -131,10 +341,11 @@ Json top_json(const TopSample* before, const TopSample& now) {
     Json tasks = tasks_json(now.tasks);
     for (std::size_t i = 0; i < tasks.size(); ++i) {
         const Json& task = now.tasks[i];
-        tasks[i]["cpu_percent"] = or_null(percent(change.task_rate(task, running_us_at)));
-        tasks[i]["wakes_per_second"] = or_null(change.task_rate(task, resumes_at));
+        tasks[i]["cpu_percent"] = or_null(percent(change.task_rate(task, task_field::running_us)));
+        tasks[i]["polls_per_second"] = or_null(change.task_rate(task, task_field::polls));
+        tasks[i]["wakes_per_second"] = or_null(change.task_rate(task, task_field::wakeups));
     }
-    return {{"worker", std::move(worker)}, {"tasks", std::move(tasks)}};
+    return {{"worker", std::move(worker)}, {"tasks", std::move(tasks)}, {"stacks", now.stacks}};
 }
 
 } // namespace zsyncctl

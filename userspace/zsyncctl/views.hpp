@@ -37,8 +37,23 @@ Json features_json(const Json& features);
 std::string features_text(const Json& features, const Style& style);
 
 Json tasks_json(const Json& tasks);
-/// Each task under its parent.
-std::string tasks_text(const Json& tasks, const Style& style);
+/// Each task under its parent; with `chains` all of its awaits under it.
+std::string tasks_text(const Json& tasks, const Style& style, bool chains = false);
+
+/// The fields of a task by their place in what ListTasks gives.
+namespace task_field {
+constexpr std::size_t id = 0;
+constexpr std::size_t parent = 1;
+constexpr std::size_t name = 2;
+constexpr std::size_t kind = 3;
+constexpr std::size_t state = 4;
+constexpr std::size_t chain = 5;
+constexpr std::size_t age_us = 6;
+constexpr std::size_t running_us = 7;
+constexpr std::size_t polls = 8;
+constexpr std::size_t wakeups = 9;
+constexpr std::size_t stack_bytes = 10;
+} // namespace task_field
 
 /// A task and how deep it stands under the first one.
 struct TaskInTree {
@@ -47,6 +62,9 @@ struct TaskInTree {
 
     [[nodiscard]] std::string label() const;    ///< its name, indented
     [[nodiscard]] std::string waits_at() const; ///< the innermost place of its chain
+    [[nodiscard]] std::string stack() const;    ///< empty where it has none of its own
+    /// The awaits outside of the innermost one, a line each.
+    [[nodiscard]] std::vector<std::string> outer_awaits() const;
 };
 /// Parents before their children; what refers to `tasks` lives as long as these.
 std::vector<TaskInTree> task_tree(const Json& tasks);
@@ -58,9 +76,28 @@ Answer<Json> ask_tasks(Daemon& daemon);
 /// What `top` compares with what was a moment before.
 struct TopSample {
     std::uint64_t monotonic_us = 0;
-    Json tasks{};  ///< as ListTasks gives them
-    Json worker{}; ///< as WorkerStats gives them
+    Json tasks{};                 ///< as ListTasks gives them
+    Json worker{};                ///< as WorkerStats gives them
+    Json stacks = Json::object(); ///< as StackMarks gives them
 };
+
+/// What tasks are sorted by.
+enum class TopOrder : unsigned char { tree, cpu, polls, wakes, age, name };
+
+/// How a person wants to see them.
+struct TopLook {
+    TopOrder order = TopOrder::tree;
+    bool reversed = false;
+    bool chains = false;       ///< all awaits of a task, not only the innermost
+    std::size_t first_row = 0; ///< rows above it are scrolled away
+
+    /// Does what a key asks for; `page` is how many rows are seen at once.
+    void key(char key, std::size_t page);
+};
+
+/// By the name that `--sort` takes.
+std::optional<TopOrder> top_order(std::string_view name);
+inline constexpr std::string_view top_orders = "tree, cpu, polls, wakes, age, name";
 
 Json top_json(const TopSample* before, const TopSample& now);
 /// At most `rows_max` lines of at most `columns_max` columns, where these are not 0.
@@ -69,8 +106,11 @@ std::vector<std::string> top_lines(
     const TopSample& now,
     const Style& style,
     std::size_t rows_max,
-    std::size_t columns_max
+    std::size_t columns_max,
+    TopLook look = {}
 );
+/// Lines above the rows.
+constexpr std::size_t top_head_lines = 3;
 
 struct JobView {
     std::uint64_t id = 0;

@@ -39,6 +39,7 @@ const bus::Interface& ManagerObject::bus_interface() {
             .property<&ManagerObject::jobs>("Jobs", bus::Emits::change)
             .method<&ManagerObject::list_tasks>("ListTasks", {}, {"tasks"})
             .method<&ManagerObject::worker_stats>("WorkerStats", {}, {"stats"})
+            .method<&ManagerObject::stack_marks>("StackMarks", {}, {"marks"})
             .method<&ManagerObject::reload>("Reload", {"options"}, {})
             .signal(job_removed, {"id", "job", "result"})
             .build();
@@ -70,7 +71,9 @@ Task<Outcome<std::vector<TaskRow>>> ManagerObject::list_tasks(bus::CallContext /
             std::move(task.chain),
             in_us(task.age),
             in_us(task.running),
-            task.resumes
+            task.resumes,
+            task.wakeups,
+            task.stack_bytes
         );
     }
     co_return rows;
@@ -88,7 +91,22 @@ ManagerObject::worker_stats(bus::CallContext /*call*/) {
         {"timers", stats.timers},
         {"requests", stats.in_flight},
         {"busy_usec", in_us(stats.busy)},
+        {"frames", stats.frames.live},
+        {"frames_pooled", stats.frames.pooled},
+        {"frames_from_heap", stats.frames.heap},
+        {"fibers", stats.fibers.live},
+        {"fibers_pooled", stats.fibers.pooled},
+        {"fibers_mapped", stats.fibers.mapped},
     };
+}
+
+Task<Outcome<std::map<std::string, std::uint64_t>>>
+ManagerObject::stack_marks(bus::CallContext /*call*/) {
+    std::map<std::string, std::uint64_t> marks;
+    for (StackMark& mark : static_cast<const Worker&>(io_.executor()).stack_marks()) {
+        marks.emplace(std::move(mark.task), mark.bytes);
+    }
+    co_return marks;
 }
 
 Task<Outcome<void>> ManagerObject::reload(bus::CallContext call, bus::Options options) {

@@ -19,7 +19,8 @@ class JobRegistry;
 /// `id, kind, subject, state, path` of a job.
 using JobRow = std::tuple<std::uint32_t, std::string, std::string, std::string, bus::ObjectPath>;
 
-/// `id, parent, name, kind, state, chain, age_usec, running_usec, resumes` of a task.
+/// `id, parent, name, kind, state, chain, age_usec, running_usec, polls, wakeups, stack_bytes` of a
+/// task.
 using TaskRow = std::tuple<
     std::uint64_t,
     std::uint64_t,
@@ -27,6 +28,8 @@ using TaskRow = std::tuple<
     std::string,
     std::string,
     std::vector<std::string>,
+    std::uint64_t,
+    std::uint64_t,
     std::uint64_t,
     std::uint64_t,
     std::uint64_t>;
@@ -53,6 +56,7 @@ public:
     [[nodiscard]] std::vector<JobRow> jobs() const;
     Task<Outcome<std::vector<TaskRow>>> list_tasks(bus::CallContext call);
     Task<Outcome<std::map<std::string, std::uint64_t>>> worker_stats(bus::CallContext call);
+    Task<Outcome<std::map<std::string, std::uint64_t>>> stack_marks(bus::CallContext call);
     Task<Outcome<void>> reload(bus::CallContext call, bus::Options options);
     /// \}
 

@@ -96,18 +96,6 @@ void Fiber::run() noexcept {
     }
 }
 
-std::size_t Fiber::stack_bytes_touched() const noexcept {
-    std::vector<unsigned char> resident(stack_bytes_ / page_bytes);
-    if (::mincore(mapping_ + page_bytes, stack_bytes_, resident.data()) != 0) {
-        return 0;
-    }
-    std::size_t touched = 0;
-    for (const unsigned char page : resident) {
-        touched += (page & 1U) * page_bytes;
-    }
-    return touched;
-}
-
 Fiber* FiberPool::map(std::size_t stack_bytes) noexcept {
     const std::size_t mapping_bytes = page_bytes + stack_bytes;
     void* memory = ::mmap(
@@ -202,9 +190,11 @@ void FiberPool::release(Fiber& fiber) noexcept {
     --stats_.live;
     if (stats_.pooled == limits::pooled_fibers_max ||
         fiber.stack_bytes_ != limits::fiber_stack_bytes) {
+        kept_last_ = nullptr;
         unmap(fiber);
         return;
     }
+    kept_last_ = &fiber;
     ++stats_.pooled;
     fiber.next_free_ = free_;
     free_ = &fiber;

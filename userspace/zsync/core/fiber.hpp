@@ -5,6 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace zsync {
 
@@ -16,8 +20,10 @@ public:
     /// Goes back to the worker's loop; returns when the task's turn comes again.
     [[gnu::always_inline]] inline void leave() noexcept; // fiber_switch.hpp
 
-    /// Bytes of the stack that have been touched since it was mapped, whole pages.
-    [[nodiscard]] std::size_t stack_bytes_touched() const noexcept;
+    /// The most that was in use since it was mapped, or forgotten: found by what is not zero.
+    [[nodiscard]] std::size_t stack_bytes_used() const noexcept;
+    /// Clears what is not in use now.
+    void forget_stack_bytes_used() noexcept;
 
 private:
     friend class FiberPool;
@@ -51,6 +57,12 @@ struct FiberPoolStats {
     std::uint64_t mapped = 0; ///< stacks mapped since the pool was made
 };
 
+/// How deep the stack of a task of this name has been.
+struct StackMark {
+    std::string task;
+    std::size_t bytes = 0;
+};
+
 /// The stacks of one worker: `limits::fiber_stack_bytes` each, mapped when first needed, with a
 /// guard page below. A fiber that runs into its guard page ends the process with the task's name.
 class FiberPool {
@@ -63,19 +75,28 @@ public:
     /// A fiber to start a task on. Null when no stack can be mapped (memory, or vm.max_map_count).
     /// A stack of another size, whole pages, is mapped for it and not kept.
     [[nodiscard]] Fiber* acquire(std::size_t stack_bytes) noexcept;
+    /// Takes back one whose task has ended, or was never begun.
+    void release(Fiber& fiber) noexcept;
     /// Runs the fiber until it leaves or its task has ended; then it is taken back.
     [[gnu::always_inline]] inline void
     enter(Fiber& fiber, PromiseBase& root) noexcept; // fiber_switch.hpp
     [[nodiscard]] const FiberPoolStats& stats() const noexcept { return stats_; }
+    /// Takes the mark of the task whose stack was given back last. One system call.
+    void mark(std::string_view task);
+    /// Of tasks that have ended, by name.
+    [[nodiscard]] std::vector<StackMark> marks() const;
+    /// Stands for the names beyond `limits::stack_marks_max`.
+    static constexpr std::string_view other_tasks = "(others)";
 
 private:
     static Fiber* map(std::size_t stack_bytes) noexcept;
     static void unmap(Fiber& fiber) noexcept;
     static void begin(Fiber& fiber, PromiseBase& root) noexcept;
-    void release(Fiber& fiber) noexcept;
 
     Fiber* free_ = nullptr;
+    Fiber* kept_last_ = nullptr; ///< null when the last one released was unmapped
     FiberPoolStats stats_;
+    std::map<std::string, std::size_t, std::less<>> marks_;
     std::byte* signal_stack_ = nullptr;
 };
 

@@ -14,6 +14,8 @@ constexpr std::uint32_t pooled_frames_max = 4096;
 constexpr std::size_t fiber_stack_bytes = 64 * 1024;
 /// Stacks kept for reuse by each worker.
 constexpr std::uint32_t pooled_fibers_max = 1024;
+/// Names of tasks whose deepest stacks a worker remembers; the others share one.
+constexpr std::size_t stack_marks_max = 256;
 /// Submission queue entries of a worker's ring; a full queue is submitted early, never an error.
 constexpr std::uint32_t ring_entries = 256;
 /// Completion queue entries; the kernel keeps what does not fit (IORING_FEAT_NODROP).

@@ -1,5 +1,6 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/executor.hpp>
+#include <zsync/core/fiber.hpp>
 #include <zsync/core/fiber_switch.hpp>
 #include <zsync/core/future.hpp>
 #include <zsync/core/limits.hpp>
@@ -173,6 +174,13 @@ TaskInfo TaskRecord::info() const {
     } else {
         info.chain = await_chain();
         info.where = info.chain.empty() ? "finished" : info.chain.front();
+    }
+    // Each wake-up leads to one resume; a task that was woken and waits for its turn has one to
+    // come.
+    const bool begun = resumes_ != 0;
+    info.wakeups = begun ? resumes_ - 1U + (state_ == TaskState::ready ? 1U : 0U) : 0U;
+    if (kind_ == TaskKind::fiber && context_ != nullptr) {
+        info.stack_bytes = static_cast<const Fiber*>(context_)->stack_bytes_used();
     }
     info.age = executor_->now() - started_;
     info.running = executor_->cycles().duration(run_cycles_);

@@ -87,6 +87,8 @@ struct TaskInfo {
     std::vector<std::string> chain; ///< the awaits from the innermost outwards, as file:line
     TaskKind kind = TaskKind::coroutine;
     std::uint64_t resumes = 0;          ///< times it was given the processor
+    std::uint64_t wakeups = 0;          ///< times that a wait of its was ended
+    std::uint64_t stack_bytes = 0;      ///< the most of its stack that was in use; fibers only
     std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody measures
     std::chrono::nanoseconds age{};
     std::uint8_t priority = 0; ///< of a real-time task without a deadline

@@ -41,6 +41,9 @@ void Worker::resume_otherwise(TaskRecord& record) noexcept {
     const CycleClock::Cycles held = CycleClock::now() - begin;
     record.run_cycles_ += held;
     ++resumes_;
+    if (record.kind_ == TaskKind::fiber && record.is_finished()) {
+        fibers_->mark(record.name());
+    }
     if (held > stall_cycles_) [[unlikely]] {
         const Duration duration = cycles().duration(held);
         if (duration > stall_limit_) {

@@ -181,7 +181,13 @@ WorkerStats Worker::stats() const noexcept {
         .jobs = order_ ? order_->total() : JobStats(),
         .refused = order_ ? order_->refused() : 0,
         .busy = cycles().duration(busy_cycles_ + CycleClock::now() - busy_since_),
+        .frames = frame_pool_stats(),
+        .fibers = fibers_ ? fibers_->stats() : FiberPoolStats{},
     };
+}
+
+std::vector<StackMark> Worker::stack_marks() const {
+    return fibers_ ? fibers_->marks() : std::vector<StackMark>();
 }
 
 OffloadPool& Worker::offload_pool() {

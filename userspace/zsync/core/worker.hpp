@@ -2,6 +2,8 @@
 #pragma once
 
 #include <zsync/core/executor.hpp>
+#include <zsync/core/fiber.hpp>
+#include <zsync/core/frame_pool.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/task.hpp>
@@ -21,7 +23,6 @@
 namespace zsync {
 
 class ComputePool;
-class FiberPool;
 class Inbox;
 class OffloadPool;
 class OperationQueue;
@@ -48,6 +49,8 @@ struct WorkerStats {
     JobStats jobs;               ///< of real-time tasks: ended, late, over their budget
     std::uint64_t refused = 0;   ///< real-time tasks that were not admitted
     Duration busy{};             ///< not waiting
+    FramePoolStats frames;       ///< coroutine frames and task records, of the calling thread
+    FiberPoolStats fibers;
 };
 
 /// One thread's runtime: a ring, a timer wheel, a queue of tasks that are ready, and the tree of
@@ -82,6 +85,8 @@ public:
     using Stalled = std::function<void(const Stall&)>;
     void watch(Duration limit, Stalled stalled);
     [[nodiscard]] WorkerStats stats() const noexcept;
+    /// The deepest stacks of fibers that have ended, by the task's name. While watched.
+    [[nodiscard]] std::vector<StackMark> stack_marks() const;
 
     /// Where `io.compute` computes from here on, instead of `ComputePool::shared()`; it must
     /// outlive the run.
