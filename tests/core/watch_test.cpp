@@ -56,6 +56,25 @@ TEST(Watch, names_the_task_that_holds_its_worker_and_where_it_came_back) {
     EXPECT_EQ(stats.in_flight, 0U);
 }
 
+TEST(Watch, a_fiber_that_holds_its_worker_is_named_too) {
+    auto worker = Worker::create();
+    ASSERT_TRUE(worker);
+    std::vector<Stall> stalls;
+    (*worker)->watch(20ms, [&stalls](const Stall& stall) { stalls.push_back(stall); });
+    struct Body {
+        static void hold(Io io) {
+            (void)io.sleep_for(1ms).wait();
+            std::this_thread::sleep_for(30ms);
+        }
+        static Task<void> run(Io fibers) { co_await fibers.async("holder", &hold, fibers); }
+    };
+    (*worker)->run("root", Body::run((*worker)->fiber_io()));
+    ASSERT_EQ(stalls.size(), 1U);
+    EXPECT_EQ(stalls[0].name, "holder");
+    EXPECT_NE(stalls[0].resumed_at.find("watch_test.cpp:"), std::string::npos);
+    EXPECT_GE(stalls[0].held, 30ms);
+}
+
 TEST(Watch, tasks_tell_how_often_they_ran_and_were_woken) {
     auto worker = Worker::create();
     ASSERT_TRUE(worker);

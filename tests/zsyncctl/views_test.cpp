@@ -115,7 +115,8 @@ Json task(
     std::uint64_t running_us = 0,
     std::uint64_t polls = 0,
     std::uint64_t wakeups = 0,
-    std::uint64_t stack_bytes = 0
+    std::uint64_t stack_bytes = 0,
+    std::uint64_t buffers = 0
 ) {
     const char* kind = stack_bytes != 0 ? "fiber" : "coroutine";
     return Json::array(
@@ -129,7 +130,8 @@ Json task(
          running_us,
          polls,
          wakeups,
-         stack_bytes}
+         stack_bytes,
+         buffers}
     );
 }
 
@@ -138,26 +140,26 @@ Json task(
 TEST(Tasks, each_stands_under_its_parent) {
     const Json tasks = Json::array(
         {task(1, 0, "main", "waiting", {"main.cpp:10"}, 5'000'000),
-         task(3, 2, "call", "waiting", {"bus.cpp:30", "bus.cpp:99"}, 1000, 1500, 7, 6, 3584),
+         task(3, 2, "call", "waiting", {"bus.cpp:30", "bus.cpp:99"}, 1000, 1500, 7, 6, 3584, 2),
          task(2, 1, "bus", "waiting", {"bus.cpp:20"}, 5'000'000),
          task(9, 8, "orphan", "running", {}, 0)}
     );
     EXPECT_EQ(
         tasks_text(tasks, plain),
-        "TASK      ID  STATE     AGE  RUNNING  POLLS  WAKES    STACK  WAITS AT\n"
-        "main       1  waiting   5 s     0 us      0      0           main.cpp:10\n"
-        "  bus      2  waiting   5 s     0 us      0      0           bus.cpp:20\n"
-        "    call   3  waiting  1 ms   1.5 ms      7      6  3.5 KiB  bus.cpp:30\n"
+        "TASK      ID  STATE     AGE  RUNNING  POLLS  WAKES    STACK  BUFFERS  WAITS AT\n"
+        "main       1  waiting   5 s     0 us      0      0                    main.cpp:10\n"
+        "  bus      2  waiting   5 s     0 us      0      0                    bus.cpp:20\n"
+        "    call   3  waiting  1 ms   1.5 ms      7      6  3.5 KiB        2  bus.cpp:30\n"
         "orphan     9  running  0 ms     0 us      0      0\n"
     );
     EXPECT_EQ(
         tasks_json(tasks)[0].dump(),
         R"({"id":1,"parent":0,"name":"main","kind":"coroutine","state":"waiting",)"
         R"("where":"main.cpp:10","chain":["main.cpp:10"],"age_us":5000000,"running_us":0,"resumes":0,)"
-        R"("wakeups":0,"stack_bytes":0})"
+        R"("wakeups":0,"stack_bytes":0,"buffers":0})"
     );
     const std::string with_chains = tasks_text(tasks, plain, true);
-    EXPECT_TRUE(with_chains.contains(std::string(57, ' ') + "bus.cpp:99\n")) << with_chains;
+    EXPECT_TRUE(with_chains.contains(std::string(66, ' ') + "bus.cpp:99\n")) << with_chains;
 }
 
 TEST(Tasks, parents_in_a_ring_end) {

@@ -27,7 +27,7 @@ Answer<Json> ask_tasks(Daemon& daemon) {
         {.path = names::root,
          .interface = names::manager,
          .name = "ListTasks",
-         .reply_signature = "a(ttsssasttttt)"}
+         .reply_signature = "a(ttsssastttttt)"}
     ));
     return answer.at(0);
 }
@@ -47,7 +47,8 @@ Json tasks_json(const Json& tasks) {
              {"running_us", number_at(task, task_field::running_us)},
              {"resumes", number_at(task, task_field::polls)},
              {"wakeups", number_at(task, task_field::wakeups)},
-             {"stack_bytes", number_at(task, task_field::stack_bytes)}}
+             {"stack_bytes", number_at(task, task_field::stack_bytes)},
+             {"buffers", number_at(task, task_field::buffers)}}
         );
     }
     return rows;
@@ -99,6 +100,11 @@ std::string TaskInTree::stack() const {
     return has_one ? size_text(number_at(*task, task_field::stack_bytes)) : std::string();
 }
 
+std::string TaskInTree::buffers() const {
+    const std::uint64_t held = number_at(*task, task_field::buffers);
+    return held != 0 ? std::to_string(held) : std::string();
+}
+
 std::vector<std::string> TaskInTree::outer_awaits() const {
     std::vector<std::string> awaits;
     for (const Json& place : task->at(task_field::chain)) {
@@ -120,6 +126,7 @@ std::string tasks_text(const Json& tasks, const Style& style, bool chains) {
          {"POLLS", Align::right},
          {"WAKES", Align::right},
          {"STACK", Align::right},
+         {"BUFFERS", Align::right},
          {"WAITS AT"}}
     );
     for (const TaskInTree& at : task_tree(tasks)) {
@@ -132,11 +139,12 @@ std::string tasks_text(const Json& tasks, const Style& style, bool chains) {
              number_at(*at.task, task_field::polls),
              number_at(*at.task, task_field::wakeups),
              at.stack(),
+             at.buffers(),
              at.waits_at()}
         );
         if (chains) {
             for (std::string& place : at.outer_awaits()) {
-                table.row({"", "", "", "", "", "", "", "", std::move(place)});
+                table.row({"", "", "", "", "", "", "", "", "", std::move(place)});
             }
         }
     }

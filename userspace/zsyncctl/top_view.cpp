@@ -156,6 +156,7 @@ std::string memory_line(const TopSample& now) {
 struct Columns {
     bool rates; ///< how often it is polled, and its age: not on a narrow screen
     bool stacks;
+    bool buffers;
 };
 
 Columns columns_for(const std::vector<Row>& rows, std::size_t columns_max) {
@@ -163,6 +164,8 @@ Columns columns_for(const std::vector<Row>& rows, std::size_t columns_max) {
     return {
         .rates = columns_max == 0 || columns_max >= narrow_columns,
         .stacks = std::ranges::any_of(rows, [](const Row& row) { return !row.at.stack().empty(); }),
+        .buffers =
+            std::ranges::any_of(rows, [](const Row& row) { return !row.at.buffers().empty(); }),
     };
 }
 
@@ -183,6 +186,9 @@ Table table_of(const TopLook& look, const Columns& columns) {
     titles.push_back({title("WAKES/S", "WAKES/S▼", TopOrder::wakes), Align::right});
     if (columns.stacks) {
         titles.push_back({"STACK", Align::right});
+    }
+    if (columns.buffers) {
+        titles.push_back({"BUFFERS", Align::right});
     }
     if (columns.rates) {
         titles.push_back({title("AGE", "AGE▼", TopOrder::age), Align::right});
@@ -206,6 +212,9 @@ void add_row(Table& table, const Row& row, const TopLook& look, const Columns& c
     cells.emplace_back(rate_text(row.wakes), row.wakes.value_or(0) > 0 ? Tone::good : Tone::plain);
     if (columns.stacks) {
         cells.emplace_back(row.at.stack());
+    }
+    if (columns.buffers) {
+        cells.emplace_back(row.at.buffers());
     }
     if (columns.rates) {
         cells.emplace_back(duration_text(number_at(task, task_field::age_us) / 1000));

@@ -53,6 +53,7 @@ constexpr std::size_t running_us = 7;
 constexpr std::size_t polls = 8;
 constexpr std::size_t wakeups = 9;
 constexpr std::size_t stack_bytes = 10;
+constexpr std::size_t buffers = 11;
 } // namespace task_field
 
 /// A task and how deep it stands under the first one.
@@ -63,6 +64,7 @@ struct TaskInTree {
     [[nodiscard]] std::string label() const;    ///< its name, indented
     [[nodiscard]] std::string waits_at() const; ///< the innermost place of its chain
     [[nodiscard]] std::string stack() const;    ///< empty where it has none of its own
+    [[nodiscard]] std::string buffers() const;  ///< empty where it holds none
     /// The awaits outside of the innermost one, a line each.
     [[nodiscard]] std::vector<std::string> outer_awaits() const;
 };

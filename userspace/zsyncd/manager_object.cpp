@@ -73,7 +73,8 @@ Task<Outcome<std::vector<TaskRow>>> ManagerObject::list_tasks(bus::CallContext /
             in_us(task.running),
             task.resumes,
             task.wakeups,
-            task.stack_bytes
+            task.stack_bytes,
+            task.buffers
         );
     }
     co_return rows;

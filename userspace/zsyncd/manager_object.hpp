@@ -19,8 +19,8 @@ class JobRegistry;
 /// `id, kind, subject, state, path` of a job.
 using JobRow = std::tuple<std::uint32_t, std::string, std::string, std::string, bus::ObjectPath>;
 
-/// `id, parent, name, kind, state, chain, age_usec, running_usec, polls, wakeups, stack_bytes` of a
-/// task.
+/// `id, parent, name, kind, state, chain, age_usec, running_usec, polls, wakeups, stack_bytes,
+/// buffers` of a task.
 using TaskRow = std::tuple<
     std::uint64_t,
     std::uint64_t,
@@ -28,6 +28,7 @@ using TaskRow = std::tuple<
     std::string,
     std::string,
     std::vector<std::string>,
+    std::uint64_t,
     std::uint64_t,
     std::uint64_t,
     std::uint64_t,

@@ -8,6 +8,7 @@
 namespace zsync {
 
 BlockingExecutor::~BlockingExecutor() {
+    settle("blocking executor");
     ZASSERT(task_count() == 0, "an executor ends with live tasks");
 }
 

@@ -1,5 +1,6 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/buffer_pool.hpp>
+#include <zsync/core/ledger.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_lock.hpp>
@@ -10,6 +11,8 @@
 
 #include <bit>
 #include <cerrno>
+#include <cstdio>
+#include <string>
 
 namespace zsync {
 
@@ -34,6 +37,7 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
         return fail(os_error(errno));
     }
     pool->memory_ = static_cast<std::byte*>(memory);
+    Ledger::pool_made(*pool, io.executor());
     io_uring_buf_ring* provided = nullptr;
     if (io.kind() != TaskKind::thread) {
         provided = pool->provide_to(static_cast<Worker&>(io.executor()).ring());
@@ -59,7 +63,9 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
 // Null where there is no ring, where buffers may not be provided to it, or where RLIMIT_MEMLOCK
 // does not let the kernel pin the entries: streams then ask for each chunk.
 io_uring_buf_ring* BufferPool::provide_to(Ring* ring) noexcept {
-    if (ring == nullptr || !ring->options().allows(KernelFeature::buffer_ring)) {
+    // The kernel would not say who takes which.
+    if (ring == nullptr || Ledger::traces() ||
+        !ring->options().allows(KernelFeature::buffer_ring)) {
         return nullptr;
     }
     const std::uint16_t group = ring->next_buffer_group();
@@ -74,6 +80,12 @@ io_uring_buf_ring* BufferPool::provide_to(Ring* ring) noexcept {
 }
 
 BufferPool::~BufferPool() {
+    Ledger::pool_ended(*this);
+    if (stats_.held != 0 && Ledger::traces()) {
+        for (const std::string& chunk : Ledger::chunks_of(*this)) {
+            (void)std::fprintf(stderr, "zsync: a buffer pool ends before its %s\n", chunk.c_str());
+        }
+    }
     if (provided_ != nullptr) {
         ZASSERT(stats_.held == 0, "a buffer pool ends before one of its chunks");
         io_uring_free_buf_ring(
@@ -98,6 +110,9 @@ bool BufferPool::take(std::uint16_t& index) noexcept {
 void BufferPool::give_back_otherwise(std::uint16_t index) noexcept {
     const RuntimeLock lock;
     --stats_.held;
+    if (Ledger::traces()) [[unlikely]] {
+        Ledger::chunk_returned(buffer(index));
+    }
     if (provided_ != nullptr) {
         provide(index);
     } else {

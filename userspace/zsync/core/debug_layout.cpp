@@ -38,6 +38,7 @@ static_assert(sizeof(std::source_location) == sizeof(const Place*));
 
 } // namespace
 
+// NOLINTBEGIN(modernize-use-designated-initializers): a table
 constinit const DebugNumber DebugLayout::numbers[] = {
     {"version", 1},
     {"executor.next", offsetof(Executor, next_executor_)},
@@ -46,8 +47,8 @@ constinit const DebugNumber DebugLayout::numbers[] = {
     {"task.parent", offsetof(TaskRecord, parent_)},
     {"task.children", offsetof(TaskRecord, children_)},
     {"task.sibling", offsetof(TaskRecord, sibling_next_)},
-    {"task.name", offsetof(TaskRecord, name_) + offsetof(TaskName, text_)},
-    {"task.name_length", offsetof(TaskRecord, name_) + offsetof(TaskName, length_)},
+    {"task.name", offsetof(TaskRecord, name_) + offsetof(TaskLabel, text_)},
+    {"task.name_length", offsetof(TaskRecord, name_) + offsetof(TaskLabel, length_)},
     {"task.kind", offsetof(TaskRecord, kind_)},
     {"task.state", offsetof(TaskRecord, state_)},
     {"task.ending", offsetof(TaskRecord, ending_)},
@@ -76,6 +77,7 @@ constinit const DebugNumber DebugLayout::numbers[] = {
     {"switch.rsp", 16 + 128},
     {"", 0},
 };
+// NOLINTEND(modernize-use-designated-initializers)
 
 void DebugLayout::add(Executor& executor) noexcept {
     const std::lock_guard guard(executors_mutex());
@@ -91,9 +93,15 @@ void DebugLayout::remove(Executor& executor) noexcept {
     *at = executor.next_executor_;
 }
 
-Executor::Executor() noexcept { DebugLayout::add(*this); }
+Executor::Executor() noexcept {
+    DebugLayout::add(*this);
+    Ledger::open(*this, account_);
+}
 
-Executor::~Executor() { DebugLayout::remove(*this); }
+Executor::~Executor() {
+    Ledger::close(account_);
+    DebugLayout::remove(*this);
+}
 
 } // namespace zsync
 

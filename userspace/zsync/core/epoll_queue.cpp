@@ -51,7 +51,9 @@ struct EpollQueue::Pending : OperationJob {
     Pending(const OperationRequest& what, CompletionTarget whose) noexcept
         : OperationJob{.request = what}, target(whose) {}
 
-    static void* operator new(std::size_t size) { return allocate_frame(size); }
+    static void* operator new(std::size_t size) {
+        return allocate_frame(size, FrameUse::operation);
+    }
     static void operator delete(void* memory, std::size_t size) noexcept {
         free_frame(memory, size);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/core/cycle_clock.hpp>
+#include <zsync/core/ledger.hpp>
 #include <zsync/core/operation_request.hpp>
 #include <zsync/core/result.hpp>
 #include <zsync/core/task_record.hpp>
@@ -74,10 +75,15 @@ public:
     [[nodiscard]] std::vector<TaskInfo> tasks() const;
     [[nodiscard]] std::uint64_t task_count() const noexcept;
     [[nodiscard]] virtual std::vector<RuntimeFeature> features() const = 0;
+    [[nodiscard]] const Ledger::Account& account() const noexcept { return account_; }
 
 protected:
     /// Adds what only the executor knows of a task.
     virtual void describe(const TaskRecord& /*record*/, TaskInfo& /*info*/) const {}
+    /// Before it is taken apart: tells what its tasks have left.
+    void settle(std::string_view kind, std::vector<std::string> requests = {}) noexcept {
+        Ledger::settle(*this, kind, std::move(requests));
+    }
     /// Runs a new task on the stack of the current one.
     static void run_inline(TaskRecord& record) noexcept;
     /// \name For tasks on threads; under the runtime lock, but for `run_on`
@@ -91,10 +97,12 @@ protected:
     /// \}
 
     friend class TaskRecord;
+    friend class Ledger;
     friend struct DebugLayout;
     CycleClock cycles_;
     bool resumes_simply_ = true; ///< nobody measures what tasks run
     TaskRecord* root_ = nullptr;
+    Ledger::Account account_;
     Executor* next_executor_ = nullptr; ///< of the process, for debuggers
     std::uint64_t next_task_id_ = 1;
     std::uint64_t task_count_ = 0;

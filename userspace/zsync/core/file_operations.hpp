@@ -54,7 +54,7 @@ public:
     }
     [[nodiscard]] Result<Fd> await_resume() const noexcept {
         if (result() >= 0) [[likely]] {
-            return Fd(result());
+            return opened(result());
         }
         return fail(failure());
     }

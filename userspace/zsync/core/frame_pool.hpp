@@ -1,6 +1,7 @@
 // Free lists for coroutine frames and task records.
 #pragma once
 
+#include <zsync/core/ledger.hpp>
 #include <zsync/core/limits.hpp>
 
 #include <array>
@@ -20,7 +21,8 @@ struct FramePoolStats {
 /// would cost each access a check whether it has been made.
 class FramePool {
 public:
-    [[nodiscard]] void* allocate(std::size_t size) {
+    /// `use` matters where the ledger traces: nothing is pooled then.
+    [[nodiscard]] void* allocate(std::size_t size, FrameUse use) {
         const std::size_t index = class_of(size);
         if (index < class_count && lists_[index] != nullptr) [[likely]] {
             FreeFrame* frame = lists_[index];
@@ -28,7 +30,7 @@ public:
             --lengths_[index];
             return frame;
         }
-        return allocate_from_heap(size);
+        return allocate_from_heap(size, use);
     }
     void free(void* memory, std::size_t size) noexcept {
         const std::size_t index = class_of(size);
@@ -42,7 +44,8 @@ public:
         free_to_heap(memory, size);
     }
     [[nodiscard]] FramePoolStats stats() const noexcept;
-    /// Gives everything back to the heap; at the end of the thread.
+    /// Gives everything back to the heap, and what is freed from here on too; at the end of the
+    /// thread, and where the ledger traces.
     void clear() noexcept;
 
 private:
@@ -55,7 +58,7 @@ private:
     static constexpr std::size_t class_of(std::size_t size) noexcept {
         return (size - 1) / class_bytes;
     }
-    void* allocate_from_heap(std::size_t size);
+    void* allocate_from_heap(std::size_t size, FrameUse use);
     void free_to_heap(void* memory, std::size_t size) noexcept;
 
     std::array<FreeFrame*, class_count> lists_;
@@ -63,6 +66,7 @@ private:
     std::uint64_t from_heap_;
     std::uint64_t to_heap_;
     bool clears_at_exit_;
+    bool keeps_nothing_;
 };
 
 inline thread_local constinit FramePool frame_pool{};
@@ -70,15 +74,22 @@ inline thread_local constinit FramePool frame_pool{};
 /// Allocation of coroutine frames from per-thread free lists. A frame is the runtime's most
 /// frequent allocation; taking it from a list halves the cost of awaiting a child. Sanitizer builds
 /// go to the heap every time, so that a use after free is seen.
-[[nodiscard]] inline void* allocate_frame(std::size_t size) {
+[[nodiscard]] inline void* allocate_frame(std::size_t size, FrameUse use) {
 #ifdef ZSYNC_SANITIZED
-    return ::operator new(size);
+    void* frame = ::operator new(size);
+    if (Ledger::traces()) {
+        Ledger::frame_made(frame, use);
+    }
+    return frame;
 #else
-    return frame_pool.allocate(size);
+    return frame_pool.allocate(size, use);
 #endif
 }
 inline void free_frame(void* frame, std::size_t size) noexcept {
 #ifdef ZSYNC_SANITIZED
+    if (Ledger::traces()) {
+        Ledger::frame_freed(frame);
+    }
     ::operator delete(frame, size);
 #else
     frame_pool.free(frame, size);

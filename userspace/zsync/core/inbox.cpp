@@ -11,7 +11,7 @@
 namespace zsync {
 
 std::shared_ptr<Inbox> Inbox::create() {
-    Fd bell(::eventfd(0, EFD_CLOEXEC));
+    Fd bell(::eventfd(0, EFD_CLOEXEC), Fd::OfTheRuntime());
     return bell ? std::shared_ptr<Inbox>(new Inbox(std::move(bell))) : nullptr;
 }
 

@@ -59,6 +59,8 @@ constexpr std::size_t epoll_events_per_wait = 128;
 constexpr std::uint32_t task_threads_max = 64;
 /// Places of a channel or broadcast.
 constexpr std::size_t channel_capacity_max = std::size_t{1} << 20;
+/// Executors of a process whose descriptors the ledger can tell apart at a time.
+constexpr std::size_t ledger_executors_max = 255;
 /// Await chain entries given for a task.
 constexpr std::uint32_t await_chain_max = 32;
 

@@ -1,4 +1,5 @@
 #include <zsync/core/executor.hpp>
+#include <zsync/core/ledger.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/worker.hpp>
@@ -182,6 +183,14 @@ void OperationWait::end_here_with(CoreError reason) noexcept {
 
 Error OperationWait::failure() const noexcept {
     return ended_by_ == CoreError::os ? os_error(-result_) : Error(ended_by_);
+}
+
+Fd OperationWait::opened(int fd) const noexcept {
+    Fd owned(fd, frame().where);
+    if (Ledger::traces()) [[unlikely]] {
+        Ledger::chain_of_descriptor(fd, frame());
+    }
+    return owned;
 }
 
 Result<ExitStatus> ProcessWait::await_resume() const noexcept {

@@ -66,6 +66,8 @@ protected:
     }
     [[nodiscard]] std::int32_t result() const noexcept { return result_; }
     [[nodiscard]] Error failure() const noexcept;
+    /// A descriptor that this operation has opened, by this await.
+    [[nodiscard]] Fd opened(int fd) const noexcept;
     [[nodiscard]] OperationRequest& request_for_change() noexcept { return request_; }
     void set_deadline(TimePoint deadline) noexcept {
         due = deadline;
@@ -132,7 +134,7 @@ class FdWait final : public WithDeadline<FdWait> {
 public:
     FdWait(const OperationRequest& request) noexcept : WithDeadline(request) {}
     [[nodiscard]] Result<Fd> await_resume() const noexcept {
-        return outcome().transform([](std::int32_t fd) { return Fd(fd); });
+        return outcome().transform([this](std::int32_t fd) { return opened(fd); });
     }
 };
 

@@ -7,7 +7,8 @@
 
 namespace zsync {
 
-OperationThreads::OperationThreads() noexcept : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+OperationThreads::OperationThreads() noexcept
+    : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), Fd::OfTheRuntime()) {}
 
 OperationThreads::~OperationThreads() {
     {

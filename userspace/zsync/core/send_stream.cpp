@@ -4,18 +4,33 @@
 #include <zsync/core/worker.hpp>
 
 #include <cerrno>
+#include <format>
 
 namespace zsync {
 
-SendStreamState::SendStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool)
+SendStreamState::SendStreamState(
+    Worker* worker, int fd, std::shared_ptr<BufferPool> pool, const std::source_location& made
+)
     : submission_(worker != nullptr ? worker->ring() : nullptr), pool_(std::move(pool)), fd_(fd),
-      usual_(submission_ != nullptr ? idle : never), worker_(worker) {}
+      usual_(submission_ != nullptr ? idle : never), worker_(worker),
+      standing_(worker, *this, made) {}
 
 SendStreamState::~SendStreamState() = default;
 
-SendStream::SendStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool) {
+SendStream::SendStream(
+    Io io, FdRef socket, std::shared_ptr<BufferPool> pool, std::source_location made
+) {
     Worker* worker = io.kind() == TaskKind::thread ? nullptr : &static_cast<Worker&>(io.executor());
-    state_ = std::make_unique<SendStreamState>(worker, socket.get(), std::move(pool));
+    state_ = std::make_unique<SendStreamState>(worker, socket.get(), std::move(pool), made);
+}
+
+std::string SendStreamState::describe() const {
+    return std::format("send stream of descriptor {}", fd_);
+}
+
+void SendStreamState::stop() noexcept {
+    // What is left in it is dropped with the error of the one that is stopped.
+    worker_->queue().queue_cancel(target());
 }
 
 bool SendStreamState::push_otherwise(Chunk&& chunk) noexcept {

@@ -3,6 +3,7 @@
 
 #include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/ledger.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation_queue.hpp>
 #include <zsync/core/submission_queue.hpp>
@@ -10,6 +11,8 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <source_location>
+#include <string>
 
 namespace zsync {
 
@@ -18,13 +21,18 @@ namespace zsync {
 class SendStreamState final : public CompletionHandler, public Suspension {
 public:
     /// `worker` is null on threads.
-    SendStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool);
+    SendStreamState(
+        Worker* worker, int fd, std::shared_ptr<BufferPool> pool, const std::source_location& made
+    );
     SendStreamState(const SendStreamState&) = delete;
     SendStreamState& operator=(const SendStreamState&) = delete;
     ~SendStreamState(); // not here: each coroutine with a stream would prepare for it
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
     void interrupt(CoreError reason) noexcept override;
     [[nodiscard]] std::string_view kind() const noexcept override { return "send stream"; }
+    [[nodiscard]] bool is_standing() const noexcept override { return !is_empty() && !abandoned_; }
+    [[nodiscard]] std::string describe() const override;
+    void stop() noexcept override;
 
 private:
     friend class Ring;
@@ -77,6 +85,7 @@ private:
     CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
     Worker* worker_;
     Chunk waiting_; ///< for room
+    StandingRequest standing_;
 };
 
 /// Awaits to `Result<void>`; see `SendStream`.
@@ -111,7 +120,12 @@ private:
 /// queued.
 class SendStream {
 public:
-    SendStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool);
+    SendStream(
+        Io io,
+        FdRef socket,
+        std::shared_ptr<BufferPool> pool,
+        std::source_location made = std::source_location::current()
+    );
     SendStream(SendStream&& other) noexcept = default;
     SendStream& operator=(SendStream&&) = delete;
     ~SendStream() {

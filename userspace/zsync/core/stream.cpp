@@ -7,6 +7,7 @@
 #include <linux/io_uring.h>
 
 #include <cerrno>
+#include <format>
 
 namespace zsync {
 
@@ -86,6 +87,12 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
     }
 }
 
+std::string RecvStreamState::describe() const {
+    return std::format("recv stream of descriptor {}", fd_);
+}
+
+void RecvStreamState::stop() noexcept { worker_->queue().queue_cancel(target()); }
+
 void RecvStreamState::end_wait() noexcept {
     forget(awaited | timed);
     disarm();
@@ -128,9 +135,14 @@ void RecvStreamState::abandon() noexcept {
 }
 
 RecvStreamState::RecvStreamState(
-    Worker* worker, int fd, std::uint32_t flags, std::shared_ptr<BufferPool> pool
+    Worker* worker,
+    int fd,
+    std::uint32_t flags,
+    std::shared_ptr<BufferPool> pool,
+    const std::source_location& made
 )
-    : pool_(std::move(pool)), worker_(worker), fd_(fd), flags_(flags) {
+    : pool_(std::move(pool)), worker_(worker), fd_(fd), flags_(flags),
+      standing_(worker, *this, made) {
     // A multishot recv goes back to sleep when the socket tells that no byte is left. Only TCP
     // tells of an end there; on a unix socket of Linux 6.18 a shutdown right behind the last bytes
     // would never be seen.
@@ -142,9 +154,15 @@ RecvStreamState::RecvStreamState(
                  (domain == AF_INET || domain == AF_INET6);
 }
 
-RecvStream::RecvStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool, std::uint32_t flags) {
+RecvStream::RecvStream(
+    Io io,
+    FdRef socket,
+    std::shared_ptr<BufferPool> pool,
+    std::uint32_t flags,
+    std::source_location made
+) {
     Worker* worker = io.kind() == TaskKind::thread ? nullptr : &static_cast<Worker&>(io.executor());
-    state_ = std::make_unique<RecvStreamState>(worker, socket.get(), flags, std::move(pool));
+    state_ = std::make_unique<RecvStreamState>(worker, socket.get(), flags, std::move(pool), made);
 }
 
 bool RecvStreamState::receive_here(PromiseBase& promise, const TimePoint* deadline) noexcept {
@@ -218,6 +236,9 @@ Result<Chunk> RecvStreamState::take_otherwise() noexcept {
     if (buffer != no_buffer) {
         const BufferPool::Filled& filled = pool_->filled(buffer);
         first_ = filled.next;
+        if (Ledger::traces()) [[unlikely]] {
+            Ledger::chunk_taken(pool_->buffer(buffer), frame());
+        }
         if (first_ == no_buffer) {
             forget(has_queued);
         }

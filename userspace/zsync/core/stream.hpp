@@ -3,10 +3,13 @@
 
 #include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/ledger.hpp>
 #include <zsync/core/operation_queue.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <source_location>
+#include <string>
 
 namespace zsync {
 
@@ -17,13 +20,24 @@ class RecvStream;
 class RecvStreamState final : public CompletionHandler, public TimedSuspension {
 public:
     /// `worker` is null on threads.
-    RecvStreamState(Worker* worker, int fd, std::uint32_t flags, std::shared_ptr<BufferPool> pool);
+    RecvStreamState(
+        Worker* worker,
+        int fd,
+        std::uint32_t flags,
+        std::shared_ptr<BufferPool> pool,
+        const std::source_location& made
+    );
     RecvStreamState(const RecvStreamState&) = delete;
     RecvStreamState& operator=(const RecvStreamState&) = delete;
     ~RecvStreamState(); // not here: each coroutine with a stream would prepare for it
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
     void interrupt(CoreError reason) noexcept override;
     [[nodiscard]] std::string_view kind() const noexcept override { return "recv stream"; }
+    [[nodiscard]] bool is_standing() const noexcept override {
+        return (attention_ & unarmed) == 0 && !abandoned_;
+    }
+    [[nodiscard]] std::string describe() const override;
+    void stop() noexcept override;
     void buffer_is_free() noexcept;
 
 private:
@@ -79,6 +93,7 @@ private:
     std::uint16_t first_ = no_buffer;
     std::uint16_t last_ = no_buffer;
     std::uint16_t taken_ = no_buffer; ///< where there is no ring: the buffer lent to the request
+    StandingRequest standing_;
 };
 
 /// Awaits to `Result<Chunk>`; see `RecvStream::next`.
@@ -128,7 +143,13 @@ private:
 class RecvStream {
 public:
     /// The socket must stay open for as long as the stream lives. `flags` are MSG_*.
-    RecvStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool, std::uint32_t flags = 0);
+    RecvStream(
+        Io io,
+        FdRef socket,
+        std::shared_ptr<BufferPool> pool,
+        std::uint32_t flags = 0,
+        std::source_location made = std::source_location::current()
+    );
     RecvStream(RecvStream&& other) noexcept = default;
     RecvStream& operator=(RecvStream&&) = delete;
     ~RecvStream() {

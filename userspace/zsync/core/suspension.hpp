@@ -49,6 +49,8 @@ protected:
     void resume_inline() noexcept;
 
     [[nodiscard]] TaskRecord& task() const noexcept;
+    /// The frame that waits, or has waited.
+    [[nodiscard]] const PromiseBase& frame() const noexcept { return *promise_; }
 
 private:
     friend class TaskRecord;

@@ -381,7 +381,8 @@ timespec to_timespec(Duration duration) noexcept {
 
 } // namespace
 
-Interrupt::Interrupt() noexcept : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+Interrupt::Interrupt() noexcept
+    : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), Fd::OfTheRuntime()) {}
 
 void Interrupt::trigger() noexcept {
     word_.store(1);

@@ -69,12 +69,18 @@ public:
         return awaited;
     }
 
-    static void* operator new(std::size_t size) { return allocate_frame(size); }
+    static void* operator new(std::size_t size) {
+        return allocate_frame(size, FrameUse::coroutine);
+    }
     static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
 };
 
 template <class T> class TaskPromise : public TaskPromiseCommon {
 public:
+    /// Before its first await a coroutine is shown at its own place.
+    explicit TaskPromise(std::source_location here = std::source_location::current()) noexcept {
+        where = here;
+    }
     Task<T> get_return_object() noexcept;
     template <class U = T> void return_value(U&& value) { value_.emplace(std::forward<U>(value)); }
     [[nodiscard]] T take() { return *std::move(value_); }
@@ -85,6 +91,9 @@ private:
 
 template <> class TaskPromise<void> : public TaskPromiseCommon {
 public:
+    explicit TaskPromise(std::source_location here = std::source_location::current()) noexcept {
+        where = here;
+    }
     Task<void> get_return_object() noexcept;
     void return_void() const noexcept {}
     void take() const noexcept {}

@@ -37,15 +37,15 @@ std::recursive_mutex& RuntimeLock::mutex() noexcept {
     return mutex;
 }
 
-TaskName::TaskName(std::string_view text)
-    : text_(nullptr), length_(static_cast<std::uint32_t>(text.size())), owned_(true) {
+TaskName::TaskName(std::string_view text, Place made)
+    : text_(nullptr), length_(static_cast<std::uint32_t>(text.size())), owned_(true), made_(made) {
     char* copy = new char[text.size() + 1]; // tracers read up to a zero
     std::memcpy(copy, text.data(), text.size());
     copy[text.size()] = 0;
     text_ = copy;
 }
 
-void TaskName::free_text() noexcept { delete[] text_; }
+void TaskName::free_text(const char* text) noexcept { delete[] text; }
 
 TaskRecord::TaskRecord(
     Executor& executor,
@@ -74,6 +74,9 @@ TaskRecord::TaskRecord(
     }
     sibling_link_ = &siblings;
     siblings = this;
+    if (Ledger::traces()) [[unlikely]] {
+        Ledger::task_made(*this, name.made());
+    }
     ZSYNC_PROBE_TASK(task__start, *this);
 }
 
@@ -178,7 +181,10 @@ TaskInfo TaskRecord::info() const {
     // Each wake-up leads to one resume; a task that was woken and waits for its turn has one to
     // come.
     const bool begun = resumes_ != 0;
-    info.wakeups = begun ? resumes_ - 1U + (state_ == TaskState::ready ? 1U : 0U) : 0U;
+    info.wakeups = begun ? resumes_ - 1U + (state == TaskState::ready ? 1U : 0U) : 0U;
+    if (Ledger::traces()) {
+        info.buffers = Ledger::chunks_of(*this);
+    }
     if (kind_ == TaskKind::fiber && context_ != nullptr) {
         info.stack_bytes = static_cast<const Fiber*>(context_)->stack_bytes_used();
     }
@@ -316,6 +322,9 @@ void Executor::run_inline(TaskRecord& record) noexcept {
 
 void Executor::run_on(TaskRecord& record, StackContext& context) noexcept {
     PromiseBase& root = *record.leaf_;
+    if (Ledger::traces()) [[unlikely]] {
+        frame_pool.clear(); // also a thread that only frees must not pool
+    }
     {
         const RuntimeLock lock;
         context.frame = &root;

@@ -88,6 +88,7 @@ struct TaskInfo {
     TaskKind kind = TaskKind::coroutine;
     std::uint64_t resumes = 0;          ///< times it was given the processor
     std::uint64_t wakeups = 0;          ///< times that a wait of its was ended
+    std::uint64_t buffers = 0;          ///< chunks it received and holds; where the ledger traces
     std::uint64_t stack_bytes = 0;      ///< the most of its stack that was in use; fibers only
     std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody measures
     std::chrono::nanoseconds age{};
@@ -152,7 +153,7 @@ public:
     [[nodiscard]] bool needs_cancel() const noexcept { return cancel_pending_ && !cancel_blocked_; }
     /// \}
 
-    static void* operator new(std::size_t size) { return allocate_frame(size); }
+    static void* operator new(std::size_t size) { return allocate_frame(size, FrameUse::task); }
     static void operator delete(void* memory, std::size_t size) noexcept {
         free_frame(memory, size);
     }
@@ -216,7 +217,7 @@ private:
     TaskRecord* sibling_next_ = nullptr;
     TaskRecord** sibling_link_ = nullptr;
     Scope* scope_; ///< the scope that joins it; null for a future's task
-    TaskName name_;
+    TaskLabel name_;
     std::uint64_t id_;
     TimePoint started_;
     std::uint64_t run_cycles_ = 0;

@@ -39,6 +39,8 @@ ThreadExecutor::~ThreadExecutor() {
     for (const std::unique_ptr<Member>& member : members_) {
         member->thread.join();
     }
+    members_.clear(); // what they have open is not the tasks'
+    settle("thread executor");
 }
 
 std::uint32_t ThreadExecutor::thread_count() const noexcept {

@@ -21,6 +21,7 @@ namespace zsync {
 
 Outcome<std::unique_ptr<Worker>> Worker::create(RunOrder order) {
     const RuntimeOptions options = ZTRY(RuntimeOptions::from_environment());
+    ZTRY(LeakPolicy::from_environment());
     std::string why_not = "switched off by ZSYNC_IO";
     if (options.queue != RuntimeOptions::Queue::epoll) {
         auto ring = Ring::create(options);
@@ -53,9 +54,39 @@ Worker::Worker(std::unique_ptr<OperationQueue> queue, RunOrder order)
 }
 
 Worker::~Worker() {
+    settle_and_stop();
     ZASSERT(root_ == nullptr, "a worker ends with live tasks");
     if (inbox_) { // it has not run
         inbox_->close(*this);
+    }
+}
+
+std::uint64_t Worker::standing_count() const noexcept {
+    std::uint64_t count = 0;
+    for (const StandingRequest* at = standing_; at != nullptr; at = at->next()) {
+        count += at->owner().is_standing() ? 1 : 0;
+    }
+    return count;
+}
+
+// Streams that outlive their worker are a leak; what the kernel still has of them must not outlive
+// the ring.
+void Worker::settle_and_stop() noexcept {
+    std::vector<std::string> requests;
+    for (StandingRequest* at = standing_; at != nullptr; at = at->next()) {
+        if (at->owner().is_standing()) {
+            requests.push_back(at->owner().describe() + Ledger::made(at));
+        }
+    }
+    settle("worker", std::move(requests));
+    for (StandingRequest* at = standing_; at != nullptr; at = at->next()) {
+        if (at->owner().is_standing()) {
+            at->owner().stop();
+        }
+    }
+    while (standing_count() != 0) {
+        queue_->enter(true, std::nullopt);
+        queue_->deliver();
     }
 }
 
@@ -82,8 +113,9 @@ void Worker::run_root(TaskRecord& record) noexcept {
         inbox_->close(*this);
         inbox_.reset();
     }
-    // Every task has ended, so only the runtime's own requests can be left.
-    while (queue_->in_flight() != 0) {
+    // Every task has ended, so what is left are the runtime's own requests, which end by
+    // themselves, and those of streams that outlive their task.
+    while (queue_->in_flight() > standing_count()) {
         queue_->enter(true, std::nullopt);
         queue_->deliver();
     }

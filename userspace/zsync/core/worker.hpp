@@ -148,6 +148,10 @@ public:
     /// \}
 
 private:
+    friend class StandingRequest;
+    /// Requests of streams that nobody has ended.
+    [[nodiscard]] std::uint64_t standing_count() const noexcept;
+    void settle_and_stop() noexcept;
     void bring_any_first() noexcept;
     [[nodiscard]] bool give_stack(TaskRecord& record) noexcept;
     void resume_fiber(TaskRecord& record) noexcept;
@@ -161,6 +165,7 @@ private:
     void wait_and_deliver() noexcept;
     void describe(const TaskRecord& record, TaskInfo& info) const override;
 
+    StandingRequest* standing_ = nullptr;
     Ring* ring_; ///< the queue, when it is the kernel's
     bool simulated_;
     TimerWheel timers_;

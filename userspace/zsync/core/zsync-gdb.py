@@ -25,6 +25,7 @@ WAITS = {
     "YieldWait": "yield",
     "RecvStreamState": "recv stream",
     "AcceptNext": "accept stream",
+    "SendStreamState": "send stream",
     "Join": "children",
     "Await": "future",
 }

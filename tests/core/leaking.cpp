@@ -1,0 +1,153 @@
+// Leaks one thing on purpose, or none: `leaking KIND`. What is leaked stays reachable, in `kept`.
+#include <zsync/core/future.hpp>
+#include <zsync/core/io.hpp>
+#include <zsync/core/scope.hpp>
+#include <zsync/core/send_stream.hpp>
+#include <zsync/core/stream.hpp>
+#include <zsync/core/thread_executor.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdio>
+#include <fcntl.h>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using namespace zsync;
+
+namespace {
+
+/// Lives until the process ends.
+template <class T> T& keep(T value) {
+    static std::vector<std::unique_ptr<T>>& kept = *new std::vector<std::unique_ptr<T>>;
+    kept.push_back(std::make_unique<T>(std::move(value)));
+    return *kept.back();
+}
+
+struct Pair {
+    Fd near;
+    Fd far;
+};
+
+/// Two connected sockets, out of the ledger's sight.
+Pair& sockets() {
+    std::array<int, 2> ends{};
+    (void)::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data());
+    return keep(Pair{Fd(ends[0]), Fd(ends[1])});
+}
+
+Task<Result<void>> nothing(Io io) {
+    ZCO_TRY(Fd null, co_await io.open("/dev/null", O_RDWR));
+    auto [count, buffer] = co_await io.write(null, Bytes(16));
+    ZCO_CHECK(count);
+    co_return co_await io.yield();
+}
+
+Task<Result<Fd>> open_null(Io io) {
+    co_return co_await io.open("/dev/null", O_RDONLY); // LINE: open
+}
+
+Task<Result<void>> opened(Io io) {
+    ZCO_TRY(Fd null, co_await open_null(io)); // LINE: open's caller
+    keep(std::move(null));
+    co_return {};
+}
+
+Task<Result<void>> made(Io io) {
+    keep(Fd(::eventfd(0, EFD_CLOEXEC))); // LINE: eventfd
+    co_return co_await io.yield();
+}
+
+Task<Result<void>> frame(Io io) {
+    keep(nothing(io)); // never awaited
+    co_return co_await io.yield();
+}
+
+Task<Result<void>> future(Io io) {
+    keep(io.async("forgotten", nothing, io)); // LINE: async
+    co_return co_await io.yield();
+}
+
+Task<Result<void>> chunk(Io io, Pair* ends) {
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
+    RecvStream in(io, ends->near, pool);
+    (void)::send(ends->far.get(), "x", 1, 0);
+    ZCO_TRY(Chunk got, co_await in.next()); // LINE: next
+    keep(std::move(pool));
+    keep(std::move(got));
+    co_return {};
+}
+
+Task<Result<void>> count(Io io, Pair* ends) {
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
+    RecvStream in(io, ends->near, pool);
+    (void)::send(ends->far.get(), "x", 1, 0);
+    const auto held = [io] { return static_cast<int>(io.executor().tasks()[0].buffers); };
+    ZCO_TRY(Chunk got, co_await in.next());
+    std::printf("root holds %d", held());
+    got = Chunk();
+    std::printf(", then %d\n", held());
+    co_return {};
+}
+
+Task<Result<Chunk>> read_one(RecvStream* in) { co_return co_await in->next(); }
+
+Task<Result<void>> stream(Io io, Pair* ends) {
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
+    RecvStream& in = keep(RecvStream(io, ends->near, pool)); // LINE: stream
+    auto first = io.async(read_one, &in);
+    (void)co_await io.yield();
+    (void)co_await io.yield();
+    (void)co_await first.cancel(); // the request goes on for the next reader
+    co_return {};
+}
+
+int run_one(std::string_view kind) {
+    auto worker = Worker::create();
+    if (!worker) {
+        (void)std::fprintf(stderr, "%s\n", worker.error().message().c_str());
+        return 2;
+    }
+    const Io io = (*worker)->io();
+    if (kind == "task") {
+        keep((*worker)->io().async("never run", nothing, io)); // LINE: task
+        return 0;
+    }
+    const std::map<std::string_view, std::function<Task<Result<void>>()>> programs{
+        {"nothing", [io] { return nothing(io); }},
+        {"opened", [io] { return opened(io); }},
+        {"made", [io] { return made(io); }},
+        {"frame", [io] { return frame(io); }},
+        {"future", [io] { return future(io); }},
+        {"chunk", [io] { return chunk(io, &sockets()); }},
+        {"count", [io] { return count(io, &sockets()); }},
+        {"stream", [io] { return stream(io, &sockets()); }},
+    };
+    const auto found = programs.find(kind);
+    if (found == programs.end()) {
+        return 2;
+    }
+    return (*worker)->run("root", found->second()) ? 0 : 1;
+}
+
+int run_on_threads() {
+    auto threads = ThreadExecutor::create();
+    const Io io(**threads, TaskKind::thread);
+    return io.run("root", opened(io)) ? 0 : 1;
+}
+
+} // namespace
+
+int main(int count, char** words) {
+    const std::string_view kind = count == 2 ? words[1] : "";
+    const int code = kind == "threads" ? run_on_threads() : run_one(kind);
+    (void)std::puts("the end");
+    return code;
+}

@@ -1,0 +1,479 @@
+#include <zsync/core/buffer_pool.hpp>
+#include <zsync/core/debug_layout.hpp>
+#include <zsync/core/executor.hpp>
+#include <zsync/core/fd.hpp>
+#include <zsync/core/frame_pool.hpp>
+#include <zsync/core/ledger.hpp>
+#include <zsync/core/limits.hpp>
+#include <zsync/core/task_record.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <format>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+namespace zsync {
+namespace {
+
+/// Who made something, and where.
+struct Origin {
+    const Executor* executor = nullptr;
+    std::uint64_t task = 0;
+    std::string task_name{};
+    std::string place{};              ///< file:line; empty where only the maker is known
+    std::vector<std::string> chain{}; ///< the awaits around it, from the inner one outwards
+
+    [[nodiscard]] std::string text() const {
+        std::string text = place.empty() ? "" : std::format(" at {}", place);
+        if (task != 0) {
+            text += std::format(" by task {} \"{}\"", task, task_name);
+        }
+        for (const std::string& outer : chain) {
+            text += std::format("\n      awaited at {}", outer);
+        }
+        return text;
+    }
+};
+
+struct Frame {
+    FrameUse use;
+    Origin origin;
+};
+
+/// Everything that is remembered.
+struct Book {
+    std::mutex mutex;
+    std::optional<LeakPolicy> policy;
+    std::unordered_map<const void*, Frame> frames;
+    std::unordered_map<const void*, Origin> chunks;   ///< by the buffer
+    std::unordered_map<const void*, Origin> requests; ///< by the stream's state
+    std::map<int, Origin> descriptors;
+    std::map<const BufferPool*, const Executor*> pools;
+    std::array<bool, limits::ledger_executors_max + 1> slot_taken{};
+};
+
+/// Descriptors that the tasks of each executor have open. Slot 0 is nobody's.
+constinit std::array<std::atomic<std::int64_t>, limits::ledger_executors_max + 1> descriptors{};
+
+/// Whether two executors have lived at a time.
+constinit std::atomic<bool> had_several{false};
+
+Book& book() noexcept {
+    // Never destroyed: descriptors of static objects are closed after everything else.
+    static Book& book = *new Book;
+    return book;
+}
+
+Origin origin_here(std::string place = {}) {
+    Origin origin;
+    origin.place = std::move(place);
+    if (const TaskRecord* task = TaskRecord::current()) {
+        origin.executor = &task->executor();
+        origin.task = task->id();
+        origin.task_name = task->name();
+    }
+    return origin;
+}
+
+/// Of an await that has just ended: its frame and those around it are there.
+Origin origin_of(const PromiseBase& promise) {
+    Origin origin = origin_here(place_of(promise.where));
+    for (const PromiseBase* outer = promise.caller;
+         outer != nullptr && origin.chain.size() < limits::await_chain_max;
+         outer = outer->caller) {
+        origin.chain.push_back(place_of(outer->where));
+    }
+    return origin;
+}
+
+/// One line, or more, for a person.
+using Lines = std::vector<std::string>;
+
+std::string counted(std::size_t count, std::string_view noun) {
+    return std::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+/// The promise of a coroutine's frame.
+const PromiseBase& promise_of(const void* frame) noexcept {
+    constexpr std::size_t frame_head_bytes = 2 * sizeof(void*); // resume and destroy
+    return *reinterpret_cast<const PromiseBase*>(
+        static_cast<const std::byte*>(frame) + frame_head_bytes
+    );
+}
+
+std::string frame_text(const void* memory, const Frame& frame) {
+    if (frame.use == FrameUse::task) {
+        const auto& record = *static_cast<const TaskRecord*>(memory);
+        return std::format(
+            "task {} \"{}\" ({}), started{}",
+            record.id(),
+            record.name(),
+            record.is_finished() ? "has ended, but a Future or TaskRef keeps it" : "lives",
+            frame.origin.text()
+        );
+    }
+    const PromiseBase& promise = promise_of(memory);
+    const std::string_view function = promise.where.function_name();
+    // g++ calls the body of a coroutine that runs by a name nobody would know.
+    const bool readable = !function.empty() && !function.contains(".Frame");
+    return std::format(
+        "frame of {}{}, made{}",
+        readable ? std::format("{}, ", function) : "the coroutine at ",
+        place_of(promise.where),
+        frame.origin.text()
+    );
+}
+
+Lines task_lines(const Executor& executor) {
+    Lines lines;
+    for (const TaskInfo& task : executor.tasks()) {
+        std::string line = std::format("task {} \"{}\" lives, {}", task.id, task.name, task.state);
+        for (const std::string& place : task.chain) {
+            line += std::format("\n      at {}", place);
+        }
+        lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
+/// Frames and records of tasks that have ended.
+Lines frame_lines(const Executor& executor, FrameUse use) {
+    Lines lines;
+    const std::lock_guard guard(book().mutex);
+    for (const auto& [memory, frame] : book().frames) {
+        const bool lives =
+            frame.use == FrameUse::task && !static_cast<const TaskRecord*>(memory)->is_finished();
+        if (frame.origin.executor == &executor && frame.use == use && !lives) {
+            lines.push_back(frame_text(memory, frame));
+        }
+    }
+    return lines;
+}
+
+Lines descriptor_lines(const Executor& executor) {
+    Lines lines;
+    const std::lock_guard guard(book().mutex);
+    for (const auto& [fd, origin] : book().descriptors) {
+        if (origin.executor == &executor) {
+            lines.push_back(std::format("descriptor {}, opened{}", fd, origin.text()));
+        }
+    }
+    return lines;
+}
+
+/// Chunks that are not back, and pools that would outlive their worker; and how many of each.
+struct PoolLeaks {
+    Lines lines;
+    std::size_t chunks = 0;
+    std::size_t pools = 0;
+};
+
+PoolLeaks pool_leaks(const Executor& executor) {
+    std::vector<const BufferPool*> pools;
+    {
+        const std::lock_guard guard(book().mutex);
+        for (const auto& [pool, owner] : book().pools) {
+            if (owner == &executor) {
+                pools.push_back(pool);
+            }
+        }
+    }
+    PoolLeaks leaks;
+    for (const BufferPool* pool : pools) {
+        ++leaks.pools;
+        leaks.chunks += pool->stats().held;
+        leaks.lines.push_back(std::format(
+            "buffer pool of {} x {} bytes lives, {} held",
+            pool->stats().buffers,
+            pool->buffer_bytes(),
+            counted(pool->stats().held, "buffer")
+        ));
+        std::ranges::move(Ledger::chunks_of(*pool), std::back_inserter(leaks.lines));
+    }
+    return leaks;
+}
+
+/// A count for the headline.
+void add(std::string& head, std::size_t count, std::string_view noun) {
+    if (count != 0) {
+        head += (head.empty() ? "" : ", ") + counted(count, noun);
+    }
+}
+
+} // namespace
+
+Outcome<LeakPolicy> LeakPolicy::parse(const char* words) {
+    LeakPolicy policy;
+    std::string_view rest = words != nullptr ? words : "";
+    while (!rest.empty()) {
+        const std::string_view word = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+        if (word == "off") {
+            policy.action = LeakAction::off;
+        } else if (word == "report") {
+            policy.action = LeakAction::report;
+        } else if (word == "fatal") {
+            policy.action = LeakAction::fatal;
+        } else if (word == "trace") {
+            policy.trace = true;
+        } else {
+            return fail(
+                CoreError::invalid_argument,
+                std::format("ZSYNC_LEAKS has \"{}\": it may list off, report, fatal, trace", word)
+            );
+        }
+    }
+    return policy;
+}
+
+Outcome<LeakPolicy> LeakPolicy::from_environment() { return parse(::secure_getenv("ZSYNC_LEAKS")); }
+
+void Ledger::set(LeakPolicy policy) noexcept {
+    const std::lock_guard guard(book().mutex);
+    book().policy = policy;
+    traces_.store(policy.trace, std::memory_order_relaxed);
+}
+
+LeakPolicy Ledger::policy() noexcept {
+    const std::lock_guard guard(book().mutex);
+    if (!book().policy) {
+        // `Worker::create` refuses a wrong word; who makes another executor is told here.
+        const Outcome<LeakPolicy> read = LeakPolicy::from_environment();
+        if (!read) {
+            (void)std::fprintf(stderr, "zsync: %s\n", read.error().message().c_str());
+        }
+        book().policy = read.value_or(LeakPolicy{});
+        traces_.store(book().policy->trace, std::memory_order_relaxed);
+    }
+    return *book().policy;
+}
+
+void Ledger::open(Executor& executor, Account& account) noexcept {
+    (void)policy();
+    if (executor.next_executor_ != nullptr) {
+        had_several.store(true, std::memory_order_relaxed);
+    }
+    if (traces()) {
+        frame_pool.clear();
+    }
+    account.thread = &frame_pool;
+    account.frames_before = static_cast<std::int64_t>(frame_pool_stats().live);
+    const std::lock_guard guard(book().mutex);
+    auto& taken = book().slot_taken;
+    const auto free = std::find(taken.begin() + 1, taken.end(), false);
+    if (free != taken.end()) {
+        *free = true;
+        account.slot = static_cast<std::uint16_t>(free - taken.begin());
+    }
+}
+
+void Ledger::close(Account& account) noexcept {
+    const std::lock_guard guard(book().mutex);
+    // One with descriptors left is not given to another, who would be blamed.
+    if (account.slot != 0 && descriptors[account.slot].load(std::memory_order_relaxed) == 0) {
+        book().slot_taken[account.slot] = false;
+    }
+}
+
+void Ledger::settle(Executor& executor, std::string_view kind, std::vector<std::string> requests) {
+    const LeakPolicy policy = Ledger::policy();
+    if (policy.action == LeakAction::off) {
+        return;
+    }
+    const Account& account = executor.account_;
+    const Lines tasks = task_lines(executor);
+    const Lines ended = frame_lines(executor, FrameUse::task);
+    const Lines frames = frame_lines(executor, FrameUse::coroutine);
+    const PoolLeaks pools = pool_leaks(executor);
+    const Lines open = descriptor_lines(executor);
+    const std::int64_t open_count =
+        account.slot != 0 ? descriptors[account.slot].load(std::memory_order_relaxed) : 0;
+    // Without a trace nobody knows whose a frame is, and one may be freed by another thread than it
+    // was made on: only a worker that never had company can tell, on its own thread.
+    std::int64_t frame_count = static_cast<std::int64_t>(frames.size());
+    const bool alone = kind == "worker" && !had_several.load(std::memory_order_relaxed);
+    if (!policy.trace && alone && account.thread == &frame_pool && tasks.empty()) {
+        const auto live = static_cast<std::int64_t>(frame_pool_stats().live);
+        frame_count = std::max<std::int64_t>(live - account.frames_before, 0);
+    }
+    std::string head;
+    add(head, tasks.size() + ended.size(), "task");
+    add(head, requests.size(), "operation");
+    add(head, pools.chunks, "buffer");
+    add(head, pools.pools, "buffer pool");
+    add(head, static_cast<std::size_t>(std::max<std::int64_t>(open_count, 0)), "descriptor");
+    add(head, static_cast<std::size_t>(frame_count), "frame");
+    if (head.empty()) {
+        return;
+    }
+    std::string text = std::format("zsync: a {} ends and leaves {}\n", kind, head);
+    for (const Lines* lines :
+         {&tasks, &ended, &std::as_const(requests), &pools.lines, &open, &frames}) {
+        for (const std::string& line : *lines) {
+            text += std::format("  {}\n", line);
+        }
+    }
+    if (!policy.trace) {
+        text += "  ZSYNC_LEAKS=trace tells where each was made\n";
+    }
+    if (policy.action == LeakAction::fatal) {
+        text += "zsync: ZSYNC_LEAKS makes that fatal\n";
+    }
+    (void)std::fputs(text.c_str(), stderr);
+    (void)std::fflush(stderr);
+    if (policy.action == LeakAction::fatal) {
+        std::abort();
+    }
+}
+
+void Ledger::frame_made(const void* frame, FrameUse use) noexcept {
+    Origin origin = origin_here();
+    const std::lock_guard guard(book().mutex);
+    book().frames.insert_or_assign(frame, Frame{.use = use, .origin = std::move(origin)});
+}
+
+void Ledger::frame_freed(const void* frame) noexcept {
+    const std::lock_guard guard(book().mutex);
+    book().frames.erase(frame);
+}
+
+void Ledger::task_made(const TaskRecord& task, const std::source_location& made) noexcept {
+    const std::lock_guard guard(book().mutex);
+    if (const auto found = book().frames.find(&task); found != book().frames.end()) {
+        found->second.use = FrameUse::task;
+        found->second.origin.executor = &task.executor();
+        found->second.origin.place = place_of(made);
+    }
+}
+
+void Ledger::chain_of_descriptor(int fd, const PromiseBase& promise) noexcept {
+    Origin origin = origin_of(promise);
+    const std::lock_guard guard(book().mutex);
+    book().descriptors.insert_or_assign(fd, std::move(origin));
+}
+
+void Ledger::chunk_taken(const std::byte* buffer, const PromiseBase& promise) noexcept {
+    Origin origin = origin_of(promise);
+    const std::lock_guard guard(book().mutex);
+    book().chunks.insert_or_assign(buffer, std::move(origin));
+}
+
+void Ledger::chunk_returned(const std::byte* buffer) noexcept {
+    const std::lock_guard guard(book().mutex);
+    book().chunks.erase(buffer);
+}
+
+void Ledger::request_made(const void* request, const std::source_location& made) noexcept {
+    Origin origin = origin_here(place_of(made));
+    const std::lock_guard guard(book().mutex);
+    book().requests.insert_or_assign(request, std::move(origin));
+}
+
+void Ledger::request_ended(const void* request) noexcept {
+    const std::lock_guard guard(book().mutex);
+    book().requests.erase(request);
+}
+
+void Ledger::pool_made(BufferPool& pool, const Executor& executor) noexcept {
+    const std::lock_guard guard(book().mutex);
+    book().pools.emplace(&pool, &executor);
+}
+
+void Ledger::pool_ended(const BufferPool& pool) noexcept {
+    const std::lock_guard guard(book().mutex);
+    book().pools.erase(&pool);
+}
+
+std::uint64_t Ledger::chunks_of(const TaskRecord& task) noexcept {
+    const std::lock_guard guard(book().mutex);
+    return static_cast<std::uint64_t>(std::ranges::count_if(
+        book().chunks,
+        [&task](const auto& entry) {
+            return entry.second.executor == &task.executor() && entry.second.task == task.id();
+        }
+    ));
+}
+
+std::vector<std::string> Ledger::chunks_of(const BufferPool& pool) {
+    Lines lines;
+    const std::lock_guard guard(book().mutex);
+    for (std::uint32_t index = 0; index < pool.stats().buffers; ++index) {
+        const auto found = book().chunks.find(pool.buffer(static_cast<std::uint16_t>(index)));
+        if (found != book().chunks.end()) {
+            lines.push_back(std::format("buffer {}, received{}", index, found->second.text()));
+        }
+    }
+    return lines;
+}
+
+std::string Ledger::made(const void* request) {
+    const std::lock_guard guard(book().mutex);
+    const auto found = book().requests.find(request);
+    return found != book().requests.end() ? std::format(", made{}", found->second.text())
+                                          : std::string();
+}
+
+StandingRequest::StandingRequest(
+    Worker* worker, CompletionHandler& owner, const std::source_location& made
+) noexcept
+    : owner_(owner) {
+    if (Ledger::traces()) [[unlikely]] {
+        Ledger::request_made(this, made);
+    }
+    if (worker != nullptr) {
+        StandingRequest*& first = worker->standing_;
+        next_ = first;
+        if (first != nullptr) {
+            first->link_ = &next_;
+        }
+        link_ = &first;
+        first = this;
+    }
+}
+
+StandingRequest::~StandingRequest() {
+    if (link_ != nullptr) {
+        *link_ = next_;
+        if (next_ != nullptr) {
+            next_->link_ = link_;
+        }
+    }
+    if (Ledger::traces()) [[unlikely]] {
+        Ledger::request_ended(this);
+    }
+}
+
+std::uint16_t Fd::enter(int fd, const std::source_location& made) noexcept {
+    const TaskRecord* task = TaskRecord::current();
+    if (task == nullptr) {
+        return 0;
+    }
+    const std::uint16_t slot = task->executor().account().slot;
+    if (slot == 0) {
+        return 0;
+    }
+    descriptors[slot].fetch_add(1, std::memory_order_relaxed);
+    if (Ledger::traces()) [[unlikely]] {
+        Origin origin = origin_here(place_of(made));
+        const std::lock_guard guard(book().mutex);
+        book().descriptors.insert_or_assign(fd, std::move(origin));
+    }
+    return slot;
+}
+
+void Fd::strike(int fd, std::uint16_t slot) noexcept {
+    descriptors[slot].fetch_sub(1, std::memory_order_relaxed);
+    if (Ledger::traces()) [[unlikely]] {
+        const std::lock_guard guard(book().mutex);
+        book().descriptors.erase(fd);
+    }
+}
+
+} // namespace zsync

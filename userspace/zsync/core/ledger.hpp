@@ -1,0 +1,121 @@
+// The ledger: what tasks have made and not given back when their executor ends.
+#pragma once
+
+#include <zsync/core/result.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace zsync {
+
+class BufferPool;
+class CompletionHandler;
+class Executor;
+class TaskRecord;
+class Worker;
+struct PromiseBase;
+
+/// What is done about a leak.
+enum class LeakAction : std::uint8_t {
+    off,    ///< nobody looks
+    report, ///< it is written to standard error
+    fatal,  ///< and the process aborts
+};
+
+/// How the ledger is kept. `ZSYNC_LEAKS` has the words, separated by commas: `off`, `report` (the
+/// default) or `fatal`, and `trace`.
+///
+/// When an executor ends, its tasks must have ended, and so must every request to the kernel;
+/// chunks must be back in their pools and pools gone; descriptors that its tasks opened must be
+/// closed, and coroutine frames and task records freed. Counting costs next to nothing and is
+/// always on.
+///
+/// With `trace` the ledger also remembers where each was made, to say so: file and line, task, and
+/// for what a task awaited, its chain of awaits. That costs a lock and a table entry for each frame
+/// and descriptor, and streams ask for every chunk, as without `buffer_ring`: for tests, and to
+/// find a leak that the counts have shown.
+struct LeakPolicy {
+    /// Fails with `invalid_argument` on a word that is not known. Null is the default.
+    static Outcome<LeakPolicy> parse(const char* words);
+    static Outcome<LeakPolicy> from_environment();
+
+    LeakAction action = LeakAction::report;
+    bool trace = false;
+};
+
+/// What `allocate_frame` is asked for.
+enum class FrameUse : std::uint8_t { coroutine, task, operation };
+
+/// Makes a handler known to its worker whose requests go on without a task that waits for them, a
+/// stream's: one that nobody ended is found then.
+class StandingRequest {
+public:
+    /// `worker` is null where there is none. `made` is where a person would look for it.
+    StandingRequest(
+        Worker* worker, CompletionHandler& owner, const std::source_location& made
+    ) noexcept;
+    StandingRequest(const StandingRequest&) = delete;
+    StandingRequest& operator=(const StandingRequest&) = delete;
+    ~StandingRequest();
+
+    [[nodiscard]] CompletionHandler& owner() const noexcept { return owner_; }
+    [[nodiscard]] StandingRequest* next() const noexcept { return next_; }
+
+private:
+    CompletionHandler& owner_;
+    StandingRequest* next_ = nullptr;
+    StandingRequest** link_ = nullptr;
+};
+
+/// Process-wide. Its functions may be called by every thread.
+class Ledger {
+public:
+    /// Replaces what the environment says. Before the first executor is made.
+    static void set(LeakPolicy policy) noexcept;
+    [[nodiscard]] static LeakPolicy policy() noexcept;
+    /// Whether it remembers where things were made.
+    [[nodiscard]] static bool traces() noexcept { return traces_.load(std::memory_order_relaxed); }
+
+    /// \name For the runtime's own parts
+    /// \{
+
+    /// Of one executor.
+    struct Account {
+        std::uint16_t slot = 0;
+        std::int64_t frames_before = 0;
+        const void* thread = nullptr; ///< that made the executor
+    };
+    static void open(Executor& executor, Account& account) noexcept;
+    /// Reports what is left. `requests` tells of requests that the kernel still has.
+    static void
+    settle(Executor& executor, std::string_view kind, std::vector<std::string> requests);
+    static void close(Account& account) noexcept;
+
+    static void frame_made(const void* frame, FrameUse use) noexcept;
+    static void frame_freed(const void* frame) noexcept;
+    static void task_made(const TaskRecord& task, const std::source_location& made) noexcept;
+    static void chain_of_descriptor(int fd, const PromiseBase& promise) noexcept;
+    static void chunk_taken(const std::byte* buffer, const PromiseBase& promise) noexcept;
+    static void chunk_returned(const std::byte* buffer) noexcept;
+    static void request_made(const void* request, const std::source_location& made) noexcept;
+    static void request_ended(const void* request) noexcept;
+    static void pool_made(BufferPool& pool, const Executor& executor) noexcept;
+    static void pool_ended(const BufferPool& pool) noexcept;
+    /// Chunks that a task has taken; traced only.
+    [[nodiscard]] static std::uint64_t chunks_of(const TaskRecord& task) noexcept;
+    /// Where the chunks of a pool, or a request, were made, a line each; empty where nobody traces.
+    [[nodiscard]] static std::vector<std::string> chunks_of(const BufferPool& pool);
+    [[nodiscard]] static std::string made(const void* request);
+    /// \}
+
+private:
+    static inline constinit std::atomic<bool> traces_{false};
+};
+
+} // namespace zsync
