@@ -77,13 +77,22 @@ ZSYNC_INLINE __u32 zsync_range(int dimension, __u32 address)
 }
 
 /* The class of an IPv6 address: walks from the root cell until a leaf. */
-ZSYNC_INLINE __u32 zsync_walk(__u32 root, __u64 high, __u64 low)
+ZSYNC_INLINE __u32 zsync_walk(int dimension, __u64 high, __u64 low)
 {
-	__u32 cell = ZSYNC_CELL(root + (__u32)(high >> (64 - ZSYNC_ROOT_BITS)));
+	__u32 shared = ZSYNC_CONFIG.shared_bits_ipv6[dimension];
+	__u32 root_bits = ZSYNC_CONFIG.root_bits_ipv6[dimension];
+	__u32 cell;
 	int i;
 
-	high = high << ZSYNC_ROOT_BITS | low >> (64 - ZSYNC_ROOT_BITS);
-	low <<= ZSYNC_ROOT_BITS;
+	if (shared) {
+		if (high >> (64 - shared) != ZSYNC_CONFIG.shared_ipv6[dimension])
+			return ZSYNC_CONFIG.absent[dimension];
+		high = high << shared | low >> (64 - shared);
+		low <<= shared;
+	}
+	cell = ZSYNC_CELL(ZSYNC_CONFIG.root_ipv6[dimension] + (__u32)(high >> (64 - root_bits)));
+	high = high << root_bits | low >> (64 - root_bits);
+	low <<= root_bits;
 	for (i = 0; i < ZSYNC_IPV6_STEPS_MAX; i++) {
 		const volatile struct zsync_node *node;
 		__u32 first, bits;
@@ -127,7 +136,7 @@ ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet 
 		return zsync_range(dimension, address->high >> 32);
 	if (packet->network == ZSYNC_NETWORK_IPV6 &&
 	    ZSYNC_CONFIG.root_ipv6[dimension] != ZSYNC_NO_TABLE)
-		return zsync_walk(ZSYNC_CONFIG.root_ipv6[dimension], address->high, address->low);
+		return zsync_walk(dimension, address->high, address->low);
 	return ZSYNC_CONFIG.absent[dimension];
 }
 

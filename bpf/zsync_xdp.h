@@ -19,11 +19,15 @@
 /* Bit of a rule's cell: drop. The other bits are the rule's counter slot. */
 #define ZSYNC_DROP 0x80000000u
 
-/* The root of an IPv6 trie has one cell for each value of an address's first 16 bits. */
-#define ZSYNC_ROOT_BITS 16
+/* The root of an IPv6 trie has one cell for each value of the bits behind those that all its prefixes
+ * share: more of them for more prefixes.
+ */
+#define ZSYNC_IPV6_ROOT_BITS_MIN 8
+#define ZSYNC_IPV6_ROOT_BITS_MAX 20
+#define ZSYNC_IPV6_SHARED_BITS_MAX 63 /* one less than a shift by a whole word */
 #define ZSYNC_STRIDE_BITS 6
 /* A walk's longest chain below the root: every step but the last takes at least 6 bits. */
-#define ZSYNC_IPV6_STEPS_MAX 19
+#define ZSYNC_IPV6_STEPS_MAX 20
 /* A path node compares at most so many bits, one less than a shift by a whole word. */
 #define ZSYNC_PATH_BITS_MAX 63
 
@@ -96,6 +100,7 @@ enum zsync_dimension {
  */
 struct zsync_config {
 	__u64 summary; /* one bit for each word of a bitmap */
+	__u64 shared_ipv6[2]; /* those bits, as the lowest of the word */
 	__u32 rules; /* count; the cell rule_cells + rules is the default's */
 	__u32 words; /* 64-bit words of a bitmap, without the summary */
 	__u32 rule_cells;
@@ -112,6 +117,8 @@ struct zsync_config {
 	__u32 class_bits_log2_ipv4[2];
 	__u32 bucket_words_min_ipv4[2];
 	__u32 root_ipv6[2];
+	__u32 root_bits_ipv6[2];
+	__u32 shared_bits_ipv6[2]; /* how many bits all prefixes share */
 	/* Of ports, ICMP and length: 256 cells, each the first cell of a page of 256 classes. */
 	__u32 pages[ZSYNC_DIMENSIONS];
 	__u32 protocol_classes; /* 256 cells */

@@ -217,7 +217,7 @@ TEST(Trie, agrees_with_the_longest_covering_prefixes) {
         std::vector<std::uint32_t> cells;
         std::vector<zsync_node> nodes;
         const auto all = prefixes;
-        const std::uint32_t root = build_trie(
+        const Ipv6Table table = build_trie(
             prefixes,
             0,
             [](std::uint32_t c, std::uint32_t set) { return c | 1U << set; },
@@ -225,6 +225,10 @@ TEST(Trie, agrees_with_the_longest_covering_prefixes) {
             nodes
         );
         Tables tables;
+        tables.config.root_ipv6[ZSYNC_SOURCE] = table.root;
+        tables.config.root_bits_ipv6[ZSYNC_SOURCE] = table.root_bits;
+        tables.config.shared_bits_ipv6[ZSYNC_SOURCE] = table.shared_bits;
+        tables.config.shared_ipv6[ZSYNC_SOURCE] = table.shared;
         tables.cells = cells;
         tables.nodes = nodes;
         tables.cells.resize(std::bit_ceil(cells.size()));
@@ -247,7 +251,7 @@ TEST(Trie, agrees_with_the_longest_covering_prefixes) {
                                );
                 expected |= agree >= prefix.length ? 1U << prefix.set : 0;
             }
-            ASSERT_EQ(walk(tables, root, address), expected) << "round " << round;
+            ASSERT_EQ(walk(tables, address), expected) << "round " << round;
         }
     }
 }

@@ -59,9 +59,9 @@ std::size_t match(const Tables& tables, const zsync_packet& packet) {
     return zsync_match(&packet, classes.data());
 }
 
-std::uint32_t walk(const Tables& tables, std::uint32_t root, const zsync_address& address) {
+std::uint32_t walk(const Tables& tables, const zsync_address& address) {
     tables_at_hand = &tables;
-    return zsync_walk(root, address.high, address.low);
+    return zsync_walk(ZSYNC_SOURCE, address.high, address.low);
 }
 
 std::string difference(const Parsed& ours, const ReferencePacket& reference) {

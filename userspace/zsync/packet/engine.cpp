@@ -139,11 +139,21 @@ private:
             return place->second;
         };
         compile_ipv4(dimension, prefixes[std::to_underlying(Family::ipv4)], join);
-        std::vector<TriePrefix>& ipv6 = prefixes[std::to_underlying(Family::ipv6)];
-        const std::uint32_t outside = tables_.config.absent[dimension];
-        tables_.config.root_ipv6[dimension] =
-            ipv6.empty() ? ZSYNC_NO_TABLE
-                         : build_trie(ipv6, outside, join, tables_.cells, tables_.nodes);
+        compile_ipv6(dimension, prefixes[std::to_underlying(Family::ipv6)], join);
+    }
+
+    void compile_ipv6(int dimension, std::vector<TriePrefix>& prefixes, const JoinClass& join) {
+        zsync_config& config = tables_.config;
+        config.root_ipv6[dimension] = ZSYNC_NO_TABLE;
+        if (prefixes.empty()) {
+            return;
+        }
+        const Ipv6Table table =
+            build_trie(prefixes, config.absent[dimension], join, tables_.cells, tables_.nodes);
+        config.root_ipv6[dimension] = table.root;
+        config.root_bits_ipv6[dimension] = table.root_bits;
+        config.shared_bits_ipv6[dimension] = table.shared_bits;
+        config.shared_ipv6[dimension] = table.shared;
     }
 
     void compile_ipv4(int dimension, std::vector<TriePrefix>& prefixes, const JoinClass& join) {

@@ -33,21 +33,48 @@ public:
     )
         : join_(join), cells_(cells), nodes_(nodes) {}
 
-    std::uint32_t build_root(std::span<const TriePrefix> prefixes, std::uint32_t outside) {
-        constexpr unsigned slots = 1U << ZSYNC_ROOT_BITS;
+    Ipv6Table build(std::span<const TriePrefix> prefixes, std::uint32_t outside) {
+        const unsigned shared = shared_bits(prefixes);
+        const unsigned root_bits = std::clamp<unsigned>(
+            static_cast<unsigned>(std::bit_width(prefixes.size())) + 1,
+            ZSYNC_IPV6_ROOT_BITS_MIN,
+            ZSYNC_IPV6_ROOT_BITS_MAX
+        );
+        return {
+            .root = build_root(prefixes, outside, shared, root_bits),
+            .root_bits = root_bits,
+            .shared_bits = shared,
+            .shared = shared == 0 ? 0 : prefixes.front().address.high >> (64 - shared),
+        };
+    }
+
+private:
+    static unsigned shared_bits(std::span<const TriePrefix> prefixes) {
+        const unsigned shortest = std::ranges::min(prefixes, {}, &TriePrefix::length).length;
+        const unsigned agree =
+            common_bits(prefixes.front().address, prefixes.back().address); // they are sorted
+        return std::min({agree, shortest, unsigned{ZSYNC_IPV6_SHARED_BITS_MAX}});
+    }
+
+    std::uint32_t build_root(
+        std::span<const TriePrefix> prefixes,
+        std::uint32_t outside,
+        unsigned shared,
+        unsigned root_bits
+    ) {
+        const unsigned slots = 1U << root_bits;
         const auto root = static_cast<std::uint32_t>(cells_.size());
         std::vector<std::uint32_t> classes(slots, outside);
         std::vector<std::span<const TriePrefix>> children(slots);
-        spread(prefixes, 0, ZSYNC_ROOT_BITS, classes, children);
+        spread(prefixes, shared, root_bits, classes, children);
         cells_.resize(root + slots);
         for (unsigned slot = 0; slot < slots; ++slot) {
-            const std::uint32_t cell = cell_for(children[slot], ZSYNC_ROOT_BITS, classes[slot]);
+            const std::uint32_t cell = cell_for(children[slot], shared + root_bits, classes[slot]);
             cells_[root + slot] = cell;
         }
         return root;
     }
 
-private:
     /// Deals `prefixes` out to the slots of a node of `stride` bits: those that end within the
     /// stride join the classes of the slots they cover, the others go to the child below.
     void spread(
@@ -197,7 +224,7 @@ void sort_prefixes(std::span<TriePrefix> prefixes) {
     }
 }
 
-std::uint32_t build_trie(
+Ipv6Table build_trie(
     std::span<TriePrefix> prefixes,
     std::uint32_t outside,
     const JoinClass& join,
@@ -205,7 +232,7 @@ std::uint32_t build_trie(
     std::vector<zsync_node>& nodes
 ) {
     sort_prefixes(prefixes);
-    return TrieBuilder(join, cells, nodes).build_root(prefixes, outside);
+    return TrieBuilder(join, cells, nodes).build(prefixes, outside);
 }
 
 } // namespace zsync::packet

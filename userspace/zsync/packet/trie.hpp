@@ -33,10 +33,17 @@ void sort_prefixes(std::span<TriePrefix> prefixes);
 /// `join(class, set)` is the class of an address of `class` that also lies in a prefix of `set`.
 using JoinClass = std::function<std::uint32_t(std::uint32_t class_id, std::uint32_t set)>;
 
-/// Appends the trie of `prefixes`, all IPv6, to `cells` and `nodes` and returns its root
-/// cell. A walk ends with the class of the address: `outside` joined with the set of every prefix
-/// that covers it. Sorts `prefixes`. Takes time in the order of prefixes times their depth.
-std::uint32_t build_trie(
+struct Ipv6Table {
+    std::uint32_t root = 0; ///< its first cell
+    std::uint32_t root_bits = 0;
+    std::uint32_t shared_bits = 0; ///< that all prefixes begin with
+    std::uint64_t shared = 0;      ///< those bits, as the lowest of the word
+};
+
+/// Appends the trie of `prefixes`, all IPv6, to `cells` and `nodes`. A walk ends with the class of
+/// the address: `outside` joined with the set of every prefix that covers it. Sorts `prefixes`.
+/// Takes time in the order of prefixes times their depth.
+Ipv6Table build_trie(
     std::span<TriePrefix> prefixes,
     std::uint32_t outside,
     const JoinClass& join,
