@@ -1,10 +1,11 @@
-// The real program in the real kernel against the naive reference.
+// The real program in the real kernel against the naive reference, over a million packets.
 #include "tests/packet/lab.hpp"
 #include "tests/packet/random_traffic.hpp"
 #include "tests/packet/reference.hpp"
 #include "tests/packet/user_engine.hpp"
 
 #include <zsync/packet/engine.hpp>
+#include <zsync/packet/explain.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/program.hpp>
 
@@ -113,18 +114,48 @@ void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, 
     EXPECT_LT(malformed.packets, seen.packets / 3);
     EXPECT_GT(malformed.packets, seen.packets / 50);
     EXPECT_LT(by_default.packets, seen.packets * 3 / 4);
+    EXPECT_EQ(
+        seen.packets, static_cast<std::uint64_t>(rule_sets) * static_cast<std::uint64_t>(frames)
+    );
 }
 
 } // namespace
 
 TEST(EngineInKernel, agrees_with_trying_one_rule_after_the_other) {
     Lab::enter();
-    expect_agreement(std::random_device{}(), 60, 64, 3000);
+    expect_agreement(std::random_device{}(), 200, 64, 3000);
 }
 
 TEST(EngineInKernel, agrees_beyond_one_word_of_rules) {
     Lab::enter();
-    expect_agreement(std::random_device{}(), 20, limits::rules_max, 3000);
+    expect_agreement(std::random_device{}(), 140, limits::rules_max, 3000);
+}
+
+TEST(EngineInKernel, explains_by_the_rule_that_trying_one_after_the_other_finds) {
+    Lab::enter();
+    const std::uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomTraffic traffic(seed);
+    std::size_t by_rule = 0;
+    for (int i = 0; i < 60; ++i) {
+        const RuleSet rules = traffic.rules(40);
+        MadePacket packet;
+        packet.family = traffic.chance(2) ? Family::ipv4 : Family::ipv6;
+        packet.source = traffic.address(packet.family);
+        packet.destination = traffic.address(packet.family);
+        packet.protocol = traffic.chance(2) ? 6 : 17;
+        packet.source_port = traffic.port();
+        packet.destination_port = traffic.port();
+        packet.length = static_cast<std::uint16_t>(60 + traffic.below(40));
+        const auto explained = explain(rules, packet);
+        ASSERT_TRUE(explained) << explained.error().message();
+        const std::size_t rule = reference_match(rules, reference_parse(frame_of(packet)));
+        const bool found = rule < rules.rules.size();
+        ASSERT_EQ(explained->rule.value_or(rules.rules.size()), rule) << "rule set " << i;
+        EXPECT_EQ(explained->verdict, found ? rules.rules[rule].verdict : rules.default_verdict);
+        by_rule += found ? 1 : 0;
+    }
+    EXPECT_GT(by_rule, 20U);
 }
 
 TEST(EngineInKernel, loads_at_both_limits_in_few_verifier_steps) {

@@ -1,4 +1,5 @@
 #include "tests/packet/filter_fixture.hpp"
+#include "tests/packet/live_source.hpp"
 
 #include <zsync/packet/limits.hpp>
 
@@ -7,9 +8,10 @@
 #include <sys/wait.h>
 
 #include <array>
-#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <format>
+#include <iostream>
 #include <sched.h>
 #include <thread>
 #include <unistd.h>
@@ -205,28 +207,34 @@ TEST_F(FilterTest, under_traffic_every_packet_meets_all_of_the_old_or_all_of_the
         add_rule(crossed, Verdict::drop, text).from = set;
     }
     Filter filter = must(Filter::attach(options(), halves));
-    std::atomic<bool> stop = false;
-    std::atomic<std::uint64_t> sent = 0;
-    std::vector<std::jthread> senders;
-    for (std::uint32_t thread = 0; thread < 2; ++thread) {
-        senders.emplace_back([&, thread] {
-            const FrameSender sender(veth_.peer());
-            for (std::uint32_t i = thread; !stop; i += 2) {
-                sender.send(udp_from(0x0a000000 | (i * 2654435761U >> 8)));
-                ++sent;
-            }
-        });
-    }
-    for (int swap = 0; swap < 300; ++swap) {
+    constexpr std::uint32_t packets_a_call = 20'000;
+    constexpr int swaps = 1000;
+    std::uint64_t sent = 0;
+    std::jthread sender([&](const std::stop_token& stop) {
+        const LiveSource source(veth_.peer());
+        while (!stop.stop_requested()) {
+            source.send(packets_a_call);
+            sent += packets_a_call;
+        }
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    for (int swap = 0; swap < swaps; ++swap) {
         must(filter.load(swap % 2 == 0 ? crossed : halves));
     }
-    stop = true;
-    senders.clear();
+    sender.request_stop();
+    sender.join();
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
     const InterfaceStats stats = filter.stats().value();
     EXPECT_EQ(stats.passed.packets, 0U);
     EXPECT_EQ(filter.default_count()->packets, 0U);
-    EXPECT_GT(stats.dropped.packets, 1000U);
+    EXPECT_GT(stats.dropped.packets, std::uint64_t{swaps} * 100);
     EXPECT_LE(stats.dropped.packets, sent);
+    std::cout << std::format(
+        "{} swaps under {} packets, {:.0f} a second\n",
+        swaps,
+        stats.dropped.packets,
+        static_cast<double>(stats.dropped.packets) / taken.count()
+    );
 }
 
 TEST_F(FilterTest, follows_a_device_that_is_renamed) {

@@ -21,12 +21,13 @@ public:
     Frame frame();
 
     std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
+    bool chance(std::uint64_t in) { return below(in) == 0; }
+    /// From the pools that rules and frames draw from.
+    std::array<std::uint8_t, 16> address(Family family);
+    std::uint16_t port();
 
 private:
-    bool chance(std::uint64_t in) { return below(in) == 0; }
-    std::array<std::uint8_t, 16> address(Family family);
     Prefix prefix();
-    std::uint16_t port();
     std::uint8_t protocol();
     std::vector<PortRange> port_ranges();
     Frame transport(std::uint8_t protocol);

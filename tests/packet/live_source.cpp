@@ -1,0 +1,55 @@
+#include "tests/packet/live_source.hpp"
+
+#include "tests/packet/frames.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <live_source.skel.h>
+#include <net/if.h>
+#include <system_error>
+
+#include <cerrno>
+#include <stdexcept>
+
+namespace zsync::packet::test {
+namespace {
+
+struct Destroy {
+    void operator()(live_source* skeleton) const { live_source__destroy(skeleton); }
+};
+
+constexpr std::uint32_t batch = 64;
+
+} // namespace
+
+struct LiveSource::Program {
+    std::unique_ptr<live_source, Destroy> skeleton{live_source__open_and_load()};
+};
+
+LiveSource::LiveSource(const std::string& ifname) : program_(std::make_unique<Program>()) {
+    if (!program_->skeleton) {
+        throw std::system_error(errno, std::generic_category(), "load live_source");
+    }
+    program_->skeleton->bss->ifindex = if_nametoindex(ifname.c_str());
+}
+
+LiveSource::~LiveSource() = default;
+
+void LiveSource::send(std::uint32_t packets) const {
+    const Frame frame = ethernet(0x0800) + ipv4({.source = 0x0a000000}, udp(4000, 5000, 22));
+    LIBBPF_OPTS(
+        bpf_test_run_opts,
+        options,
+        .data_in = frame.data(),
+        .data_size_in = static_cast<std::uint32_t>(frame.size()),
+        .repeat = static_cast<int>(packets),
+        .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
+        .batch_size = batch
+    );
+    const int program = bpf_program__fd(program_->skeleton->progs.live_source);
+    if (bpf_prog_test_run_opts(program, &options) != 0) {
+        throw std::system_error(errno, std::generic_category(), "BPF_PROG_TEST_RUN");
+    }
+}
+
+} // namespace zsync::packet::test
