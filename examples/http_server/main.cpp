@@ -4,6 +4,7 @@
 // live in one scope, so that a signal ends all of them, and nothing is left when `main` returns.
 #include "request.hpp"
 
+#include <zsync/core/accept_stream.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/log.hpp>
 #include <zsync/core/scope.hpp>
@@ -14,7 +15,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -30,7 +30,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto idle_time_max = 30s;
-constexpr auto out_of_descriptors_pause = 50ms;
 constexpr std::uint32_t receive_buffers = 1024;
 constexpr std::uint32_t receive_buffer_bytes = 4096;
 constexpr std::size_t file_block_bytes = 64 * 1024;
@@ -137,25 +136,12 @@ Task<void> serve_client(Io io, Fd client, const Site& site) {
 }
 
 Task<Result<void>> accept_clients(Io io, Scope& clients, const Fd& listener, const Site& site) {
+    AcceptStream connections(io, listener);
     for (;;) {
-        Result<Fd> client = co_await io.accept(listener);
-        if (client) {
-            const int on = 1;
-            ::setsockopt(client->get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            clients.spawn("client", serve_client(io, *std::move(client), site));
-            continue;
-        }
-        switch (client.error().os_error()) {
-        case ECONNABORTED:
-            break;
-        case EMFILE:
-        case ENFILE:
-            // The waiting connection stays first in the queue: give others time to end.
-            ZCO_CHECK(co_await io.sleep_for(out_of_descriptors_pause));
-            break;
-        default:
-            co_return fail(client.error());
-        }
+        ZCO_TRY(Fd client, co_await connections.next());
+        const int on = 1;
+        ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        clients.spawn("client", serve_client(io, std::move(client), site));
     }
 }
 

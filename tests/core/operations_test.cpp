@@ -1,4 +1,6 @@
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
+#include <zsync/core/pinned_memory.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/worker.hpp>
 
@@ -18,6 +20,7 @@
 #include <poll.h>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 using namespace zsync;
 using namespace std::chrono_literals;
@@ -270,6 +273,42 @@ TEST_P(OperationsTest, a_zero_copy_send_ends_when_its_buffer_is_free_and_says_if
                 sent += *done.count;
             }
             EXPECT_EQ(co_await reading, text.size());
+            co_return {};
+        }
+    };
+    EXPECT_TRUE(io().run("root", Body::run(io())));
+}
+
+TEST_P(OperationsTest, pinned_memory_is_sent_and_is_memory_like_any_other_past_its_limit) {
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            std::vector<std::unique_ptr<PinnedMemory>> memories;
+            for (unsigned n = 0; n <= limits::pinned_memories_max; ++n) {
+                ZCO_TRY(memories.emplace_back(), PinnedMemory::create(io, 4096));
+            }
+            EXPECT_FALSE(memories.back()->is_pinned());
+            const bool has_pinned = memories.front()->is_pinned();
+            memories.erase(memories.begin() + 1);
+            ZCO_TRY(memories.emplace_back(), PinnedMemory::create(io, 4096));
+            EXPECT_EQ(
+                memories.back()->is_pinned(), has_pinned
+            ); // in the place of the one that went
+            ZCO_TRY(const Fd listener, co_await io.socket(AF_INET, SOCK_STREAM));
+            ZCO_CHECK(co_await io.bind(listener, loopback()));
+            ZCO_CHECK(co_await io.listen(listener, 8));
+            ZCO_TRY(const Fd client, co_await io.socket(AF_INET, SOCK_STREAM));
+            ZCO_CHECK(co_await io.connect(client, name_of(listener)));
+            ZCO_TRY(const Fd server, co_await io.accept(listener));
+            for (const auto& memory : memories) {
+                memory->bytes()[100] = std::byte{42};
+                const auto sent = co_await io.send_zero_copy(client, memory->part(100, 10));
+                EXPECT_EQ(sent.count, 10U);
+                auto [count, got] = co_await io.recv(server, Bytes(16));
+                EXPECT_EQ(count, 10U);
+                EXPECT_EQ(got.data()[0], std::byte{42});
+                EXPECT_EQ((co_await io.send(client, memory->part(100, 1))).count, 1U);
+                EXPECT_EQ((co_await io.recv(server, Bytes(1))).count, 1U);
+            }
             co_return {};
         }
     };

@@ -1,6 +1,7 @@
 // 64-byte echo on zsync: a task a connection. `echo_zsync PORT`, as its peers.
 #include "bench/runtime/peers/listen.h"
 
+#include <zsync/core/accept_stream.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/send_stream.hpp>
@@ -35,8 +36,9 @@ Task<Result<void>> serve(Io io, Fd listener) {
     ZCO_TRY(auto pool, BufferPool::create(io, buffer_count, buffer_bytes));
     Scope clients(io, "clients");
     say_ready();
+    AcceptStream connections(io, listener);
     while (true) {
-        Result<Fd> client = co_await io.accept(listener);
+        Result<Fd> client = co_await connections.next();
         if (!client) {
             clients.cancel();
             (void)co_await clients.join();

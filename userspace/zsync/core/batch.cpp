@@ -138,6 +138,18 @@ BatchOperation BatchOperation::send(
     return {request, fd.is_opened()};
 }
 
+BatchOperation BatchOperation::send_to(
+    BatchTarget fd,
+    std::span<const std::byte> datagram,
+    const SocketAddress& to,
+    std::uint32_t flags
+) noexcept {
+    BatchOperation operation = send(fd, datagram, flags);
+    operation.request_.offset = address_of(&to.storage);
+    operation.request_.extra = to.length; // sqe->addr_len
+    return operation;
+}
+
 BatchOperation BatchOperation::poll(BatchTarget fd, std::uint32_t events) noexcept {
     return {{.opcode = Opcode::poll, .fd = fd.get(), .flags = events}, fd.is_opened()};
 }

@@ -73,6 +73,13 @@ public:
     /// send(2); `flags` are MSG_*, MSG_NOSIGNAL is always set.
     static BatchOperation
     send(BatchTarget fd, std::span<const std::byte> buffer, std::uint32_t flags = 0) noexcept;
+    /// sendto(2): one datagram; many in a batch go to the kernel together. `to` stays where it is.
+    static BatchOperation send_to(
+        BatchTarget fd,
+        std::span<const std::byte> datagram,
+        const SocketAddress& to,
+        std::uint32_t flags = 0
+    ) noexcept;
     /// poll(2), one shot: the value is the events.
     static BatchOperation poll(BatchTarget fd, std::uint32_t events) noexcept;
     /// fsync(2); with `data_only` fdatasync(2).

@@ -4,7 +4,6 @@
 #include <zsync/core/limits.hpp>
 #include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_lock.hpp>
-#include <zsync/core/stream.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <sys/mman.h>
@@ -123,7 +122,7 @@ void BufferPool::give_back_otherwise(std::uint16_t index) noexcept {
     }
 }
 
-void BufferPool::wait_for_buffer(RecvStreamState& stream) noexcept {
+void BufferPool::wait_for_buffer(BufferWaiter& stream) noexcept {
     ++stats_.ran_dry;
     usual_ = nullptr;
     stream.next_starved_ = nullptr;
@@ -131,10 +130,9 @@ void BufferPool::wait_for_buffer(RecvStreamState& stream) noexcept {
     starved_last_ = &stream;
 }
 
-void BufferPool::forget(RecvStreamState& stream) noexcept {
-    RecvStreamState* previous = nullptr;
-    for (RecvStreamState* at = starved_first_; at != nullptr;
-         previous = at, at = at->next_starved_) {
+void BufferPool::forget(BufferWaiter& stream) noexcept {
+    BufferWaiter* previous = nullptr;
+    for (BufferWaiter* at = starved_first_; at != nullptr; previous = at, at = at->next_starved_) {
         if (at == &stream) {
             (previous != nullptr ? previous->next_starved_ : starved_first_) = at->next_starved_;
             if (starved_last_ == at) {
@@ -147,7 +145,7 @@ void BufferPool::forget(RecvStreamState& stream) noexcept {
 }
 
 void BufferPool::wake_starved() noexcept {
-    RecvStreamState& stream = *starved_first_;
+    BufferWaiter& stream = *starved_first_;
     starved_first_ = stream.next_starved_;
     if (starved_first_ == nullptr) {
         starved_last_ = nullptr;

@@ -20,8 +20,20 @@ namespace zsync {
 constexpr std::uint16_t no_buffer = 0xffff;
 
 class BufferPool;
-class RecvStreamState;
 class Ring;
+
+/// Waits for a buffer of a pool that has run dry.
+class BufferWaiter {
+public:
+    virtual void buffer_is_free() noexcept = 0;
+
+protected:
+    ~BufferWaiter() = default;
+
+private:
+    friend class BufferPool;
+    BufferWaiter* next_starved_ = nullptr;
+};
 
 /// Received bytes in a buffer of a pool, which goes back when the chunk ends. Must end before its
 /// pool, on the pool's worker.
@@ -109,8 +121,8 @@ public:
     }
     [[nodiscard]] bool is_dry() const noexcept { return stats_.held == stats_.buffers; }
     /// Tells `stream` when a buffer is free.
-    void wait_for_buffer(RecvStreamState& stream) noexcept;
-    void forget(RecvStreamState& stream) noexcept;
+    void wait_for_buffer(BufferWaiter& stream) noexcept;
+    void forget(BufferWaiter& stream) noexcept;
     /// What streams queue filled buffers by.
     struct Filled {
         std::uint32_t length = 0;
@@ -152,8 +164,8 @@ private:
     std::uint16_t group_ = 0;
     std::size_t tail_ = 0; ///< buffers provided to the kernel so far
     BufferPoolStats stats_;
-    RecvStreamState* starved_first_ = nullptr;
-    RecvStreamState* starved_last_ = nullptr;
+    BufferWaiter* starved_first_ = nullptr;
+    BufferWaiter* starved_last_ = nullptr;
     std::vector<Filled> filled_;
     std::vector<std::uint16_t> free_; ///< where there is no ring
 };

@@ -24,6 +24,12 @@ constexpr std::uint32_t ring_completion_entries = 1024;
 constexpr std::uint32_t pool_buffers_max = 32768;
 /// Chunks that a send stream queues before a sender has to wait.
 constexpr std::uint32_t send_stream_chunks_max = 64;
+/// Pieces of memory pinned for one ring; one more is memory as any other.
+constexpr std::uint16_t pinned_memories_max = 64;
+/// Connections that an accept stream takes from its listener ahead of who asks for them.
+constexpr std::size_t accept_stream_queue_max = 256;
+/// How long an accept stream rests when no descriptor is left.
+constexpr std::uint32_t accept_pause_ms = 20;
 /// Turns that a simulation leaves an operation waiting although it could complete.
 constexpr std::uint32_t simulated_delays_max = 8;
 /// Ready tasks that a simulation chooses from.

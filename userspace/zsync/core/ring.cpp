@@ -125,6 +125,35 @@ Outcome<std::unique_ptr<Ring>> Ring::create(RuntimeOptions options) {
 
 void SubmissionQueue::make_room() noexcept { static_cast<Ring*>(this)->submit_early(); }
 
+bool Ring::pin(std::span<std::byte> memory, std::uint16_t& slot) noexcept {
+    if (!has_pinned_table_) {
+        if (io_uring_register_buffers_sparse(&ring_, limits::pinned_memories_max) != 0) {
+            return false;
+        }
+        has_pinned_table_ = true;
+        for (std::uint16_t free = limits::pinned_memories_max; free-- > 0;) {
+            unpinned_.push_back(free);
+        }
+    }
+    if (unpinned_.empty()) {
+        return false;
+    }
+    const iovec part{.iov_base = memory.data(), .iov_len = memory.size()};
+    if (io_uring_register_buffers_update_tag(&ring_, unpinned_.back(), &part, nullptr, 1) != 1) {
+        return false;
+    }
+    slot = unpinned_.back();
+    unpinned_.pop_back();
+    return true;
+}
+
+void Ring::unpin(std::uint16_t slot) noexcept {
+    const iovec none{};
+    const int updated = io_uring_register_buffers_update_tag(&ring_, slot, &none, nullptr, 1);
+    ZASSERT(updated == 1, "a slot of the ring's own table can be emptied");
+    unpinned_.push_back(slot);
+}
+
 void Ring::submit_early() noexcept {
     hand_over();
     do {
@@ -179,6 +208,7 @@ std::vector<RuntimeFeature> Ring::features() const {
     static constexpr std::array optional_features{
         Optional{buffer_ring, "io_uring.buffer_ring", "the kernel picks receive buffers"},
         Optional{multishot_recv, "io_uring.multishot_recv", "one request for many receives"},
+        Optional{multishot_accept, "io_uring.multishot_accept", "one request for many connections"},
         Optional{registered_ring, "io_uring.registered_ring", "no descriptor look-up"},
         Optional{send_zc, "io_uring.send_zc", "zero-copy sends"},
     };

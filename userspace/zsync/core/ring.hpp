@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace zsync {
@@ -36,6 +37,9 @@ public:
     [[nodiscard]] io_uring& raw() noexcept { return ring_; }
     /// What may be used of it.
     [[nodiscard]] const RuntimeOptions& options() const noexcept { return options_; }
+    /// Registers memory as one of the ring's buffers; false when the kernel takes no more.
+    [[nodiscard]] bool pin(std::span<std::byte> memory, std::uint16_t& slot) noexcept;
+    void unpin(std::uint16_t slot) noexcept;
     /// Names a group of provided buffers that no other pool of this ring has.
     [[nodiscard]] std::uint16_t next_buffer_group() noexcept { return buffer_groups_++; }
 
@@ -51,6 +55,8 @@ private:
     io_uring ring_{};
     std::uint64_t enters_ = 0;
     RuntimeOptions options_;
+    std::vector<std::uint16_t> unpinned_; ///< free slots, once there is a table of them
+    bool has_pinned_table_ = false;
     std::uint16_t buffer_groups_ = 0;
     bool made_ = false;
 };

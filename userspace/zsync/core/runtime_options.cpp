@@ -16,6 +16,7 @@ struct Name {
 constexpr std::array names{
     Name{KernelFeature::buffer_ring, "buffer_ring"},
     Name{KernelFeature::multishot_recv, "multishot_recv"},
+    Name{KernelFeature::multishot_accept, "multishot_accept"},
     Name{KernelFeature::registered_ring, "registered_ring"},
     Name{KernelFeature::send_zc, "send_zc"},
     Name{KernelFeature::epoll_pwait2, "epoll_pwait2"},

@@ -11,12 +11,13 @@ namespace zsync {
 /// A feature of the kernel that the runtime uses where it is there and does without where it is
 /// not. Each can be switched off to see how the runtime does without.
 enum class KernelFeature : std::uint8_t {
-    buffer_ring,     ///< the kernel picks receive buffers
-    multishot_recv,  ///< one request for all that arrives on a socket
-    registered_ring, ///< no descriptor look-up in io_uring_enter
-    send_zc,         ///< sends without copying
-    epoll_pwait2,    ///< waits shorter than a millisecond without a ring
-    rwf_nowait,      ///< reads and writes that say that they would block
+    buffer_ring,      ///< the kernel picks receive buffers
+    multishot_recv,   ///< one request for all that arrives on a socket
+    multishot_accept, ///< one request for all connections of a listener
+    registered_ring,  ///< no descriptor look-up in io_uring_enter
+    send_zc,          ///< sends without copying
+    epoll_pwait2,     ///< waits shorter than a millisecond without a ring
+    rwf_nowait,       ///< reads and writes that say that they would block
 };
 
 /// Read from the environment when a worker is made:

@@ -35,6 +35,7 @@ public:
     void stop() noexcept override;
 
 private:
+    struct Message;
     friend class Ring;
     friend class SendStream;
     friend class SendWait;
@@ -59,9 +60,11 @@ private:
     void leave_usual() noexcept;
     void push(std::uint16_t buffer, std::uint32_t length) noexcept;
     void send_first() noexcept;
+    void send_queued() noexcept;
     void complete_otherwise(std::int32_t result) noexcept;
     void wake_waiter() noexcept;
     void drop_first() noexcept;
+    void drop_sent(std::uint32_t bytes) noexcept;
     void abandon() noexcept;
     bool suspend(PromiseBase& promise) noexcept;
     bool send_here(PromiseBase& promise) noexcept;
@@ -84,7 +87,8 @@ private:
     int error_ = 0;
     CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
     Worker* worker_;
-    Chunk waiting_; ///< for room
+    Chunk waiting_;                    ///< for room
+    std::unique_ptr<Message> message_; ///< made when several chunks are first sent together
     StandingRequest standing_;
 };
 
@@ -108,7 +112,8 @@ private:
 
 /// Sends chunks of a pool over a socket in the order they are given, without a wait for each: a
 /// chunk belongs to the stream from then on and goes back to its pool when the kernel has taken it.
-/// At most `limits::send_stream_chunks_max` are queued; `send` waits for room.
+/// At most `limits::send_stream_chunks_max` are queued; `send` waits for room. What has queued
+/// while one send was under way goes out together, in the next.
 ///
 ///     SendStream out(io, socket, pool);
 ///     ZCO_CHECK(co_await out.send(std::move(chunk)));

@@ -48,11 +48,16 @@ bool ZeroCopySendBase::suspend(PromiseBase& promise) noexcept {
         return false;
     }
     auto& worker = static_cast<Worker&>(promise.task->executor());
-    if (const Ring* ring = worker.ring();
-        ring != nullptr && !ring->options().allows(KernelFeature::send_zc)) {
+    const Ring* ring = worker.ring();
+    if (ring != nullptr && !ring->options().allows(KernelFeature::send_zc)) {
         request_.opcode = Opcode::send;
         request_.priority = 0;
+        request_.buffer = 0;
         copied_ = true;
+    } else if (pinned_by_ != nullptr && pinned_by_ == ring) {
+        request_.priority |= IORING_RECVSEND_FIXED_BUF;
+    } else {
+        request_.buffer = 0;
     }
     worker.queue().queue(request_, *this);
     if (has_deadline_) {

@@ -11,6 +11,8 @@
 
 namespace zsync {
 
+class Ring;
+
 /// A datagram that arrived: its bytes, from whom, and whether it was longer than the buffer.
 template <Buffer B> struct Datagram {
     Result<std::size_t> count;
@@ -111,9 +113,15 @@ protected:
         due = deadline;
         has_deadline_ = true;
     }
+    /// The bytes are in memory that this ring has pinned.
+    void use_pinned(const Ring* ring, std::uint16_t slot) noexcept {
+        pinned_by_ = ring;
+        request_.buffer = slot;
+    }
 
 private:
     OperationRequest request_;
+    const Ring* pinned_by_ = nullptr;
     std::int32_t result_ = 0;
     bool copied_ = false;
     bool interrupted_ = false;
@@ -133,7 +141,11 @@ template <Buffer B> class ZeroCopySendWait final : public ZeroCopySendBase {
 public:
     ZeroCopySendWait(int fd, B buffer, std::uint32_t flags) noexcept
         : ZeroCopySendBase(fd, std::data(buffer), std::size(buffer), flags),
-          buffer_(std::move(buffer)) {}
+          buffer_(std::move(buffer)) {
+        if constexpr (requires { buffer_.slot(); }) {
+            use_pinned(buffer_.ring(), buffer_.slot());
+        }
+    }
     [[nodiscard]] ZeroCopySendWait&& until(TimePoint deadline) && noexcept {
         set_deadline(deadline);
         return std::move(*this);

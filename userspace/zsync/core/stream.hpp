@@ -17,7 +17,9 @@ class RecvStream;
 
 /// What a stream and the kernel share, and the wait of the task that reads it. Outlives the stream
 /// until the kernel's last completion.
-class RecvStreamState final : public CompletionHandler, public TimedSuspension {
+class RecvStreamState final : public CompletionHandler,
+                              public TimedSuspension,
+                              public BufferWaiter {
 public:
     /// `worker` is null on threads.
     RecvStreamState(
@@ -38,10 +40,9 @@ public:
     }
     [[nodiscard]] std::string describe() const override;
     void stop() noexcept override;
-    void buffer_is_free() noexcept;
+    void buffer_is_free() noexcept override;
 
 private:
-    friend class BufferPool;
     friend class RecvNext;
     friend class RecvNextUntil;
     friend class RecvStream;
@@ -85,7 +86,6 @@ private:
     std::uint32_t handed_length_ = 0; ///< of the chunk that the completion gives to who waits
     std::shared_ptr<BufferPool> pool_;
     Worker* worker_;
-    RecvStreamState* next_starved_ = nullptr;
     int fd_;
     std::uint32_t flags_;
     int error_ = 0;
