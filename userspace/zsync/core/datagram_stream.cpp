@@ -160,7 +160,7 @@ ReceivedDatagram DatagramStreamState::take() noexcept {
     first_ = filled.next;
     datagram.chunk_ = Chunk(*pool_, buffer, filled.length);
     if (multishot_) {
-        describe(datagram);
+        tell_of(datagram);
     } else {
         describe_single(datagram);
     }
@@ -168,7 +168,7 @@ ReceivedDatagram DatagramStreamState::take() noexcept {
 }
 
 // io_uring_prep_recvmsg_multishot(3): a header, the address, control messages, the bytes.
-void DatagramStreamState::describe(ReceivedDatagram& datagram) const noexcept {
+void DatagramStreamState::tell_of(ReceivedDatagram& datagram) const noexcept {
     const std::span<const std::byte> all = datagram.chunk_.bytes();
     io_uring_recvmsg_out header{};
     std::memcpy(&header, all.data(), sizeof header);

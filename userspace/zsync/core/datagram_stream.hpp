@@ -64,7 +64,7 @@ private:
     void queue(std::uint16_t buffer, std::uint32_t length) noexcept;
     void wake_waiter() noexcept;
     [[nodiscard]] ReceivedDatagram take() noexcept;
-    void describe(ReceivedDatagram& datagram) const noexcept;
+    void tell_of(ReceivedDatagram& datagram) const noexcept;
     void describe_single(ReceivedDatagram& datagram) const noexcept;
     void abandon() noexcept;
 
