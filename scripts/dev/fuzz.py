@@ -50,9 +50,13 @@ def fuzz(build: pathlib.Path, entry: tuple[str, str, str, str], seconds: int) ->
 
 
 def replay(build: pathlib.Path, seed: int) -> int:
-    """The runtime's simulations with one seed, as their failing test names it."""
-    command = [build / "bin" / "core_test", "--gtest_filter=Simulation.*"]
-    return subprocess.run(command, env=os.environ | {"ZSYNC_SEED": str(seed)}, check=False).returncode
+    """The simulations with one seed, as their failing test names it."""
+    environment = os.environ | {"ZSYNC_SEED": str(seed)}
+    codes = [
+        subprocess.run([build / "bin" / name, f"--gtest_filter={suite}.*"], env=environment, check=False).returncode
+        for name, suite in (("core_test", "Simulation"), ("store_test", "StoreSimulation"))
+    ]
+    return max(codes)
 
 
 def main() -> int:

@@ -167,7 +167,7 @@ Task<Result<void>> run_channel(Scope& scope, Io io, Trace* trace) {
 }
 
 template <class Program> Trace simulate(std::uint64_t seed, TaskKind kind, Program program) {
-    SCOPED_TRACE(testing::Message() << "ZSYNC_SEED=" << seed);
+    SCOPED_TRACE(testing::Message() << "replay: ./dev fuzz --seed " << seed);
     Trace trace;
     Simulation simulation(seed);
     const Io io(simulation.worker(), kind);
@@ -217,6 +217,36 @@ TEST(Simulation, the_same_seed_makes_the_same_decisions) {
         EXPECT_EQ(first, simulate(seed, TaskKind::coroutine, &run_clients));
         EXPECT_NE(first.digest, simulate(seed + 1000, TaskKind::coroutine, &run_clients).digest);
     }
+}
+
+TEST(Simulation, everything_that_a_ring_may_do_happens) {
+    SimulationMishaps all;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        // So few places for completions that some must overflow.
+        Simulation simulation(seed, {.completion_entries = 3});
+        const Io io = simulation.worker().io();
+        Trace trace;
+        EXPECT_TRUE(io.run("clients", in_scope(io, "clients", &run_clients, io, &trace)));
+        const SimulationMishaps& some = simulation.queue().mishaps();
+        all.delayed += some.delayed;
+        all.shortened += some.shortened;
+        all.interrupted += some.interrupted;
+        all.split += some.split;
+        all.late_cancels += some.late_cancels;
+        all.no_receive_buffers += some.no_receive_buffers;
+        all.lost_more += some.lost_more;
+        all.submission_full += some.submission_full;
+        all.overflowed += some.overflowed;
+    }
+    EXPECT_GT(all.delayed, 0U);
+    EXPECT_GT(all.shortened, 0U);
+    EXPECT_GT(all.interrupted, 0U);
+    EXPECT_GT(all.split, 0U);
+    EXPECT_GT(all.late_cancels, 0U);
+    EXPECT_GT(all.no_receive_buffers, 0U);
+    EXPECT_GT(all.lost_more, 0U);
+    EXPECT_GT(all.submission_full, 0U);
+    EXPECT_GT(all.overflowed, 0U);
 }
 
 TEST(Simulation, time_passes_only_when_nothing_else_can) {

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-MEMORY_MIB = 768
+MEMORY_MIB = 1536
 CPUS = 2
 QMP_SECONDS_MAX = 120
 # What makes a boot in emulation shorter: no mitigations, no self-tests, no relocation.

@@ -2,10 +2,11 @@
 #include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/ledger.hpp>
 #include <zsync/core/limits.hpp>
-#include <zsync/core/ring.hpp>
+#include <zsync/core/operation_queue.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/worker.hpp>
 
+#include <linux/io_uring.h>
 #include <sys/mman.h>
 
 #include <bit>
@@ -37,18 +38,19 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
     }
     pool->memory_ = static_cast<std::byte*>(memory);
     Ledger::pool_made(*pool, io.executor());
-    io_uring_buf_ring* provided = nullptr;
-    if (io.kind() != TaskKind::thread) {
-        provided = pool->provide_to(static_cast<Worker&>(io.executor()).ring());
+    // While the ledger traces each buffer is taken: the kernel would not say who takes which.
+    if (io.kind() != TaskKind::thread && !Ledger::traces()) {
+        static_assert(sizeof(ProvidedBuffer) == sizeof(io_uring_buf));
+        pool->queue_ = &static_cast<Worker&>(io.executor()).queue();
+        pool->provided_ =
+            static_cast<ProvidedBuffer*>(pool->queue_->provide_buffers(buffers, pool->group_));
     }
-    if (provided == nullptr) {
+    if (pool->provided_ == nullptr) { // streams ask for each chunk
         for (std::uint32_t index = buffers; index-- > 0;) {
             pool->free_.push_back(static_cast<std::uint16_t>(index));
         }
         return pool;
     }
-    static_assert(sizeof(ProvidedBuffer) == sizeof(io_uring_buf));
-    pool->provided_ = reinterpret_cast<ProvidedBuffer*>(provided);
     pool->usual_ = pool->provided_;
     pool->mask_ = buffers - 1;
     pool->stats_.held = buffers;
@@ -57,25 +59,6 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
         pool->give_back(static_cast<std::uint16_t>(index));
     }
     return pool;
-}
-
-// Null where there is no ring, where buffers may not be provided to it, or where RLIMIT_MEMLOCK
-// does not let the kernel pin the entries: streams then ask for each chunk.
-io_uring_buf_ring* BufferPool::provide_to(Ring* ring) noexcept {
-    // The kernel would not say who takes which.
-    if (ring == nullptr || Ledger::traces() ||
-        !ring->options().allows(KernelFeature::buffer_ring)) {
-        return nullptr;
-    }
-    const std::uint16_t group = ring->next_buffer_group();
-    int error = 0;
-    io_uring_buf_ring* provided =
-        io_uring_setup_buf_ring(&ring->raw(), stats_.buffers, group, 0, &error);
-    if (provided != nullptr) {
-        ring_ = ring;
-        group_ = group;
-    }
-    return provided;
 }
 
 BufferPool::~BufferPool() {
@@ -87,9 +70,7 @@ BufferPool::~BufferPool() {
     }
     if (provided_ != nullptr) {
         ZASSERT(stats_.held == 0, "a buffer pool ends before one of its chunks");
-        io_uring_free_buf_ring(
-            &ring_->raw(), reinterpret_cast<io_uring_buf_ring*>(provided_), stats_.buffers, group_
-        );
+        queue_->withdraw_buffers(provided_, stats_.buffers, group_);
     }
     if (memory_ != nullptr) {
         ::munmap(memory_, stats_.buffers * buffer_bytes_);
@@ -117,9 +98,7 @@ void BufferPool::give_back_otherwise(std::uint16_t index) noexcept {
     } else {
         free_.push_back(index);
     }
-    if (starved_first_ != nullptr) {
-        wake_starved();
-    }
+    wake_starved();
 }
 
 void BufferPool::wait_for_buffer(BufferWaiter& stream) noexcept {
@@ -145,13 +124,25 @@ void BufferPool::forget(BufferWaiter& stream) noexcept {
 }
 
 void BufferPool::wake_starved() noexcept {
-    BufferWaiter& stream = *starved_first_;
-    starved_first_ = stream.next_starved_;
-    if (starved_first_ == nullptr) {
-        starved_last_ = nullptr;
-        usual_ = provided_;
+    bool used = false;
+    while (!used && starved_first_ != nullptr && !is_dry()) {
+        BufferWaiter& stream = *starved_first_;
+        starved_first_ = stream.next_starved_;
+        if (starved_first_ == nullptr) {
+            starved_last_ = nullptr;
+            usual_ = provided_;
+        }
+        used = stream.buffer_is_free();
     }
-    stream.buffer_is_free();
+    if (used && provided_ != nullptr && starved_first_ != nullptr && !echo_.pool) {
+        echo_.pool = shared_from_this();
+        queue_->queue({.opcode = Opcode::nop}, echo_);
+    }
+}
+
+void BufferPool::Echo::complete(std::int32_t /*result*/, std::uint32_t /*flags*/) noexcept {
+    const std::shared_ptr<BufferPool> kept = std::move(pool);
+    kept->wake_starved();
 }
 
 } // namespace zsync

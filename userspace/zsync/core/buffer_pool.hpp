@@ -3,6 +3,7 @@
 
 #include <zsync/core/executor.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/operation_queue.hpp>
 #include <zsync/core/result.hpp>
 
 #include <cstddef>
@@ -12,20 +13,18 @@
 #include <utility>
 #include <vector>
 
-struct io_uring_buf_ring;
-
 namespace zsync {
 
 /// The index of no buffer of a pool.
 constexpr std::uint16_t no_buffer = 0xffff;
 
 class BufferPool;
-class Ring;
 
 /// Waits for a buffer of a pool that has run dry.
 class BufferWaiter {
 public:
-    virtual void buffer_is_free() noexcept = 0;
+    /// False when it has no use for a buffer.
+    virtual bool buffer_is_free() noexcept = 0;
 
 protected:
     ~BufferWaiter() = default;
@@ -84,7 +83,7 @@ struct BufferPoolStats {
 /// has arrived, not by connections that wait for it. On a ring the kernel picks a buffer when bytes
 /// are there (io_uring_register_buf_ring(3)). Shared because the kernel may still fill a buffer for
 /// a stream that has ended; must not outlive its worker, nor end before its chunks.
-class BufferPool {
+class BufferPool : public std::enable_shared_from_this<BufferPool> {
 public:
     /// `buffers` is a power of two up to `limits::pool_buffers_max`; `buffer_bytes` is the most
     /// that one chunk holds. Fails with `invalid_argument`, or the system's error (memory, ring
@@ -95,7 +94,10 @@ public:
     BufferPool& operator=(const BufferPool&) = delete;
     ~BufferPool();
 
-    [[nodiscard]] const BufferPoolStats& stats() const noexcept { return stats_; }
+    [[nodiscard]] BufferPoolStats stats() const noexcept {
+        const RuntimeLock lock;
+        return stats_;
+    }
     [[nodiscard]] std::uint32_t buffer_bytes() const noexcept {
         return static_cast<std::uint32_t>(buffer_bytes_);
     }
@@ -106,7 +108,7 @@ public:
         return memory_ + index * buffer_bytes_;
     }
     [[nodiscard]] std::uint16_t group() const noexcept { return group_; }
-    [[nodiscard]] bool is_on_ring() const noexcept { return ring_ != nullptr; }
+    [[nodiscard]] bool is_on_ring() const noexcept { return provided_ != nullptr; }
     /// The kernel has picked a buffer.
     void picked() noexcept { ++stats_.held; }
     /// Takes one where there is no ring; false when none is left.
@@ -123,6 +125,10 @@ public:
     /// Tells `stream` when a buffer is free.
     void wait_for_buffer(BufferWaiter& stream) noexcept;
     void forget(BufferWaiter& stream) noexcept;
+    /// Tells those that wait for a buffer, in order of arrival, until one has use for it. Where the
+    /// kernel picks buffers that is only seen when it has tried: then the next one is told, if
+    /// there is a buffer still. No effect while the pool is dry.
+    void wake_starved() noexcept;
     /// What streams queue filled buffers by.
     struct Filled {
         std::uint32_t length = 0;
@@ -140,10 +146,14 @@ private:
         std::uint16_t reserved;
     };
 
+    /// Comes back when the kernel has tried what was queued before.
+    struct Echo final : CompletionHandler {
+        void complete(std::int32_t result, std::uint32_t flags) noexcept override;
+        std::shared_ptr<BufferPool> pool; ///< while it is on its way
+    };
+
     BufferPool() = default;
-    [[nodiscard]] io_uring_buf_ring* provide_to(Ring* ring) noexcept;
     void give_back_otherwise(std::uint16_t index) noexcept;
-    void wake_starved() noexcept;
     // io_uring_buf_ring_add(3) and _advance(3) in one.
     void provide(std::uint16_t index) noexcept {
         ProvidedBuffer* const entries = provided_;
@@ -155,7 +165,7 @@ private:
         __atomic_store_n(&entries[0].reserved, static_cast<std::uint16_t>(tail_), __ATOMIC_RELEASE);
     }
 
-    Ring* ring_ = nullptr;
+    OperationQueue* queue_ = nullptr;
     ProvidedBuffer* provided_ = nullptr;
     ProvidedBuffer* usual_ = nullptr; ///< `provided_` while no stream waits for a buffer
     std::size_t mask_ = 0;
@@ -166,6 +176,7 @@ private:
     BufferPoolStats stats_;
     BufferWaiter* starved_first_ = nullptr;
     BufferWaiter* starved_last_ = nullptr;
+    Echo echo_;
     std::vector<Filled> filled_;
     std::vector<std::uint16_t> free_; ///< where there is no ring
 };

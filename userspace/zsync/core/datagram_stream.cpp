@@ -91,12 +91,14 @@ void DatagramStreamState::starve() noexcept {
     pool_->wait_for_buffer(*this);
 }
 
-void DatagramStreamState::buffer_is_free() noexcept {
+bool DatagramStreamState::buffer_is_free() noexcept {
     starved_ = false;
     // Only for whom waits: the others ask when they come.
-    if (waiter_ != nullptr && !armed_) {
-        arm();
+    if (waiter_ == nullptr || armed_) {
+        return false;
     }
+    arm();
+    return true;
 }
 
 void DatagramStreamState::queue(std::uint16_t buffer, std::uint32_t length) noexcept {
@@ -130,12 +132,12 @@ void DatagramStreamState::complete(std::int32_t result, std::uint32_t flags) noe
         if (pool_->is_dry()) {
             starve();
         } else {
-            buffer_is_free();
+            (void)buffer_is_free();
         }
         return;
     }
     if (result == -EINTR) {
-        buffer_is_free();
+        (void)buffer_is_free();
         return;
     }
     if (result < 0) {

@@ -51,7 +51,7 @@ public:
     /// `worker` is null on threads.
     DatagramStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool);
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
-    void buffer_is_free() noexcept override;
+    bool buffer_is_free() noexcept override;
 
 private:
     friend class DatagramNext;

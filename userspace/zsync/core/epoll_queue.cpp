@@ -152,6 +152,10 @@ void EpollQueue::queue_cancel(CompletionTarget target) noexcept {
         later_.remove(pending);
         break;
     default:
+        if (pending.request.opcode == Opcode::futex_wait) {
+            futexes_->stop(pending);
+            return;
+        }
         if (!threads_->stop(pending)) {
             return;
         }
@@ -159,6 +163,19 @@ void EpollQueue::queue_cancel(CompletionTarget target) noexcept {
     }
     waiting_.erase(found);
     complete(pending, pending.progress.stopped(ECANCELED));
+}
+
+void EpollQueue::queue_cancel_all() noexcept {
+    std::vector<std::uint64_t> targets;
+    for (const Pending* pending = queued_.first; pending != nullptr; pending = pending->behind) {
+        targets.push_back(pending->target.data());
+    }
+    for (const auto& [target, pending] : waiting_) {
+        targets.push_back(target);
+    }
+    for (const std::uint64_t target : targets) {
+        queue_cancel(CompletionTarget(target));
+    }
 }
 
 void EpollQueue::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
@@ -268,19 +285,26 @@ bool EpollQueue::arm(int fd, Descriptor& waited_for) noexcept {
     return true;
 }
 
+void EpollQueue::make_threads() noexcept {
+    threads_ = std::make_unique<OperationThreads>();
+    futexes_ = std::make_unique<FutexThreads>(*threads_);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = threads_tag;
+    if (threads_->event() >= 0) {
+        const int added = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, threads_->event(), &event);
+        ZASSERT(added == 0, "epoll takes the eventfd of the threads");
+    }
+}
+
 void EpollQueue::send_to_thread(Pending& pending) noexcept {
     pending.place = Pending::Place::thread;
     if (!threads_) {
-        threads_ = std::make_unique<OperationThreads>();
-        epoll_event event{};
-        event.events = EPOLLIN;
-        event.data.u64 = threads_tag;
-        if (threads_->event() >= 0) {
-            const int added = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, threads_->event(), &event);
-            ZASSERT(added == 0, "epoll takes the eventfd of the threads");
-        }
+        make_threads();
     }
-    if (threads_->submit(pending)) {
+    const bool on_futex = pending.request.opcode == Opcode::futex_wait;
+    if (threads_->event() >= 0 &&
+        (on_futex ? futexes_->submit(pending) : threads_->submit(pending))) {
         ++on_threads_;
         return;
     }

@@ -1,6 +1,7 @@
 // EpollQueue: a worker's operations without io_uring.
 #pragma once
 
+#include <zsync/core/futex_threads.hpp>
 #include <zsync/core/operation_queue.hpp>
 #include <zsync/core/operation_threads.hpp>
 #include <zsync/core/runtime_options.hpp>
@@ -28,6 +29,7 @@ public:
 
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override;
     void queue_cancel(CompletionTarget target) noexcept override;
+    void queue_cancel_all() noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
     unsigned deliver() noexcept override;
 
@@ -55,6 +57,7 @@ private:
     void place(Pending& pending, const Attempt& tried) noexcept;
     void wait_for(Pending& pending, int fd, std::uint32_t events) noexcept;
     void send_to_thread(Pending& pending) noexcept;
+    void make_threads() noexcept;
     void complete(Pending& pending, std::int32_t result) noexcept;
     bool arm(int fd, Descriptor& descriptor) noexcept;
     void ready(int fd) noexcept;
@@ -75,6 +78,7 @@ private:
     /// All that neither is new nor has ended.
     std::unordered_map<std::uint64_t, Pending*> waiting_;
     std::unique_ptr<OperationThreads> threads_;
+    std::unique_ptr<FutexThreads> futexes_;
     std::uint64_t polling_ = 0;    ///< operations that wait in epoll
     std::uint64_t on_threads_ = 0; ///< operations that threads have
     std::uint64_t in_flight_ = 0;

@@ -35,6 +35,7 @@ OperationClass class_of(const OperationRequest& request) noexcept {
     case Opcode::sendmsg:
     case Opcode::recv:
     case Opcode::recvmsg:
+    case Opcode::shutdown:
         return OperationClass::network;
     case Opcode::wait_process:
         return OperationClass::process;

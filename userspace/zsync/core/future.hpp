@@ -5,6 +5,7 @@
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/task.hpp>
 
+#include <expected>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -12,6 +13,10 @@
 namespace zsync {
 
 class FutureWaitBase;
+
+template <class T> constexpr bool can_refuse = false;
+template <class T, class E>
+constexpr bool can_refuse<std::expected<T, E>> = std::is_constructible_v<E, Error>;
 
 /// The part of a future's task that does not depend on its result.
 class FutureTaskBase : public TaskRecord {
@@ -35,6 +40,14 @@ public:
         : FutureTaskBase(executor, kind, parent, nullptr, std::move(name), root) {}
 
     [[nodiscard]] Stored& value() noexcept { return *value_; }
+    /// What whoever waits gets, though the task goes on: it can only end after the wait.
+    void refuse(CoreError reason) noexcept {
+        if constexpr (can_refuse<T>) {
+            value_.emplace(std::unexpect, Error(reason));
+        } else {
+            ZASSERT(reason == CoreError::os, "a task awaits one that waits for it, for ever");
+        }
+    }
     /// It was never started, and is not going to be.
     void give_up() noexcept {
         value_.reset();
@@ -74,10 +87,12 @@ public:
 protected:
     explicit FutureWaitBase(FutureTaskBase& awaited) noexcept : awaited_(awaited) {}
     ~FutureWaitBase() = default;
+    [[nodiscard]] bool is_deadlocked() const noexcept { return deadlocked_; }
 
 private:
     friend class FutureTaskBase;
     FutureTaskBase& awaited_;
+    bool deadlocked_ = false;
 };
 
 /// A task started by `Io::async` or `Io::concurrent`, and its result of type `T`. One owner, one
@@ -86,6 +101,9 @@ private:
 ///     Future<Result<Page>> page = io.async(fetch, io, address);
 ///     ...
 ///     Result<Page>& got = co_await page;
+///
+/// A task that awaits itself gets `deadlock`; so does, on a `BlockingExecutor`, one that awaits
+/// what waits for it. Where `T` has no room for an error that ends the process and says so.
 ///
 /// A future that goes out of scope while its task runs cancels it. In a fiber or thread that waits
 /// for the task's end, as `defer future.cancel(io)` would. A stackless coroutine cannot wait there:
@@ -117,6 +135,9 @@ public:
     public:
         explicit Await(FutureTask<T>& task) noexcept : FutureWaitBase(task), task_(task) {}
         [[nodiscard]] decltype(auto) await_resume() noexcept {
+            if (is_deadlocked()) [[unlikely]] {
+                task_.refuse(CoreError::deadlock);
+            }
             if constexpr (std::is_void_v<T>) {
                 return;
             } else if constexpr (Moves) {

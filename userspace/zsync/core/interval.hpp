@@ -58,8 +58,8 @@ public:
         }
         void interrupt(CoreError reason) noexcept override {
             const RuntimeLock lock;
-            if (!armed() || (reason == CoreError::canceled && !task().take_cancel())) {
-                return;
+            if (reason == CoreError::canceled && (!armed() || !task().take_cancel())) {
+                return; // it has been woken, or is protected
             }
             failure_ = reason;
             disarm();

@@ -32,8 +32,13 @@ constexpr std::size_t accept_stream_queue_max = 256;
 constexpr std::uint32_t accept_pause_ms = 20;
 /// Turns that a simulation leaves an operation waiting although it could complete.
 constexpr std::uint32_t simulated_delays_max = 8;
+/// How long a simulation in which nothing can go on waits for what the kernel has under way.
+constexpr std::uint32_t simulated_patience_ms = 20;
 /// Ready tasks that a simulation chooses from.
 constexpr std::size_t simulated_choice_max = 64;
+/// How long a worker whose tasks have all ended lets requests of abandoned streams go on before it
+/// stops them: a peer that reads no more must not hold a process up.
+constexpr std::uint32_t drain_ms = 500;
 /// Tasks resumed in one turn of a worker before it looks at its ring again.
 constexpr std::uint32_t resumes_per_turn_max = 256;
 /// Threads that make blocking calls for one worker: they sleep in the kernel.
@@ -57,8 +62,13 @@ constexpr std::size_t forks_max = 256;
 constexpr std::size_t group_workers_max = 64;
 /// Threads that carry out operations which can only block, where there is no ring.
 constexpr std::uint32_t operation_threads_max = 4;
+/// Waits on futexes that one thread does where there is no ring; the kernel takes one more
+/// (FUTEX_WAITV_MAX), which interrupts it.
+constexpr std::uint32_t futexes_per_thread_max = 127;
 /// How long an operation rests that would block while nothing can tell when it would not.
 constexpr std::uint32_t attempt_again_ms = 2;
+/// How long after a request was asked to end it is asked again.
+constexpr std::uint32_t cancel_again_ms = 5;
 /// Events taken from epoll at a time.
 constexpr std::size_t epoll_events_per_wait = 128;
 /// Threads that tasks run on, unless the executor is made with another number.

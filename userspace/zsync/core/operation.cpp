@@ -1,5 +1,6 @@
 #include <zsync/core/executor.hpp>
 #include <zsync/core/ledger.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/worker.hpp>
@@ -11,6 +12,8 @@ namespace zsync {
 
 std::string_view name_of(Opcode opcode) noexcept {
     switch (opcode) {
+    case Opcode::nop:
+        return "nothing";
     case Opcode::fsync:
         return "fsync";
     case Opcode::poll:
@@ -87,13 +90,22 @@ bool OperationWait::suspend_thread(PromiseBase& promise) noexcept {
 }
 
 void OperationWait::interrupt(CoreError reason) noexcept {
-    if (!interrupted_) {
-        interrupted_ = true;
-        ended_by_ = reason;
-        task().executor().cancel(*this);
-    } else if (reason == CoreError::canceled) {
+    const bool again = std::exchange(interrupted_, true);
+    if (!again || reason == CoreError::canceled) {
         ended_by_ = reason;
     }
+    if (task().kind() == TaskKind::thread) {
+        if (!again) {
+            task().executor().cancel(*this);
+        }
+        return;
+    }
+    task().executor().cancel(*this);
+    // A request that is on its way from one place in the kernel to another is not found in either,
+    // so a cancel may miss it: a connect to a unix socket whose queue is full goes from polling to
+    // a thread (Linux 6.18). It is asked again until it has ended.
+    disarm();
+    arm(task().executor().now() + std::chrono::milliseconds(limits::cancel_again_ms));
 }
 
 // A ring answers EAGAIN at once where the file is O_NONBLOCK, which is for others to see; here it

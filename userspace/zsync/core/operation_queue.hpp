@@ -86,10 +86,24 @@ public:
     virtual void queue(const OperationRequest& request, CompletionTarget target) noexcept = 0;
     /// Asks for the end of a request; its own completion tells what came of that.
     virtual void queue_cancel(CompletionTarget target) noexcept = 0;
+    /// Asks for the end of all requests.
+    virtual void queue_cancel_all() noexcept = 0;
     /// Hands over what is queued and, if `wait`, sleeps until a completion or `deadline`.
     virtual void enter(bool wait, std::optional<TimePoint> deadline) noexcept = 0;
     /// Delivers completions; tasks may run meanwhile. Returns how many.
     virtual unsigned deliver() noexcept = 0;
+
+    /// Memory for `count` provided buffers (struct io_uring_buf) that requests of `group` pick
+    /// from, as io_uring_setup_buf_ring(3) gives it; null where a request must bring its own.
+    [[nodiscard]] virtual void*
+    provide_buffers(std::uint32_t /*count*/, std::uint16_t& /*group*/) noexcept {
+        return nullptr;
+    }
+    virtual void withdraw_buffers(
+        void* /*provided*/, std::uint32_t /*count*/, std::uint16_t /*group*/
+    ) noexcept {}
+    /// Whether one request may receive again and again from a socket of this family.
+    [[nodiscard]] virtual bool has_multishot_recv(int /*family*/) const noexcept { return false; }
 
     /// Requests whose last completion has not been delivered.
     [[nodiscard]] virtual std::uint64_t in_flight() const noexcept = 0;

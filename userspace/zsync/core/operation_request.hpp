@@ -8,6 +8,7 @@ namespace zsync {
 
 /// IORING_OP_* of the operations that `Io` gives; the ring's sources check the numbers.
 enum class Opcode : std::uint8_t {
+    nop = 0,
     fsync = 3,
     poll = 6,
     accept = 13,

@@ -80,6 +80,19 @@ OperationJob* OperationThreads::take_ended() noexcept {
     return std::exchange(ended_, nullptr);
 }
 
+// Under the mutex.
+void OperationThreads::put_ended(OperationJob& job, std::int32_t result) noexcept {
+    job.result = result;
+    job.next = ended_;
+    ended_ = &job;
+    (void)::eventfd_write(event_.get(), 1);
+}
+
+void OperationThreads::end(OperationJob& job, std::int32_t result) noexcept {
+    const std::scoped_lock lock(mutex_);
+    put_ended(job, result);
+}
+
 void OperationThreads::serve(Member& member) noexcept {
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -99,12 +112,9 @@ void OperationThreads::serve(Member& member) noexcept {
         lock.unlock();
         const std::int32_t result = carry_out(job.request, std::nullopt, &member.interrupt);
         lock.lock();
-        job.result = result;
         job.running = nullptr;
         member.interrupt.clear();
-        job.next = ended_;
-        ended_ = &job;
-        (void)::eventfd_write(event_.get(), 1);
+        put_ended(job, result);
     }
 }
 

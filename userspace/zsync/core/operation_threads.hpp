@@ -23,8 +23,8 @@ struct OperationJob {
     Interrupt* running = nullptr; ///< of the thread that carries it out
 };
 
-/// A few threads that carry out operations which only block: files and names, splice, futexes. What
-/// waits for a thread is bounded by the tasks that wait for it. Started when first needed.
+/// A few threads that carry out operations which only block: files and names, and splices of them.
+/// What waits for a thread is bounded by the tasks that wait for it. Started when first needed.
 class OperationThreads {
 public:
     OperationThreads() noexcept;
@@ -38,6 +38,8 @@ public:
     [[nodiscard]] bool submit(OperationJob& job) noexcept;
     /// Ends a job early. True when no thread had begun it: it is the caller's again.
     [[nodiscard]] bool stop(OperationJob& job) noexcept;
+    /// A job has ended that another thread had. On that thread.
+    void end(OperationJob& job, std::int32_t result) noexcept;
     /// Takes the jobs that have ended, as a list.
     [[nodiscard]] OperationJob* take_ended() noexcept;
 
@@ -48,6 +50,7 @@ private:
         PoolThread thread;
     };
     void serve(Member& member) noexcept;
+    void put_ended(OperationJob& job, std::int32_t result) noexcept;
     bool add_thread() noexcept;
 
     Fd event_;

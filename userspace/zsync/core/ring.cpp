@@ -171,6 +171,37 @@ void Ring::queue_cancel(CompletionTarget target) noexcept {
     --in_flight_; // its completion is counted by nobody
 }
 
+// Null also where RLIMIT_MEMLOCK does not let the kernel pin the entries.
+void* Ring::provide_buffers(std::uint32_t count, std::uint16_t& group) noexcept {
+    if (!options_.allows(KernelFeature::buffer_ring)) {
+        return nullptr;
+    }
+    group = buffer_groups_++;
+    int error = 0;
+    return io_uring_setup_buf_ring(&ring_, count, group, 0, &error);
+}
+
+void Ring::withdraw_buffers(void* provided, std::uint32_t count, std::uint16_t group) noexcept {
+    io_uring_free_buf_ring(&ring_, static_cast<io_uring_buf_ring*>(provided), count, group);
+}
+
+// A multishot recv goes back to sleep when the socket tells that no byte is left. Only TCP tells of
+// an end there; on a unix socket of Linux 6.18 a shutdown right behind the last bytes would never
+// be seen.
+bool Ring::has_multishot_recv(int family) const noexcept {
+    return options_.allows(KernelFeature::multishot_recv) &&
+           (family == AF_INET || family == AF_INET6);
+}
+
+void Ring::queue_cancel_all() noexcept {
+    auto& sqe = reinterpret_cast<io_uring_sqe&>(entries_[tail_ & mask_]);
+    io_uring_prep_cancel64(&sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+    io_uring_sqe_set_data64(&sqe, CompletionTarget::none().data());
+    io_uring_sqe_set_flags(&sqe, IOSQE_CQE_SKIP_SUCCESS);
+    entry_filled();
+    --in_flight_; // its completion is counted by nobody
+}
+
 void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
     hand_over();
     int result = 0;

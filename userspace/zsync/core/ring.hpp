@@ -28,8 +28,15 @@ public:
         queue_now(request, target);
     }
     void queue_cancel(CompletionTarget target) noexcept override;
+    void queue_cancel_all() noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
     unsigned deliver() noexcept override;
+
+    [[nodiscard]] void*
+    provide_buffers(std::uint32_t count, std::uint16_t& group) noexcept override;
+    void
+    withdraw_buffers(void* provided, std::uint32_t count, std::uint16_t group) noexcept override;
+    [[nodiscard]] bool has_multishot_recv(int family) const noexcept override;
 
     [[nodiscard]] std::uint64_t in_flight() const noexcept override { return in_flight_; }
     [[nodiscard]] std::uint64_t enters() const noexcept override { return enters_; }
@@ -40,8 +47,6 @@ public:
     /// Registers memory as one of the ring's buffers; false when the kernel takes no more.
     [[nodiscard]] bool pin(std::span<std::byte> memory, std::uint16_t& slot) noexcept;
     void unpin(std::uint16_t slot) noexcept;
-    /// Names a group of provided buffers that no other pool of this ring has.
-    [[nodiscard]] std::uint16_t next_buffer_group() noexcept { return buffer_groups_++; }
 
 private:
     Ring() = default;

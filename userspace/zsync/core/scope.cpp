@@ -83,10 +83,22 @@ bool Scope::Join::suspend(PromiseBase& promise) noexcept {
     return park();
 }
 
-void Scope::Join::interrupt(CoreError /*reason*/) noexcept { scope_.cancel(); }
+void Scope::Join::interrupt(CoreError reason) noexcept {
+    if (reason != CoreError::deadlock) {
+        scope_.cancel();
+        return;
+    }
+    const RuntimeLock lock;
+    deadlocked_ = true;
+    scope_.join_ = nullptr;
+    wake();
+}
 
 Result<void> Scope::Join::await_resume() noexcept {
     const RuntimeLock lock;
+    if (deadlocked_) {
+        return fail(CoreError::deadlock);
+    }
     scope_.canceling_ = false;
     const std::optional<Error> failure = std::exchange(scope_.failure_, std::nullopt);
     if (joiner_->task->take_cancel()) {

@@ -75,10 +75,12 @@ public:
         friend class Scope;
         Scope& scope_;
         PromiseBase* joiner_ = nullptr;
+        bool deadlocked_ = false;
     };
 
     /// Waits until no child is left. `canceled` if the waiting task was cancelled, else the first
-    /// child's error. The scope may be used again afterwards.
+    /// child's error. The scope may be used again afterwards. `deadlock` where a child joins it and
+    /// nothing else runs.
     [[nodiscard]] Join join() noexcept { return Join(*this); }
 
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }

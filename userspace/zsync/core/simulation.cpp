@@ -3,12 +3,15 @@
 #include <zsync/core/operation.hpp>
 #include <zsync/core/simulation.hpp>
 
+#include <linux/io_uring.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
-#include <format>
+#include <poll.h>
+#include <unistd.h>
 #include <utility>
 
 namespace zsync {
@@ -44,6 +47,13 @@ bool may_be_shortened(const OperationRequest& request) {
     }
 }
 
+/// EINTR means that nothing was done: not so of a connect, which goes on by itself, nor of a close.
+bool may_be_interrupted(const OperationRequest& request) {
+    return request.opcode != Opcode::connect && request.opcode != Opcode::close;
+}
+
+io_uring_buf* buffers_of(void* entries) { return static_cast<io_uring_buf*>(entries); }
+
 } // namespace
 
 SimulatedQueue::SimulatedQueue(std::uint64_t seed, SimulationFaults faults)
@@ -68,40 +78,128 @@ bool SimulatedQueue::happens(double probability) noexcept {
 std::size_t SimulatedQueue::choose(std::size_t count) noexcept { return random(count); }
 
 void SimulatedQueue::queue(const OperationRequest& request, CompletionTarget target) noexcept {
-    pending_.push_back({.request = request, .target = target});
-    // As when the submission queue is full: some are handed over before their turn.
-    if (happens(faults_.split)) {
-        Pending last = pending_.back();
-        pending_.pop_back();
-        if (!try_one(last)) {
-            pending_.push_back(last);
+    ++in_flight_;
+    submitted_.push_back({.request = request, .target = target});
+    if (happens(faults_.submission_full, mishaps_.submission_full)) {
+        hand_over();
+    }
+}
+
+void SimulatedQueue::queue_cancel(CompletionTarget target) noexcept {
+    submitted_.push_back({.request = {}, .target = target, .cancels = true});
+    if (happens(faults_.submission_full, mishaps_.submission_full)) {
+        hand_over();
+    }
+}
+
+void SimulatedQueue::queue_cancel_all() noexcept {
+    hand_over();
+    for (const Pending& pending : std::vector(pending_)) {
+        queue_cancel(pending.target);
+    }
+}
+
+void SimulatedQueue::hand_over() noexcept {
+    for (const Submitted& entry : std::exchange(submitted_, {})) {
+        if (entry.cancels) {
+            cancel(entry.target);
+        } else {
+            begin(entry);
         }
     }
 }
 
-void SimulatedQueue::end(CompletionTarget target, std::int32_t result) noexcept {
-    digest_ = (digest_ ^ static_cast<std::uint32_t>(result)) * 0x9e3779b97f4a7c15ULL;
-    ended_.push_back({.target = target, .result = result});
+void SimulatedQueue::begin(const Submitted& entry) noexcept {
+    Pending pending{.request = entry.request, .target = entry.target};
+    // A kernel tries at once what it can; some goes to other threads first.
+    if (happens(faults_.delayed, mishaps_.delayed) || !try_one(pending)) {
+        pending_.push_back(pending);
+    }
+}
+
+void SimulatedQueue::cancel(CompletionTarget target) noexcept {
+    const auto found = std::ranges::find(pending_, target.data(), [](const Pending& pending) {
+        return pending.target.data();
+    });
+    if (found == pending_.end()) {
+        return; // it has ended
+    }
+    Pending pending = *found;
+    pending_.erase(found);
+    if (happens(faults_.late_cancel, mishaps_.late_cancels) && try_one(pending)) {
+        return;
+    }
+    // A thread that does it is told by a signal.
+    const bool by_signal = may_be_interrupted(pending.request) && happens(faults_.interrupted);
+    const int error = by_signal ? EINTR : ECANCELED;
+    end(pending.target, pending.progress.stopped(error));
+}
+
+void SimulatedQueue::pass_step() noexcept {
+    if (++steps_ == faults_.crash_at) {
+        ::_exit(simulated_crash_code);
+    }
+}
+
+void SimulatedQueue::die_in(const OperationRequest& request) noexcept {
+    if (request.opcode == Opcode::write && request.length > 1 && is_stream(request.fd)) {
+        OperationRequest part = request;
+        part.length = 1 + static_cast<std::uint32_t>(random(request.length - 1));
+        Progress progress;
+        (void)attempt(part, progress);
+    }
+    ::_exit(simulated_crash_code);
+}
+
+void SimulatedQueue::end(
+    CompletionTarget target, std::int32_t result, std::uint32_t flags
+) noexcept {
+    digest_ = (digest_ ^ static_cast<std::uint32_t>(result) ^ flags) * 0x9e3779b97f4a7c15ULL;
+    const bool full = !overflow_.empty() || ended_.size() >= faults_.completion_entries;
+    mishaps_.overflowed += full ? 1 : 0;
+    (full ? overflow_ : ended_).push_back({.target = target, .result = result, .flags = flags});
+}
+
+void SimulatedQueue::end_request(
+    const OperationRequest& request, CompletionTarget target, std::int32_t result
+) noexcept {
+    if (request.opcode == Opcode::send_zero_copy && result >= 0) {
+        end(target, result, IORING_CQE_F_MORE);
+        end(target, static_cast<std::int32_t>(IORING_NOTIF_USAGE_ZC_COPIED), IORING_CQE_F_NOTIF);
+    } else {
+        end(target, result);
+    }
 }
 
 bool SimulatedQueue::try_one(Pending& pending) noexcept {
-    OperationRequest request = pending.request;
-    // A close frees its descriptor even so, and what it says then is of no use to anybody.
-    if (request.opcode != Opcode::close && happens(faults_.interrupted)) {
+    if (++steps_ == faults_.crash_at) {
+        die_in(pending.request);
+    }
+    // Where bytes have been moved it is one more way to move fewer.
+    if (may_be_interrupted(pending.request) && happens(faults_.interrupted, mishaps_.interrupted) &&
+        (pending.progress.moved == 0 || happens(faults_.shortened))) {
         end(pending.target, pending.progress.stopped(EINTR));
         return true;
     }
+    if ((static_cast<unsigned>(pending.request.sqe_flags) & IOSQE_BUFFER_SELECT) != 0) {
+        return receive(pending);
+    }
+    return pending.request.opcode == Opcode::futex_wait ? try_futex(pending) : try_plain(pending);
+}
+
+bool SimulatedQueue::try_plain(Pending& pending) noexcept {
+    OperationRequest request = pending.request;
     if (request.opcode == Opcode::send && happens(faults_.no_buffers)) {
         end(pending.target, pending.progress.stopped(ENOBUFS));
         return true;
     }
-    if (happens(faults_.shortened) && may_be_shortened(request)) {
+    if (may_be_shortened(request) && happens(faults_.shortened, mishaps_.shortened)) {
         request.length = 1 + static_cast<std::uint32_t>(random(request.length - 1));
     }
     const Attempt tried = attempt(request, pending.progress);
     switch (tried.kind) {
     case Attempt::Kind::done:
-        end(pending.target, tried.result);
+        end_request(request, pending.target, tried.result);
         return true;
     case Attempt::Kind::blocks:
         // Nobody else runs meanwhile, in a simulation nor otherwise.
@@ -114,14 +212,74 @@ bool SimulatedQueue::try_one(Pending& pending) noexcept {
     return false;
 }
 
+bool SimulatedQueue::try_futex(Pending& pending) noexcept {
+    const OperationRequest& request = pending.request;
+    const auto* word = reinterpret_cast<const std::atomic<std::uint32_t>*>(request.address);
+    if (word->load() == static_cast<std::uint32_t>(request.offset)) {
+        pending.tried = true;
+        return false;
+    }
+    end(pending.target, pending.tried ? 0 : -EAGAIN);
+    return true;
+}
+
+bool SimulatedQueue::Group::empty() const noexcept {
+    return buffers_of(const_cast<std::uint64_t*>(entries.data()))[0].resv == head;
+}
+
+// A multishot request goes on while there are bytes, and then stays.
+bool SimulatedQueue::receive(Pending& pending) noexcept {
+    const bool multishot = (pending.request.priority & IORING_RECV_MULTISHOT) != 0;
+    std::size_t before = 0;
+    do {
+        before = ended_.size() + overflow_.size();
+        if (receive_once(pending)) {
+            return true;
+        }
+    } while (multishot && ended_.size() + overflow_.size() != before && !happens(faults_.split));
+    return false;
+}
+
+bool SimulatedQueue::receive_once(Pending& pending) noexcept {
+    const OperationRequest& request = pending.request;
+    Group& group = *groups_[request.buffer];
+    if (group.empty() || happens(faults_.no_receive_buffers, mishaps_.no_receive_buffers)) {
+        end(pending.target, -ENOBUFS);
+        return true;
+    }
+    const io_uring_buf& buffer = buffers_of(group.entries.data())[group.head & group.mask];
+    std::size_t length = buffer.len;
+    if (length > 1 && happens(faults_.shortened, mishaps_.shortened)) {
+        length = 1 + random(length - 1);
+    }
+    const int flags = static_cast<int>(request.flags) | MSG_DONTWAIT;
+    const ssize_t count = ::recv(request.fd, reinterpret_cast<void*>(buffer.addr), length, flags);
+    if (count < 0 && errno == EAGAIN) {
+        return false;
+    }
+    if (count <= 0) {
+        end(pending.target, count < 0 ? -errno : 0);
+        return true;
+    }
+    ++group.head;
+    const bool overflows = !overflow_.empty() || ended_.size() >= faults_.completion_entries;
+    const bool more = (request.priority & IORING_RECV_MULTISHOT) != 0 && !overflows &&
+                      !happens(faults_.lost_more, mishaps_.lost_more);
+    const std::uint32_t picked = std::uint32_t{buffer.bid} << IORING_CQE_BUFFER_SHIFT;
+    end(pending.target,
+        static_cast<std::int32_t>(count),
+        IORING_CQE_F_BUFFER | picked | (more ? IORING_CQE_F_MORE : 0));
+    return !more;
+}
+
 bool SimulatedQueue::try_all(bool may_delay) noexcept {
-    const std::size_t before = ended_.size();
+    const std::size_t before = ended_.size() + overflow_.size();
     for (std::size_t left = pending_.size(); left > 0; --left) {
         // The ones that stay are at the end.
         std::swap(pending_[random(left)], pending_[left - 1]);
         Pending& pending = pending_[left - 1];
         if (may_delay && pending.delays < limits::simulated_delays_max &&
-            happens(faults_.delayed)) {
+            happens(faults_.delayed, mishaps_.delayed)) {
             ++pending.delays;
             continue;
         }
@@ -130,17 +288,46 @@ bool SimulatedQueue::try_all(bool may_delay) noexcept {
             pending_.pop_back();
         }
     }
-    return ended_.size() != before;
+    return ended_.size() + overflow_.size() != before;
+}
+
+// What is on its way in the kernel, over the loopback say, arrives within a moment.
+bool SimulatedQueue::try_with_patience() noexcept {
+    for (std::uint32_t n = 0; n < limits::simulated_patience_ms; ++n) {
+        (void)::poll(nullptr, 0, 1);
+        if (try_all(false)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void SimulatedQueue::take_in_overflow() noexcept {
+    const std::size_t room = faults_.completion_entries -
+                             std::min<std::size_t>(ended_.size(), faults_.completion_entries);
+    const auto end =
+        overflow_.begin() + static_cast<std::ptrdiff_t>(std::min(room, overflow_.size()));
+    ended_.insert(ended_.end(), overflow_.begin(), end);
+    overflow_.erase(overflow_.begin(), end);
 }
 
 void SimulatedQueue::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
     ++enters_;
     now_ += std::chrono::microseconds(random(50));
+    take_in_overflow();
+    if (!overflow_.empty()) {
+        return; // EBUSY: nothing is taken until there is room
+    }
+    hand_over();
     if (try_all(true) || !wait || !ended_.empty() || try_all(false)) {
         return;
     }
     if (deadline) {
         now_ = std::max(now_, *deadline);
+        return;
+    }
+    ZASSERT(!pending_.empty(), "every task waits for another one, for ever");
+    if (try_with_patience()) {
         return;
     }
     for (const Pending& pending : std::exchange(pending_, {})) {
@@ -153,33 +340,42 @@ unsigned SimulatedQueue::deliver() noexcept {
     for (std::size_t left = ended_.size(); left > 0; --left) {
         // A delivery may add ends, never take one away.
         const std::size_t chosen = random(left);
-        if (delivered != 0 && happens(faults_.split)) {
+        if (delivered != 0 && happens(faults_.split, mishaps_.split)) {
             continue;
         }
-        const Ended ended = ended_[chosen];
-        ended_.erase(ended_.begin() + static_cast<std::ptrdiff_t>(chosen));
+        // Those of one request keep their order.
+        const auto at =
+            std::ranges::find(ended_, ended_[chosen].target.data(), [](const Ended& one) {
+                return one.target.data();
+            });
+        const Ended ended = *at;
+        ended_.erase(at);
         ++delivered;
+        if ((ended.flags & IORING_CQE_F_MORE) == 0) {
+            --in_flight_;
+        }
         if (ended.target.is_wait()) {
             ended.target.wait().complete(ended.result);
         } else if (ended.target.is_handler()) {
-            ended.target.handler().complete(ended.result, 0);
+            ended.target.handler().complete(ended.result, ended.flags);
         }
     }
     return delivered;
 }
 
-void SimulatedQueue::queue_cancel(CompletionTarget target) noexcept {
-    const auto found = std::ranges::find(pending_, target.data(), [](const Pending& pending) {
-        return pending.target.data();
-    });
-    if (found == pending_.end()) {
-        return; // it has ended
-    }
-    Pending pending = *found;
-    pending_.erase(found);
-    if (!happens(faults_.late_cancel) || !try_one(pending)) {
-        end(target, pending.progress.stopped(ECANCELED));
-    }
+void* SimulatedQueue::provide_buffers(std::uint32_t count, std::uint16_t& group) noexcept {
+    auto made = std::make_unique<Group>();
+    made->entries.resize(std::size_t{count} * sizeof(io_uring_buf) / sizeof(std::uint64_t));
+    made->mask = static_cast<std::uint16_t>(count - 1);
+    group = static_cast<std::uint16_t>(groups_.size());
+    groups_.push_back(std::move(made));
+    return groups_.back()->entries.data();
+}
+
+void SimulatedQueue::withdraw_buffers(
+    void* /*provided*/, std::uint32_t /*count*/, std::uint16_t group
+) noexcept {
+    groups_[group].reset();
 }
 
 std::vector<RuntimeFeature> SimulatedQueue::features() const {

@@ -14,7 +14,7 @@
 
 namespace zsync {
 
-/// How often a simulation does what a kernel may do, each from 0 to 1.
+/// How often a simulation does what a kernel may do, each from 0 to 1, and when it dies.
 struct SimulationFaults {
     double delayed = 0.3;     ///< an operation that could complete is left for a later turn
     double shortened = 0.2;   ///< fewer bytes are moved than asked for, where that is allowed
@@ -22,14 +22,43 @@ struct SimulationFaults {
     double split = 0.3;       ///< a completion is delivered a turn after others of its batch
     double late_cancel = 0.5; ///< a cancel comes too late for an operation that can complete
     double no_buffers = 0.0;  ///< ENOBUFS from a send
+    /// ENOBUFS from a receive that picks from a pool, though the pool has buffers: some went back
+    /// after the kernel had looked. Without a buffer it is ENOBUFS always.
+    double no_receive_buffers = 0.1;
+    double lost_more = 0.1;       ///< a multishot request ends with a completion that is no error
+    double submission_full = 0.2; ///< what is queued is handed over before the turn is over
+    /// Completions that fit; what does not overflows, ends multishot requests, and is told a turn
+    /// later.
+    std::uint32_t completion_entries = 16;
+    /// The process dies at this step, as by SIGKILL: `_exit` with `simulated_crash_code`, a write
+    /// perhaps half done, everything written before as the kernel keeps it. 0: never. To be run in
+    /// a child process.
+    std::uint64_t crash_at = 0;
 };
+
+/// How often it did so: a test whose mishaps never happen proves nothing.
+struct SimulationMishaps {
+    std::uint64_t delayed = 0;
+    std::uint64_t shortened = 0;
+    std::uint64_t interrupted = 0;
+    std::uint64_t split = 0;
+    std::uint64_t late_cancels = 0;
+    std::uint64_t no_receive_buffers = 0;
+    std::uint64_t lost_more = 0;
+    std::uint64_t submission_full = 0;
+    std::uint64_t overflowed = 0;
+};
+
+/// What a simulated process that has died exits with.
+constexpr int simulated_crash_code = 66;
 
 /// An OperationQueue on real descriptors and a clock of its own, both under one random generator:
 /// the order in which operations are tried, what goes wrong with them, the order of completions and
-/// of ready tasks. The clock stands still while anything can go on and else jumps to the next
-/// deadline. Deterministic as long as all who take part are tasks of its worker.
+/// of ready tasks. It does what a ring does, multishot receives from provided buffers included. The
+/// clock stands still while anything can go on and else jumps to the next deadline. Deterministic
+/// as long as all who take part are tasks of its worker.
 ///
-/// A wait that nothing can end completes with EDEADLK.
+/// A wait that nothing can end completes with EDEADLK. A futex is woken when its word has changed.
 class SimulatedQueue final : public OperationQueue {
 public:
     explicit SimulatedQueue(std::uint64_t seed, SimulationFaults faults = {});
@@ -37,12 +66,16 @@ public:
 
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override;
     void queue_cancel(CompletionTarget target) noexcept override;
+    void queue_cancel_all() noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
     unsigned deliver() noexcept override;
+    [[nodiscard]] void*
+    provide_buffers(std::uint32_t count, std::uint16_t& group) noexcept override;
+    void
+    withdraw_buffers(void* provided, std::uint32_t count, std::uint16_t group) noexcept override;
+    [[nodiscard]] bool has_multishot_recv(int /*family*/) const noexcept override { return true; }
 
-    [[nodiscard]] std::uint64_t in_flight() const noexcept override {
-        return pending_.size() + ended_.size();
-    }
+    [[nodiscard]] std::uint64_t in_flight() const noexcept override { return in_flight_; }
     [[nodiscard]] std::uint64_t enters() const noexcept override { return enters_; }
     [[nodiscard]] std::vector<RuntimeFeature> features() const override;
     [[nodiscard]] TimePoint now() const noexcept override { return now_; }
@@ -51,32 +84,77 @@ public:
 
     /// A digest of every decision so far: equal for equal seeds.
     [[nodiscard]] std::uint64_t digest() const noexcept { return digest_; }
+    [[nodiscard]] const SimulationMishaps& mishaps() const noexcept { return mishaps_; }
+    /// One more step at which the process may die; for calls that make their own system calls.
+    void pass_step() noexcept;
+    /// Steps so far: where a crash may be put in another run with the same seed.
+    [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
 
 private:
+    /// An entry of the submission queue: a request, or the cancel of one.
+    struct Submitted {
+        OperationRequest request;
+        CompletionTarget target;
+        bool cancels = false;
+    };
     struct Pending {
         OperationRequest request;
         CompletionTarget target;
         Progress progress{};
         std::uint32_t delays = 0;
+        bool tried = false;
     };
     struct Ended {
         CompletionTarget target;
         std::int32_t result;
+        std::uint32_t flags;
+    };
+    /// Buffers provided to one group, as the kernel sees them.
+    struct Group {
+        std::vector<std::uint64_t> entries; ///< struct io_uring_buf, 16 bytes each
+        std::uint16_t head = 0;
+        std::uint16_t mask = 0;
+        [[nodiscard]] bool empty() const noexcept;
     };
 
     [[nodiscard]] std::uint64_t random(std::uint64_t below) noexcept;
     [[nodiscard]] bool happens(double probability) noexcept;
+    /// The same, counted.
+    [[nodiscard]] bool happens(double probability, std::uint64_t& count) noexcept {
+        const bool happened = happens(probability);
+        count += happened ? 1 : 0;
+        return happened;
+    }
+    void hand_over() noexcept;
+    void begin(const Submitted& entry) noexcept;
+    void cancel(CompletionTarget target) noexcept;
     /// False when it has to wait.
     bool try_one(Pending& pending) noexcept;
+    bool try_plain(Pending& pending) noexcept;
+    bool try_futex(Pending& pending) noexcept;
+    bool receive(Pending& pending) noexcept;
+    bool receive_once(Pending& pending) noexcept;
     bool try_all(bool may_delay) noexcept;
-    void end(CompletionTarget target, std::int32_t result) noexcept;
+    bool try_with_patience() noexcept;
+    void end(CompletionTarget target, std::int32_t result, std::uint32_t flags = 0) noexcept;
+    void end_request(
+        const OperationRequest& request, CompletionTarget target, std::int32_t result
+    ) noexcept;
+    void take_in_overflow() noexcept;
+    [[noreturn]] void die_in(const OperationRequest& request) noexcept;
 
     std::mt19937_64 generator_;
     SimulationFaults faults_;
     TimePoint now_;
+    std::vector<Submitted> submitted_;
     std::vector<Pending> pending_;
     std::vector<Ended> ended_;
+    std::vector<Ended> overflow_;
+    std::vector<std::unique_ptr<Group>> groups_; ///< by number
+    SimulationMishaps mishaps_;
+    std::uint64_t in_flight_ = 0;
     std::uint64_t enters_ = 0;
+    std::uint64_t steps_ = 0;
     std::uint64_t digest_ = 0;
 };
 
@@ -91,6 +169,7 @@ public:
     explicit Simulation(std::uint64_t seed, SimulationFaults faults = {});
 
     [[nodiscard]] Worker& worker() noexcept { return *worker_; }
+    [[nodiscard]] SimulatedQueue& queue() noexcept { return *queue_; }
     [[nodiscard]] std::uint64_t digest() const noexcept { return queue_->digest(); }
 
 private:

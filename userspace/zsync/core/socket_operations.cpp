@@ -83,6 +83,11 @@ void ZeroCopySendBase::complete(std::int32_t result, std::uint32_t flags) noexce
     if ((flags & IORING_CQE_F_MORE) != 0) {
         return;
     }
+    if (result_ == -EINTR && !interrupted_) {
+        // Signals are not what it waits for.
+        static_cast<Worker&>(task().executor()).queue().queue(request_, *this);
+        return;
+    }
     disarm();
     const bool stopped = interrupted_ && (result_ == -ECANCELED || result_ == -EINTR);
     if (!stopped || (ended_by_ == CoreError::canceled && !task().take_cancel())) {

@@ -1,5 +1,4 @@
 #include <zsync/core/assert.hpp>
-#include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/stream.hpp>
 #include <zsync/core/worker.hpp>
@@ -59,6 +58,10 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
             pool_->give_back(buffer);
         }
     }
+    if (buffer == no_buffer && result != -ENOBUFS) {
+        // A buffer that this stream was told of is the next one's.
+        pool_->wake_starved();
+    }
     if (abandoned_) [[unlikely]] {
         if ((attention_ & unarmed) != 0) {
             delete this;
@@ -101,19 +104,26 @@ void RecvStreamState::end_wait() noexcept {
 void RecvStreamState::ran_dry() noexcept {
     // Chunks may have gone back since the kernel looked.
     if (!pool_->is_dry()) {
-        buffer_is_free();
+        (void)buffer_is_free();
         return;
     }
     starved_ = true;
     pool_->wait_for_buffer(*this);
 }
 
-void RecvStreamState::buffer_is_free() noexcept {
+bool RecvStreamState::buffer_is_free() noexcept {
     starved_ = false;
     // Only for whom waits: the others ask when they come.
-    if (is_awaited()) {
-        arm_request();
+    if (!is_awaited()) {
+        return false;
     }
+    if (worker_ != nullptr) {
+        arm_request();
+    } else {
+        end_wait();
+        wake();
+    }
+    return true;
 }
 
 void RecvStreamState::abandon() noexcept {
@@ -143,15 +153,11 @@ RecvStreamState::RecvStreamState(
 )
     : pool_(std::move(pool)), worker_(worker), fd_(fd), flags_(flags),
       standing_(worker, *this, made) {
-    // A multishot recv goes back to sleep when the socket tells that no byte is left. Only TCP
-    // tells of an end there; on a unix socket of Linux 6.18 a shutdown right behind the last bytes
-    // would never be seen.
-    int domain = 0;
-    socklen_t length = sizeof domain;
-    const Ring* ring = worker != nullptr ? worker->ring() : nullptr;
-    multishot_ = ring != nullptr && ring->options().allows(KernelFeature::multishot_recv) &&
-                 ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
-                 (domain == AF_INET || domain == AF_INET6);
+    int family = 0;
+    socklen_t length = sizeof family;
+    multishot_ = worker != nullptr &&
+                 ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) == 0 &&
+                 worker->queue().has_multishot_recv(family);
 }
 
 RecvStream::RecvStream(
@@ -165,16 +171,37 @@ RecvStream::RecvStream(
     state_ = std::make_unique<RecvStreamState>(worker, socket.get(), flags, std::move(pool), made);
 }
 
+// Waits while the pool is dry. False when the wait ended otherwise.
+bool RecvStreamState::take_buffer(
+    PromiseBase& promise, const TimePoint* deadline, std::uint16_t& buffer
+) noexcept {
+    const RuntimeLock lock;
+    while (!pool_->take(buffer)) {
+        if (!begin(promise)) {
+            failure_ = CoreError::canceled;
+            return false;
+        }
+        note(awaited);
+        if (!starved_) {
+            starved_ = true;
+            pool_->wait_for_buffer(*this);
+        }
+        if (deadline != nullptr) {
+            TimedSuspension::arm(*deadline);
+        }
+        (void)park();
+        if (failure_ != CoreError::os) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool RecvStreamState::receive_here(PromiseBase& promise, const TimePoint* deadline) noexcept {
     BufferPool& pool = *pool_;
     std::uint16_t buffer = 0;
-    {
-        const RuntimeLock lock;
-        if (!pool.take(buffer)) {
-            error_ = ENOBUFS;
-            note(has_failed);
-            return false;
-        }
+    if (!take_buffer(promise, deadline, buffer)) {
+        return false;
     }
     TransferWait recv(
         {.opcode = Opcode::recv, .fd = fd_, .flags = flags_},

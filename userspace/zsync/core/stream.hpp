@@ -40,7 +40,8 @@ public:
     }
     [[nodiscard]] std::string describe() const override;
     void stop() noexcept override;
-    void buffer_is_free() noexcept override;
+    /// False when it has no use for a buffer.
+    bool buffer_is_free() noexcept override;
 
 private:
     friend class RecvNext;
@@ -74,6 +75,8 @@ private:
     void abandon() noexcept;
     bool suspend_otherwise(PromiseBase& promise, const TimePoint* deadline) noexcept;
     bool receive_here(PromiseBase& promise, const TimePoint* deadline) noexcept;
+    [[nodiscard]] bool
+    take_buffer(PromiseBase& promise, const TimePoint* deadline, std::uint16_t& buffer) noexcept;
     [[nodiscard]] Result<Chunk> take_otherwise() noexcept;
     [[nodiscard]] bool is_awaited() const noexcept { return (attention_ & awaited) != 0; }
     void end_wait() noexcept;
@@ -139,7 +142,7 @@ private:
 ///
 /// Ending the stream stops the request; bytes that the kernel has put into buffers by then are
 /// lost, as they are when a socket is closed. Cancelling `next` loses nothing. On threads each
-/// chunk is one recv(2), and a dry pool is ENOBUFS.
+/// chunk is one recv(2).
 class RecvStream {
 public:
     /// The socket must stay open for as long as the stream lives. `flags` are MSG_*.

@@ -230,10 +230,20 @@ Attempt try_connect(const OperationRequest& request, Progress& progress) noexcep
     int error = 0;
     socklen_t length = sizeof error;
     const int got = ::getsockopt(request.fd, SOL_SOCKET, SO_ERROR, &error, &length);
-    return done(got < 0 ? -errno : -error);
+    if (got < 0 || error != 0) {
+        return done(got < 0 ? -errno : -error);
+    }
+    // Once more, or the socket would take itself for one that still connects.
+    const std::int32_t again = result_of(::connect(
+        request.fd, pointer<const sockaddr>(request.address), static_cast<socklen_t>(request.offset)
+    ));
+    return done(again == -EISCONN ? 0 : again);
 }
 
 Attempt try_poll(const OperationRequest& request) noexcept {
+    if (request.fd < 0) {
+        return done(-EBADF); // poll(2) passes it over
+    }
     pollfd one{.fd = request.fd, .events = static_cast<short>(request.flags), .revents = 0};
     const int ready = ::poll(&one, 1, 0);
     if (ready < 0) {
@@ -284,6 +294,36 @@ Attempt try_splice(const OperationRequest& request) noexcept {
     }
     return is_ready(request.fd, POLLOUT) ? Attempt{.kind = Attempt::Kind::later}
                                          : poll_for(request.fd, POLLOUT);
+}
+
+/// A regular file has no readiness, and a blocking socket heeds no flag: a thread does those, but
+/// only when the other end is ready, so that it does not wait there for anything but the storage.
+Attempt begin_splice(const OperationRequest& request) noexcept {
+    struct Side {
+        int fd;
+        std::uint32_t events;
+        mode_t type = 0;
+    };
+    std::array<Side, 2> sides{
+        Side{.fd = static_cast<int>(request.extra), .events = POLLIN},
+        Side{.fd = request.fd, .events = POLLOUT},
+    };
+    for (Side& side : sides) {
+        struct stat status{};
+        if (::fstat(side.fd, &status) != 0) {
+            return done(-errno);
+        }
+        side.type = status.st_mode & S_IFMT;
+    }
+    if (sides[0].type == S_IFIFO && sides[1].type == S_IFIFO) {
+        return try_splice(request);
+    }
+    for (const Side& side : sides) {
+        if (side.type != S_IFREG && !is_ready(side.fd, side.events)) {
+            return poll_for(side.fd, side.events);
+        }
+    }
+    return {.kind = Attempt::Kind::blocks};
 }
 
 /// The calls on files and names, which block as long as the storage takes. sqe fields as in
@@ -521,9 +561,10 @@ Attempt attempt(const OperationRequest& request, Progress& progress) noexcept {
     case Opcode::unlink:
     case Opcode::mkdir:
     case Opcode::truncate:
-    case Opcode::splice:
     case Opcode::futex_wait:
         return {.kind = Attempt::Kind::blocks};
+    case Opcode::splice:
+        return begin_splice(request);
     default:
         return call_at_once(request);
     }

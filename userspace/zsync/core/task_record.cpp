@@ -223,6 +223,10 @@ void TaskRecord::request_cancel() noexcept {
     if (state_ == TaskState::finished || cancel_pending_) {
         return;
     }
+    // A wait has ended with the last one, and the task has not seen it yet: that was this one too.
+    if (state_ == TaskState::ready && cancel_on_its_way_ == resumes_) {
+        return;
+    }
     cancel_pending_ = true;
     ZSYNC_PROBE_TASK(task__cancel, *this);
     if (cancel_blocked_) {
@@ -297,6 +301,10 @@ bool FutureWaitBase::suspend(PromiseBase& promise) noexcept {
     if (awaited_.is_finished()) {
         return false;
     }
+    if (&awaited_ == promise.task) [[unlikely]] {
+        deadlocked_ = true;
+        return false;
+    }
     ZASSERT(awaited_.waiter_ == nullptr, "a future is awaited by one task at a time");
     awaited_.waiter_ = this;
     begin_regardless(promise);
@@ -306,7 +314,16 @@ bool FutureWaitBase::suspend(PromiseBase& promise) noexcept {
     return park();
 }
 
-void FutureWaitBase::interrupt(CoreError /*reason*/) noexcept { awaited_.request_cancel(); }
+void FutureWaitBase::interrupt(CoreError reason) noexcept {
+    if (reason != CoreError::deadlock) {
+        awaited_.request_cancel();
+        return;
+    }
+    const RuntimeLock lock;
+    deadlocked_ = true;
+    awaited_.waiter_ = nullptr;
+    wake();
+}
 
 void Executor::run_inline(TaskRecord& record) noexcept {
     TaskRecord* outer = TaskRecord::current_;
@@ -342,7 +359,10 @@ bool Executor::is_waiting(const TaskRecord& record) noexcept {
     return record.suspension_ != nullptr;
 }
 
-void Executor::goes_on(TaskRecord& record) noexcept { record.state_ = TaskState::running; }
+void Executor::goes_on(TaskRecord& record) noexcept {
+    record.state_ = TaskState::running;
+    ++record.resumes_;
+}
 
 void Executor::interrupt(TaskRecord& record, CoreError reason) noexcept {
     record.suspension_->interrupt(reason);

@@ -138,6 +138,9 @@ public:
             return false;
         }
         cancel_pending_ = false;
+        if (state_ != TaskState::running) {
+            cancel_on_its_way_ = resumes_;
+        }
         return true;
     }
     /// Makes a delivered cancel pending again: the next suspension point returns it once more.
@@ -223,6 +226,7 @@ private:
     std::uint64_t run_cycles_ = 0;
     std::uint32_t resumes_ = 0;
     std::uint32_t references_ = 1;
+    std::uint32_t cancel_on_its_way_ = ~0U; ///< taken by the wait that ended after so many resumes
     TaskKind kind_;
     Resumption resumption_;
     TaskState state_ = TaskState::ready; ///< still `running` while it waits; see `state`

@@ -111,12 +111,21 @@ void Worker::run_root(TaskRecord& record) noexcept {
     offload_pool_.reset();
     if (inbox_) {
         inbox_->close(*this);
-        inbox_.reset();
     }
-    // Every task has ended, so what is left are the runtime's own requests, which end by
-    // themselves, and those of streams that outlive their task.
+    drain();
+    inbox_.reset();
+}
+
+// Every task has ended, so what is left are the runtime's own requests, and those of streams that
+// outlive their task.
+void Worker::drain() noexcept {
+    const TimePoint patience = now() + std::chrono::milliseconds(limits::drain_ms);
     while (queue_->in_flight() > standing_count()) {
-        queue_->enter(true, std::nullopt);
+        const bool stopping = now() >= patience;
+        if (stopping) {
+            queue_->queue_cancel_all(); // each time: one that was interrupted begins anew
+        }
+        queue_->enter(true, stopping ? std::nullopt : std::optional(patience));
         queue_->deliver();
     }
 }

@@ -164,6 +164,7 @@ private:
     void bring_most_urgent_first() noexcept;
     void wait_and_deliver() noexcept;
     void describe(const TaskRecord& record, TaskInfo& info) const override;
+    void drain() noexcept;
 
     StandingRequest* standing_ = nullptr;
     Ring* ring_; ///< the queue, when it is the kernel's

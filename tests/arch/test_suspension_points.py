@@ -1,0 +1,81 @@
+"""The table of suspension points (tests/core/conformance/points_of_*.cpp) names everything that the headers let a task
+wait for, so that each is cancelled at each time on each model."""
+
+import pathlib
+import re
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+CORE = TOP / "userspace" / "zsync" / "core"
+TABLE = TOP / "tests" / "core" / "conformance"
+
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+TOKEN = re.compile(r"\b(?:class|struct)\s+(?:\[\[\w+\]\]\s*)?(\w+(?:<\w+>)?(?:::\w+)*)(\s+final)?\s*(?::\s*([^{;:][^{;]*))?\{|[{}]")
+ROW = re.compile(r'\{"([^"]+)",\s*"([^"]+)",')
+# What a task is made of, not what it waits for.
+NO_POINTS = {"Task::Awaiter"}
+
+
+def classes(text: str):
+    """Every class that is defined in a header: its name with that of the outermost class around it, whether it is final,
+    and its bases."""
+    around: list[str] = []
+    for token in TOKEN.finditer(COMMENT.sub("", text)):
+        if token.group() == "}":
+            around.pop()
+        elif token.group(1) is None:
+            around.append("")
+        else:
+            outer = next((name for name in around if name), None)
+            plain = re.sub(r"<\w+>", "", token.group(1))
+            name = plain if outer is None else f"{outer}::{plain}"
+            bases = re.sub(r"<[^<>]*(?:<[^<>]*>[^<>]*)*>", "", token.group(3) or "")
+            yield name, token.group(2) is not None, [base.split("::")[-1] for base in re.findall(r"public\s+([\w:]+)", bases)]
+            around.append(token.group(1))
+
+
+def awaitables(headers: dict[str, str]) -> set[str]:
+    found = [entry for text in headers.values() for entry in classes(text)]
+    waits = {"Awaitable"}
+    while True:
+        more = {name.split("::")[-1] for name, _, bases in found if waits & set(bases)} - waits
+        if not more:
+            break
+        waits |= more
+    return {name for name, final, bases in found if final and waits & set(bases)} - NO_POINTS
+
+
+def operations(io: str) -> set[str]:
+    return set(re.findall(r"\[\[nodiscard\]\]\s+\w+Wait(?:<\w+>)?\s+(\w+)\(", io))
+
+
+def headers() -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(CORE.glob("*.hpp"))}
+
+
+def rows() -> list[tuple[str, str]]:
+    return [row for path in sorted(TABLE.glob("points_of_*.cpp")) for row in ROW.findall(path.read_text())]
+
+
+def test_every_awaitable_is_in_the_table():
+    missing = awaitables(headers()) - {awaits for _, awaits in rows()}
+    assert not missing, f"add a line for each to tests/core/conformance/points_of_*.cpp: {sorted(missing)}"
+
+
+def test_every_operation_of_io_is_in_the_table():
+    missing = operations(headers()["io.hpp"]) - {name.removeprefix("io.").split(" ")[0] for name, _ in rows()}
+    assert not missing, f"add a line for each to tests/core/conformance/points_of_*.cpp: {sorted(missing)}"
+
+
+def test_every_line_of_the_table_is_about_something_that_is_there():
+    known = awaitables(headers())
+    for name, awaits in rows():
+        method = awaits.split("::")[-1]
+        is_coroutine = any(re.search(rf"Task<[^;{{]*>\s+{method}\(", text) for text in headers().values())
+        assert awaits in known or is_coroutine, f"{name}: no awaitable is called {awaits}"
+
+
+def test_the_headers_are_read_as_they_are():
+    text = "class A : public QueueWait {\n class B final : public A { };\n void f() { if (x) { } }\n};\nclass Q : public Awaitable {};"
+    assert list(classes(text)) == [("A", False, ["QueueWait"]), ("A::B", True, ["A"]), ("Q", False, ["Awaitable"])]
+    assert awaitables({"x": text + "class QueueWait : public Awaitable {};"}) == {"A::B"}
+    assert len(awaitables(headers())) >= 30 and len(operations(headers()["io.hpp"])) >= 30

@@ -1,0 +1,198 @@
+// Datagrams, and sends without a copy.
+#include "tests/core/conformance/conformance.hpp"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <poll.h>
+#include <string>
+
+namespace zsync::conformance {
+namespace {
+
+Task<Result<std::string>> receive(Io io, FdRef from, std::size_t most = 16) {
+    const auto got = co_await io.recv(from, Bytes(most));
+    ZCO_CHECK(got.count);
+    co_return text_of(got);
+}
+
+} // namespace
+
+ZSYNC_CASE(datagrams, keep_their_bounds, network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    for (const char* text : {"first", "second"}) {
+        ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of(text), name_of(b))).count);
+    }
+    const auto first = co_await io.receive_from(b, Bytes(16));
+    const auto second = co_await io.receive_from(b, Bytes(16));
+    EXPECT_EQ(first.buffer.text(first.count.value_or(0)), "first");
+    EXPECT_EQ(second.buffer.text(second.count.value_or(0)), "second");
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, say_where_they_come_from, network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of("x"), name_of(b))).count);
+    const auto got = co_await io.receive_from(b, Bytes(16));
+    EXPECT_EQ(port_of(got.from), port_of(name_of(a)));
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, may_be_empty_which_is_no_end, network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    ZCO_CHECK((co_await io.send_to(a, filled(0), name_of(b))).count);
+    ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of("next"), name_of(b))).count);
+    const auto empty = co_await io.receive_from(b, Bytes(8));
+    EXPECT_EQ(empty.count, 0U);
+    EXPECT_EQ(port_of(empty.from), port_of(name_of(a)));
+    EXPECT_EQ((co_await io.receive_from(b, Bytes(8))).count, 4U);
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, that_are_longer_than_the_buffer_are_cut_and_say_so, network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of("0123456789"), name_of(b))).count);
+    const auto cut = co_await io.receive_from(b, Bytes(4));
+    EXPECT_EQ(cut.count, 4U);
+    EXPECT_TRUE(cut.truncated);
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, that_fit_are_not_called_cut, network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of("0123"), name_of(b))).count);
+    const auto whole = co_await io.receive_from(b, Bytes(4));
+    EXPECT_EQ(whole.count, 4U);
+    EXPECT_FALSE(whole.truncated);
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, are_waited_for, beside | network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    ZCO_TRY(auto receiving, io.concurrent([&, io]() -> Task<Result<std::size_t>> {
+        co_return (co_await io.receive_from(b, Bytes(8))).count;
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(receiving.is_finished());
+    ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of("late"), name_of(b))).count);
+    EXPECT_EQ(co_await receiving, 4U);
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, a_receive_times_out_and_loses_none, network | timer) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    {
+        const auto none = co_await io.receive_from(b, Bytes(8)).until(io.now() + soon);
+        EXPECT_FAILS(none, "TimedOut");
+    }
+    ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of("kept"), name_of(b))).count);
+    EXPECT_EQ((co_await io.receive_from(b, Bytes(8))).count, 4U);
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, a_canceled_receive_loses_none, beside | network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    ZCO_TRY(auto receiving, io.concurrent([&, io]() -> Task<Result<std::size_t>> {
+        co_return (co_await io.receive_from(b, Bytes(8))).count;
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_IS(co_await receiving.cancel(), "Canceled");
+    ZCO_CHECK((co_await io.send_to(a, Bytes::copy_of("kept"), name_of(b))).count);
+    EXPECT_EQ((co_await io.receive_from(b, Bytes(8))).count, 4U);
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, a_canceled_send_sends_none, network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    io.recancel();
+    EXPECT_IS(co_await io.send_to(a, Bytes::copy_of("x"), name_of(b)), "Canceled");
+    pollfd queue{.fd = b.get(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(::poll(&queue, 1, 0), 0);
+    co_return (co_await io.send_to(a, Bytes::copy_of("y"), name_of(b))).count.transform([](auto) {
+    });
+}
+
+ZSYNC_CASE(datagrams, larger_than_the_medium_are_emsgsize, network) {
+    const Fd a = udp_socket();
+    EXPECT_FAILS(co_await io.send_to(a, filled(70000), name_of(a)), "EMSGSIZE");
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, buffers_come_back, network) {
+    const Fd a = udp_socket();
+    const Fd b = udp_socket();
+    Bytes out = Bytes::copy_of("text");
+    const std::byte* const at = out.data();
+    const auto sent = co_await io.send_to(a, std::move(out), name_of(b));
+    ZCO_CHECK(sent.count);
+    EXPECT_EQ(sent.buffer.data(), at);
+    const auto got = co_await io.receive_from(b, Bytes(16));
+    EXPECT_EQ(got.buffer.size(), 16U);
+    co_return {};
+}
+
+ZSYNC_CASE(datagrams, of_unix_sockets_keep_their_bounds, network) {
+    const auto pair = socket_pair(SOCK_DGRAM);
+    ZCO_CHECK((co_await io.send(pair.b, Bytes::copy_of("one"))).count);
+    ZCO_CHECK((co_await io.send(pair.b, Bytes::copy_of("three"))).count);
+    EXPECT_EQ(co_await receive(io, pair.a), "one");
+    EXPECT_EQ(co_await receive(io, pair.a), "three");
+    co_return {};
+}
+
+ZSYNC_CASE(send_zero_copy, ends_when_its_buffer_is_free, network) {
+    const auto pair = tcp_pair();
+    std::string text(4096, 'z');
+    const auto sent = co_await io.send_zero_copy(pair.b, std::span(text));
+    ZCO_CHECK(sent.count);
+    text.assign(text.size(), 'X'); // the buffer is the caller's again
+    std::string got;
+    while (got.size() < *sent.count) {
+        ZCO_TRY(const std::string some, co_await receive(io, pair.a, 4096));
+        got += some;
+    }
+    EXPECT_EQ(got, std::string(*sent.count, 'z'));
+    co_return {};
+}
+
+ZSYNC_CASE(send_zero_copy, says_that_it_copied, network) {
+    const auto pair = tcp_pair();
+    const auto sent = co_await io.send_zero_copy(pair.b, filled(1024));
+    ZCO_CHECK(sent.count);
+    EXPECT_TRUE(sent.copied) << "loopback copies on delivery, and so does every other model";
+    co_return {};
+}
+
+ZSYNC_CASE(send_zero_copy, canceled_sends_nothing, network) {
+    const auto pair = tcp_pair();
+    io.recancel();
+    const auto sent = co_await io.send_zero_copy(pair.b, filled(64));
+    EXPECT_IS(sent, "Canceled");
+    EXPECT_EQ(sent.buffer.size(), 64U);
+    EXPECT_EQ(take(pair.a), "");
+    co_return (co_await io.send_zero_copy(pair.b, filled(1))).count.transform([](auto) {});
+}
+
+ZSYNC_CASE(send_zero_copy, to_a_peer_that_has_gone_is_an_error_and_no_signal, network) {
+    auto pair = socket_pair();
+    pair.a.reset();
+    const auto sent = co_await io.send_zero_copy(pair.b, filled(64));
+    const std::string outcome = what(sent);
+    if (outcome == "ENETDOWN") {
+        co_return fail(os_error(ENETDOWN));
+    }
+    EXPECT_TRUE(outcome == "EPIPE" || outcome == "EOPNOTSUPP") << outcome;
+    EXPECT_EQ(sent.buffer.size(), 64U);
+    co_return {};
+}
+
+} // namespace zsync::conformance

@@ -1,0 +1,256 @@
+// Pipes, splicing, and the buffers that operations take and give back.
+#include "tests/core/conformance/conformance.hpp"
+
+#include <fcntl.h>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace zsync::conformance {
+namespace {
+
+Task<Result<std::string>> read_some(Io io, FdRef from) {
+    const auto got = co_await io.read(from, Bytes(16));
+    ZCO_CHECK(got.count);
+    co_return text_of(got);
+}
+
+} // namespace
+
+ZSYNC_CASE(splice, moves_bytes_from_a_file_into_a_pipe, nothing) {
+    const Folder folder;
+    const Fd file = file_with(folder, "file", "spliced");
+    const auto pair = pipe_pair();
+    EXPECT_EQ(co_await io.splice(file, 2, pair.b, Io::current_position, 5), 5U);
+    EXPECT_EQ(take(pair.a), "liced");
+    co_return {};
+}
+
+ZSYNC_CASE(splice, moves_bytes_from_a_pipe_into_a_file, nothing) {
+    const Folder folder;
+    const Fd file = file_with(folder, "file", "....");
+    const auto pair = pipe_pair();
+    put(pair.b, "xy");
+    EXPECT_EQ(co_await io.splice(pair.a, Io::current_position, file, 1, 2), 2U);
+    EXPECT_EQ(content_of(folder.path("file")), ".xy.");
+    co_return {};
+}
+
+ZSYNC_CASE(splice, moves_bytes_from_pipe_to_pipe, nothing) {
+    const auto from = pipe_pair();
+    const auto to = pipe_pair();
+    put(from.b, "through");
+    EXPECT_EQ(co_await io.splice(from.a, Io::current_position, to.b, Io::current_position, 64), 7U);
+    EXPECT_EQ(take(to.a), "through");
+    co_return {};
+}
+
+ZSYNC_CASE(splice, waits_for_bytes, beside) {
+    const auto from = pipe_pair();
+    const auto to = pipe_pair();
+    ZCO_TRY(auto moving, io.concurrent([&, io]() -> Task<Result<std::uint32_t>> {
+        co_return co_await io.splice(from.a, Io::current_position, to.b, Io::current_position, 64);
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(moving.is_finished());
+    put(from.b, "late");
+    EXPECT_EQ(co_await moving, 4U);
+    EXPECT_EQ(take(to.a), "late");
+    co_return {};
+}
+
+ZSYNC_CASE(splice, gives_0_at_the_end, nothing) {
+    auto from = pipe_pair();
+    const auto to = pipe_pair();
+    from.b.reset();
+    EXPECT_EQ(co_await io.splice(from.a, Io::current_position, to.b, Io::current_position, 64), 0U);
+    co_return {};
+}
+
+ZSYNC_CASE(splice, between_files_is_einval, nothing) {
+    const Folder folder;
+    const Fd a = file_with(folder, "a", "text");
+    const Fd b = file_with(folder, "b", "");
+    EXPECT_IS(co_await io.splice(a, 0, b, 0, 4), "EINVAL");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, carries_bytes, writing) {
+    const auto pair = pipe_pair();
+    ZCO_CHECK((co_await io.write(pair.b, Bytes::copy_of("piped"))).count);
+    EXPECT_EQ(text_of(co_await io.read(pair.a, Bytes(16))), "piped");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, gives_what_there_is_and_keeps_the_rest, nothing) {
+    const auto pair = pipe_pair();
+    put(pair.b, "0123456789");
+    EXPECT_EQ(text_of(co_await io.read(pair.a, Bytes(4))), "0123");
+    EXPECT_EQ(text_of(co_await io.read(pair.a, Bytes(16))), "456789");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, ends_when_its_writers_have_gone, nothing) {
+    auto pair = pipe_pair();
+    put(pair.b, "last");
+    pair.b.reset();
+    EXPECT_EQ(text_of(co_await io.read(pair.a, Bytes(16))), "last");
+    EXPECT_EQ((co_await io.read(pair.a, Bytes(16))).count, 0U);
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, is_waited_for_until_bytes_come, beside) {
+    const auto pair = pipe_pair();
+    ZCO_TRY(auto reading, io.concurrent(read_some, io, FdRef(pair.a)));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(reading.is_finished());
+    put(pair.b, "late");
+    EXPECT_EQ(co_await reading, "late");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, is_waited_for_until_its_end_comes, beside) {
+    auto pair = pipe_pair();
+    ZCO_TRY(auto reading, io.concurrent(read_some, io, FdRef(pair.a)));
+    ZCO_CHECK(co_await at_rest(io));
+    pair.b.reset();
+    EXPECT_EQ(co_await reading, "");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, that_is_full_is_waited_for_until_there_is_room, beside | writing) {
+    const auto pair = pipe_pair();
+    const int bytes = ::fcntl(pair.b.get(), F_SETPIPE_SZ, 4096);
+    put(pair.b, std::string(static_cast<std::size_t>(bytes), 'x'));
+    ZCO_TRY(auto writing_more, io.concurrent([&, io]() -> Task<Result<std::size_t>> {
+        co_return (co_await io.write(pair.b, Bytes::copy_of("more"))).count;
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(writing_more.is_finished());
+    std::string got = take(pair.a);
+    EXPECT_EQ(co_await writing_more, 4U);
+    got += take(pair.a);
+    EXPECT_TRUE(got.ends_with("xmore"));
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, that_others_made_non_blocking_is_waited_for, beside) {
+    const auto pair = pipe_pair(O_NONBLOCK);
+    ZCO_TRY(auto reading, io.concurrent(read_some, io, FdRef(pair.a)));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(reading.is_finished());
+    put(pair.b, "now");
+    EXPECT_EQ(co_await reading, "now");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, that_others_made_non_blocking_can_be_canceled, beside) {
+    const auto pair = pipe_pair(O_NONBLOCK);
+    ZCO_TRY(auto reading, io.concurrent(read_some, io, FdRef(pair.a)));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_IS(co_await reading.cancel(), "Canceled");
+    put(pair.b, "kept");
+    EXPECT_EQ(take(pair.a), "kept");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, that_others_made_non_blocking_times_out, timer) {
+    const auto pair = pipe_pair(O_NONBLOCK);
+    TIMES_OUT(co_await io.read(pair.a, Bytes(4)).until(io.now() + soon));
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, a_read_times_out_and_loses_nothing, timer) {
+    const auto pair = pipe_pair();
+    TIMES_OUT(co_await io.read(pair.a, Bytes(4)).until(io.now() + soon));
+    put(pair.b, "kept");
+    EXPECT_EQ(take(pair.a), "kept");
+    co_return {};
+}
+
+ZSYNC_CASE(pipe, a_canceled_read_loses_nothing, beside) {
+    const auto pair = pipe_pair();
+    ZCO_TRY(auto reading, io.concurrent(read_some, io, FdRef(pair.a)));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_IS(co_await reading.cancel(), "Canceled");
+    put(pair.b, "kept");
+    EXPECT_EQ(text_of(co_await io.read(pair.a, Bytes(16))), "kept");
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, of_bytes_comes_back, nothing) {
+    const Folder folder;
+    const Fd file = file_with(folder, "file", "0123");
+    Bytes bytes(16);
+    const std::byte* const at = bytes.data();
+    auto got = co_await io.read(file, std::move(bytes), 0);
+    EXPECT_EQ(got.buffer.data(), at);
+    EXPECT_EQ(got.buffer.size(), 16U);
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, of_a_vector_comes_back, nothing) {
+    const Folder folder;
+    const Fd file = file_with(folder, "file", "0123");
+    std::vector<std::byte> bytes(16);
+    const std::byte* const at = bytes.data();
+    auto got = co_await io.read(file, std::move(bytes), 0);
+    EXPECT_EQ(got.buffer.data(), at);
+    EXPECT_EQ(got.count, 4U);
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, of_a_span_is_borrowed, nothing) {
+    const Folder folder;
+    const Fd file = file_with(folder, "file", "0123");
+    std::array<char, 8> bytes{};
+    const auto got = co_await io.read(file, std::span(bytes), 0);
+    EXPECT_EQ(got.count, 4U);
+    EXPECT_EQ(std::string(bytes.data()), "0123");
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, of_a_string_view_is_written, writing) {
+    const Folder folder;
+    const Fd file = file_with(folder, "file", "");
+    ZCO_CHECK((co_await io.write(file, std::string_view("viewed"), 0)).count);
+    EXPECT_EQ(content_of(folder.path("file")), "viewed");
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, comes_back_from_a_failure, nothing) {
+    const Fd none;
+    auto got = co_await io.read(none, Bytes(16));
+    EXPECT_IS(got, "EBADF");
+    EXPECT_EQ(got.buffer.size(), 16U);
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, comes_back_from_a_cancel, nothing) {
+    const auto pair = pipe_pair();
+    io.recancel();
+    auto got = co_await io.read(pair.a, Bytes(16));
+    EXPECT_IS(got, "Canceled");
+    EXPECT_EQ(got.buffer.size(), 16U);
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, comes_back_from_a_deadline, timer) {
+    const auto pair = pipe_pair();
+    auto got = co_await io.read(pair.a, Bytes(16)).until(io.now() + soon);
+    EXPECT_EQ(got.buffer.size(), 16U);
+    TIMES_OUT(got);
+    co_return {};
+}
+
+ZSYNC_CASE(buffer, is_only_written_as_far_as_count_says, nothing) {
+    const Folder folder;
+    const Fd file = file_with(folder, "file", "01");
+    std::array<char, 4> bytes{'x', 'x', 'x', 'x'};
+    const auto got = co_await io.read(file, std::span(bytes), 0);
+    EXPECT_EQ(got.count, 2U);
+    EXPECT_EQ(std::string_view(bytes.data(), bytes.size()), "01xx");
+    co_return {};
+}
+
+} // namespace zsync::conformance

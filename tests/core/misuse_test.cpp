@@ -1,0 +1,68 @@
+// What ends the process because it can only be a mistake, and the limits of what waits in memory.
+#include <zsync/core/broadcast.hpp>
+#include <zsync/core/channel.hpp>
+#include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
+#include <zsync/core/mutex.hpp>
+#include <zsync/core/oneshot.hpp>
+#include <zsync/core/wait_group.hpp>
+#include <zsync/core/worker.hpp>
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+using namespace zsync;
+
+TEST(ChannelLimitDeathTest, capacity_ends_at_its_limit) {
+    const Channel<char> largest(limits::channel_capacity_max);
+    EXPECT_EQ(largest.capacity(), limits::channel_capacity_max);
+    EXPECT_DEATH(
+        Channel<char>(limits::channel_capacity_max + 1), "a channel is larger than its limit"
+    );
+}
+
+TEST(BroadcastLimitDeathTest, places_end_at_their_limit) {
+    const Broadcast<char> largest(limits::channel_capacity_max);
+    EXPECT_DEATH(Broadcast<char>(limits::channel_capacity_max + 1), "not more than its limit");
+    EXPECT_DEATH(Broadcast<char>(0), "at least one place");
+}
+
+TEST(WaitGroupDeathTest, no_more_is_done_than_was_added) {
+    WaitGroup group;
+    EXPECT_DEATH(group.done(), "more was done");
+}
+
+TEST(OneshotDeathTest, must_outlive_its_sender) {
+    EXPECT_DEATH(
+        {
+            auto answer = std::make_unique<Oneshot<int>>();
+            const auto sender = answer->sender();
+            answer.reset();
+        },
+        "ends before its sender"
+    );
+}
+
+TEST(MutexDeathTest, must_not_end_while_somebody_waits) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    struct Body {
+        static Task<Result<void>> lock(Mutex& mutex) {
+            co_return (co_await mutex.lock()).transform([](Mutex::Lock) {});
+        }
+        static Task<void> run(Io io) {
+            auto mutex = std::make_unique<Mutex>();
+            const Mutex::Lock held = mutex->try_lock();
+            auto waiting = io.async(lock, std::ref(*mutex));
+            (void)co_await io.yield();
+            mutex.reset();
+        }
+    };
+    EXPECT_DEATH(
+        {
+            auto worker = Worker::create();
+            (*worker)->run("root", Body::run((*worker)->io()));
+        },
+        "nobody waits in a queue that ends"
+    );
+}
