@@ -30,6 +30,7 @@ public:
         ZASSERT(false, "these tests make no system calls");
     }
     void queue_cancel(CompletionTarget /*target*/) noexcept override {}
+    void queue_cancel_all() noexcept override {}
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override {
         if (wait) {
             ZASSERT(deadline.has_value(), "every task waits for another one, for ever");

@@ -180,7 +180,7 @@ template <class T> struct FrameAllocator {
     FrameAllocator() noexcept = default;
     template <class U> FrameAllocator(const FrameAllocator<U>& /*other*/) noexcept {}
     [[nodiscard]] T* allocate(std::size_t count) {
-        return static_cast<T*>(allocate_frame(count * sizeof(T)));
+        return static_cast<T*>(allocate_frame(count * sizeof(T), FrameUse::operation));
     }
     void deallocate(T* memory, std::size_t count) noexcept {
         free_frame(memory, count * sizeof(T));

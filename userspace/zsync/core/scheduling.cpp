@@ -79,7 +79,7 @@ void prefault_frames() {
     for (std::size_t bytes = 16; bytes <= limits::prefault_frame_bytes_max; bytes += 16) {
         Kept* kept = nullptr;
         for (std::uint32_t n = 0; n < limits::prefault_frames; ++n) {
-            void* frame = allocate_frame(bytes, FrameUse::coroutine);
+            void* frame = allocate_frame(bytes, FrameUse::operation);
             std::memset(frame, 0, bytes);
             kept = new (frame) Kept{kept};
         }

@@ -138,7 +138,7 @@ public:
             return false;
         }
         cancel_pending_ = false;
-        if (state_ != TaskState::running) {
+        if (state() != TaskState::running) {
             cancel_on_its_way_ = resumes_;
         }
         return true;
