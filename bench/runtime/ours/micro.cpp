@@ -7,6 +7,7 @@
 #include <zsync/core/channel.hpp>
 #include <zsync/core/fiber_switch.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/mutex.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/worker.hpp>
@@ -70,7 +71,7 @@ Task<void> bounce(Fiber* const* fiber) {
 /// There and back are two switches of stacks, and nothing else; `fiber_yield` has the rest.
 micro::Seconds switch_stacks(std::uint64_t count) {
     static FiberPool pool;
-    static Fiber* const fiber = pool.acquire();
+    static Fiber* const fiber = pool.acquire(limits::fiber_stack_bytes);
     static PromiseBase& root = bounce(&fiber).release().promise();
     const micro::Stopwatch watch;
     for (std::uint64_t i = 0; i < count / 2; ++i) {
