@@ -54,6 +54,7 @@ Worker::Worker(std::unique_ptr<OperationQueue> queue, RunOrder order)
 }
 
 Worker::~Worker() {
+    drain(); // of streams that ended after the root task
     settle_and_stop();
     ZASSERT(root_ == nullptr, "a worker ends with live tasks");
     if (inbox_) { // it has not run
