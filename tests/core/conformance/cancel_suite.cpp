@@ -162,6 +162,8 @@ void judge(const Scene& scene, Model model) {
     }
 }
 
+Task<void> nothing() { co_return; }
+
 class CancelAtPoint : public testing::Test {
 public:
     CancelAtPoint(const PointRow& row, Timing timing, Model model)
@@ -196,6 +198,9 @@ private:
             EXPECT_IS(host.io().run("root", play(host.io(), scene)), "ok");
             EXPECT_EQ(host.executor().task_count(), 0U) << "a task is left";
             judge(scene, model_);
+            if (scene.point->release()) {
+                host.io().run("after", nothing());
+            }
             scene.point->account(scene.seen.outcome == "ok");
         }
         EXPECT_EQ(open_descriptors(), descriptors) << "a descriptor is left, or closed twice";

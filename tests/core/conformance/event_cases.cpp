@@ -5,6 +5,7 @@
 #include <zsync/core/signals.hpp>
 
 #include <linux/futex.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -36,6 +37,8 @@ struct Child {
     explicit Child(Fd until) {
         const pid_t child = ::fork();
         if (child == 0) {
+            // It has the pipe's other end as well, and so would never see it closed.
+            (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
             char byte = 0;
             (void)!::read(until.get(), &byte, 1);
             ::_exit(3);

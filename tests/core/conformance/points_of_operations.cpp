@@ -6,6 +6,7 @@
 
 #include <linux/futex.h>
 #include <sys/stat.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -253,6 +254,8 @@ private:
 struct WaitExit final : Point {
     WaitExit() : child_(::fork()) {
         if (child_ == 0) {
+            // It has the pipe's other end as well, and so would never see it closed.
+            (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
             char byte = 0;
             (void)!::read(gate_.a.get(), &byte, 1);
             ::_exit(3);

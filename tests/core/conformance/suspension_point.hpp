@@ -26,6 +26,8 @@ public:
     virtual void complete() {}
     /// Takes what is still to be had, where that takes a wait.
     virtual Task<Result<void>> settle(Io /*io*/) { co_return {}; }
+    /// Ends what it holds of its executor's. True when that has to run once more for it.
+    virtual bool release() { return false; }
     /// What was given is with the waiter, if it `got` it, or where it can be had. After the run.
     virtual void account(bool got) = 0;
     bool completed = false; ///< `complete` has been called

@@ -33,7 +33,7 @@ std::byte* first_touched(std::byte* stack, std::size_t bytes) {
 }
 
 // Other code's frames, dead or not: what sanitizers would call a fault.
-[[gnu::no_sanitize("address", "thread")]] const std::byte*
+__attribute__((no_sanitize("address"), no_sanitize("thread"))) const std::byte*
 first_used(const std::byte* from, const std::byte* to) noexcept {
     while (from < to && *from == std::byte{0}) {
         ++from;
@@ -41,7 +41,7 @@ first_used(const std::byte* from, const std::byte* to) noexcept {
     return from;
 }
 
-[[gnu::no_sanitize("address", "thread")]] void
+__attribute__((no_sanitize("address"), no_sanitize("thread"))) void
 clear(std::byte* from, const std::byte* to) noexcept {
     for (auto* at = from; at < to; ++at) {
         *static_cast<volatile std::byte*>(at) = std::byte{0};

@@ -56,7 +56,7 @@ struct Book {
     std::unordered_map<const void*, Origin> requests; ///< by the stream's state
     std::map<int, Origin> descriptors;
     std::map<const BufferPool*, const Executor*> pools;
-    std::array<bool, limits::ledger_executors_max + 1> slot_taken{};
+    std::array<bool, limits::ledger_executors_max + 1> slot_taken{}; ///< by a live executor
 };
 
 /// Descriptors that the tasks of each executor have open. Slot 0 is nobody's.
@@ -267,19 +267,18 @@ void Ledger::open(Executor& executor, Account& account) noexcept {
     account.frames_before = static_cast<std::int64_t>(frame_pool_stats().live);
     const std::lock_guard guard(book().mutex);
     auto& taken = book().slot_taken;
-    const auto free = std::find(taken.begin() + 1, taken.end(), false);
-    if (free != taken.end()) {
-        *free = true;
-        account.slot = static_cast<std::uint16_t>(free - taken.begin());
+    // One with descriptors left is not given to another, who would be blamed.
+    for (std::size_t slot = 1; slot < taken.size() && account.slot == 0; ++slot) {
+        if (!taken[slot] && descriptors[slot].load(std::memory_order_relaxed) == 0) {
+            taken[slot] = true;
+            account.slot = static_cast<std::uint16_t>(slot);
+        }
     }
 }
 
 void Ledger::close(Account& account) noexcept {
     const std::lock_guard guard(book().mutex);
-    // One with descriptors left is not given to another, who would be blamed.
-    if (account.slot != 0 && descriptors[account.slot].load(std::memory_order_relaxed) == 0) {
-        book().slot_taken[account.slot] = false;
-    }
+    book().slot_taken[account.slot] = false;
 }
 
 void Ledger::settle(Executor& executor, std::string_view kind, std::vector<std::string> requests) {
