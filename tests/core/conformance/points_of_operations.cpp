@@ -5,8 +5,8 @@
 #include <zsync/core/signals.hpp>
 
 #include <linux/futex.h>
-#include <sys/stat.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 

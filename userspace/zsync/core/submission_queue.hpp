@@ -69,7 +69,8 @@ protected:
     OperationRequest* entries_ = nullptr;
     const unsigned* kernel_head_ = nullptr;
     unsigned mask_ = 0;
-    unsigned tail_ = 0; ///< entries filled so far; the ring's own tail follows when it is handed over
+    unsigned tail_ =
+        0; ///< entries filled so far; the ring's own tail follows when it is handed over
     unsigned capacity_ = 0;
     std::uint64_t in_flight_ = 0;
 
