@@ -21,6 +21,10 @@ bool PoolThread::start(const char* name, void* (*body)(void*), void* argument) n
         pthread_attr_setaffinity_np(&attributes, sizeof usable, &usable);
     }
     started_ = pthread_create(&thread_, &attributes, body, argument) == 0;
+    if (!started_) {
+        // Where a seccomp filter keeps affinities as they are, no worker is bound to a processor.
+        started_ = pthread_create(&thread_, nullptr, body, argument) == 0;
+    }
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (started_) {
