@@ -3,15 +3,14 @@
 #include <zsync/c/zsync.h>
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/signalfd.h>
-
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { backlog = 128, pause_ns = 100 * 1000 * 1000 };
@@ -41,27 +40,15 @@ static void end_client(struct client* client) {
 
 static void receive(struct client* client) {
     zsync_recv(
-        client->worker,
-        client->fd,
-        client->buffer,
-        sizeof client->buffer,
-        0,
-        ZSYNC_NO_TIMEOUT,
-        received,
-        client
+        client->worker, client->fd, client->buffer, sizeof client->buffer, 0, ZSYNC_NO_TIMEOUT,
+        received, client
     );
 }
 
 static void send_rest(struct client* client) {
     zsync_send(
-        client->worker,
-        client->fd,
-        client->buffer + client->sent,
-        client->filled - client->sent,
-        0,
-        ZSYNC_NO_TIMEOUT,
-        sent,
-        client
+        client->worker, client->fd, client->buffer + client->sent, client->filled - client->sent, 0,
+        ZSYNC_NO_TIMEOUT, sent, client
     );
 }
 
@@ -137,8 +124,7 @@ static int listen_on(const char* port) {
     };
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(fd, (const struct sockaddr*)&address, sizeof address) != 0 ||
-        listen(fd, backlog) != 0) {
+        bind(fd, (const struct sockaddr*)&address, sizeof address) != 0 || listen(fd, backlog) != 0) {
         perror("c_echo: listen");
         exit(1);
     }

@@ -3,28 +3,28 @@
  * Run on a frame with BPF_F_TEST_XDP_LIVE_FRAMES: sends it out of an interface as often as it is
  * repeated, each time from another address of 10.0.0.0/8.
  */
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
 
 __u32 ifindex;
 __u64 state = 88172645463325252ULL;
 
 SEC("xdp")
-int live_source(struct xdp_md* ctx) {
-    __u8* data = (__u8*)(long)ctx->data;
-    __u64 random = state;
+int live_source(struct xdp_md *ctx)
+{
+	__u8 *data = (__u8 *)(long)ctx->data;
+	__u64 random = state;
 
-    if (data + 34 > (__u8*)(long)ctx->data_end) {
-        return XDP_ABORTED;
-    }
-    random ^= random << 13;
-    random ^= random >> 7;
-    random ^= random << 17;
-    state = random;
-    data[27] = random >> 32;
-    data[28] = random >> 40;
-    data[29] = random >> 48;
-    return bpf_redirect(ifindex, 0);
+	if (data + 34 > (__u8 *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	random ^= random << 13;
+	random ^= random >> 7;
+	random ^= random << 17;
+	state = random;
+	data[27] = random >> 32;
+	data[28] = random >> 40;
+	data[29] = random >> 48;
+	return bpf_redirect(ifindex, 0);
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

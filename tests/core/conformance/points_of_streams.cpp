@@ -1,6 +1,8 @@
 // Suspension points of streams.
 #include "tests/core/conformance/suspension_point.hpp"
 
+#include <zsync/core/accept_stream.hpp>
+#include <zsync/core/datagram_stream.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/send_stream.hpp>
 #include <zsync/core/stream.hpp>
@@ -173,6 +175,68 @@ struct StreamFlush final : OnSendStream {
     Task<Result<void>> wait(Io /*io*/) override { co_return co_await stream_->flush(); }
 };
 
+/// The next connection of a listener.
+struct Connections final : Point {
+    Task<Result<void>> prepare(Io io) override {
+        stream_.emplace(io, listener_);
+        co_return {};
+    }
+    Task<Result<void>> wait(Io /*io*/) override {
+        ZCO_TRY(const Fd client, co_await stream_->next());
+        ++got_;
+        co_return {};
+    }
+    void complete() override {
+        const SocketAddress address = name_of(listener_);
+        const auto* generic = reinterpret_cast<const sockaddr*>(&address.storage);
+        EXPECT_EQ(::connect(client_.get(), generic, address.length), 0);
+    }
+    Task<Result<void>> settle(Io io) override {
+        if (completed && got_ == 0) {
+            ZCO_CHECK(co_await wait(io));
+        }
+        EXPECT_EQ(got_, completed ? 1U : 0U) << "a connection was lost or doubled";
+        co_return {};
+    }
+    void account(bool /*got*/) override { stream_.reset(); }
+
+private:
+    Fd listener_ = tcp_listener();
+    Fd client_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    std::optional<AcceptStream> stream_;
+    std::size_t got_ = 0;
+};
+
+/// The next datagram of a socket.
+struct Datagrams final : Point {
+    Task<Result<void>> prepare(Io io) override {
+        ZCO_TRY(pool_, BufferPool::create(io, 4, 512));
+        stream_.emplace(io, pair_.a, pool_);
+        co_return {};
+    }
+    Task<Result<void>> wait(Io /*io*/) override {
+        ZCO_TRY(const ReceivedDatagram datagram, co_await stream_->next());
+        EXPECT_EQ(datagram.bytes().size(), 5U);
+        ++got_;
+        co_return {};
+    }
+    void complete() override { put(pair_.b, "bytes"); }
+    Task<Result<void>> settle(Io io) override {
+        if (completed && got_ == 0) {
+            ZCO_CHECK(co_await wait(io));
+        }
+        EXPECT_EQ(got_, completed ? 1U : 0U) << "a datagram was lost or doubled";
+        co_return {};
+    }
+    void account(bool /*got*/) override { stream_.reset(); }
+
+private:
+    Pair pair_ = socket_pair(SOCK_DGRAM);
+    std::shared_ptr<BufferPool> pool_;
+    std::optional<DatagramStream> stream_;
+    std::size_t got_ = 0;
+};
+
 } // namespace
 
 std::vector<PointRow> stream_points() {
@@ -194,6 +258,8 @@ std::vector<PointRow> stream_points() {
          network,
          waits,
          &make_point<StreamNextStarved>},
+        {"accept_stream.next", "AcceptNext", network, waits, &make_point<Connections>},
+        {"datagram_stream.next", "DatagramNext", network, waits, &make_point<Datagrams>},
         {"send_stream.send", "SendWait", network, waits, &make_point<StreamSend>},
         {"send_stream.flush", "SendWait", network, ends, &make_point<StreamFlush>},
     };

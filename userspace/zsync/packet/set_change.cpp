@@ -39,7 +39,7 @@ std::unexpected<Fault> no_such_set(const RuleSet& rules, std::string_view name) 
     std::set<std::string_view> names;
     for (const Rule& rule : rules.rules) {
         for (const Condition ports : {Condition::sport, Condition::dport}) {
-            if (set_reference(rule.text, ports) == name) {
+            if (!name.empty() && set_reference(rule.text, ports) == name) {
                 return fail(
                     PacketError::no_such_set,
                     std::format(
