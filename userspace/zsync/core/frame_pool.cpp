@@ -17,11 +17,15 @@ thread_local const AtThreadExit at_thread_exit;
 
 } // namespace
 
-void* FramePool::allocate_from_heap(std::size_t size, FrameUse use) {
+void FramePool::clear_at_thread_exit() noexcept {
     if (!clears_at_exit_) {
         clears_at_exit_ = true;
         at_thread_exit.arm();
     }
+}
+
+void* FramePool::allocate_from_heap(std::size_t size, FrameUse use) {
+    clear_at_thread_exit();
     ++from_heap_;
     const std::size_t index = class_of(size);
     void* frame = ::operator new(index < class_count ? (index + 1) * class_bytes : size);

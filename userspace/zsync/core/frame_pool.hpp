@@ -44,6 +44,8 @@ public:
         free_to_heap(memory, size);
     }
     [[nodiscard]] FramePoolStats stats() const noexcept;
+    /// For threads that may free frames without ever having made one.
+    void clear_at_thread_exit() noexcept;
     /// Gives everything back to the heap, and what is freed from here on too; at the end of the
     /// thread, and where the ledger traces.
     void clear() noexcept;

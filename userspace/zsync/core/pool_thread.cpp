@@ -1,3 +1,4 @@
+#include <zsync/core/frame_pool.hpp>
 #include <zsync/core/pool_thread.hpp>
 
 #include <csignal>
@@ -7,7 +8,15 @@
 
 namespace zsync {
 
+void* PoolThread::run(void* self) noexcept {
+    const auto& thread = *static_cast<const PoolThread*>(self);
+    frame_pool.clear_at_thread_exit();
+    return thread.body_(thread.argument_);
+}
+
 bool PoolThread::start(const char* name, void* (*body)(void*), void* argument) noexcept {
+    body_ = body;
+    argument_ = argument;
     // A thread inherits the mask, so that there is no moment at which it would take one.
     sigset_t all;
     sigset_t before;
@@ -20,10 +29,10 @@ bool PoolThread::start(const char* name, void* (*body)(void*), void* argument) n
     if (::sched_getaffinity(::getpid(), sizeof usable, &usable) == 0) {
         pthread_attr_setaffinity_np(&attributes, sizeof usable, &usable);
     }
-    started_ = pthread_create(&thread_, &attributes, body, argument) == 0;
+    started_ = pthread_create(&thread_, &attributes, &run, this) == 0;
     if (!started_) {
         // Where a seccomp filter keeps affinities as they are, no worker is bound to a processor.
-        started_ = pthread_create(&thread_, nullptr, body, argument) == 0;
+        started_ = pthread_create(&thread_, nullptr, &run, this) == 0;
     }
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -20,6 +20,10 @@ public:
     void join() noexcept;
 
 private:
+    static void* run(void* self) noexcept;
+
+    void* (*body_)(void*) = nullptr;
+    void* argument_ = nullptr;
     pthread_t thread_{};
     bool started_ = false;
 };
