@@ -179,6 +179,7 @@ TEST_P(AnyAcceptStream, more_connections_than_it_takes_ahead_all_come) {
     EXPECT_TRUE(io().run("root", Body::run(io(), lobby)));
 }
 
+#ifndef ZSYNC_SANITIZED // whose checks of types need two descriptors themselves
 TEST_P(AnyAcceptStream, keeps_a_connection_until_there_is_a_descriptor) {
     struct Body {
         static Task<Result<void>> run(Io io, Lobby& lobby) {
@@ -207,6 +208,7 @@ TEST_P(AnyAcceptStream, keeps_a_connection_until_there_is_a_descriptor) {
     Lobby lobby;
     EXPECT_TRUE(io().run("root", Body::run(io(), lobby)));
 }
+#endif
 
 TEST_P(AnyAcceptStream, an_end_loses_no_connection_unseen) {
     struct Body {
@@ -318,8 +320,8 @@ TEST(AcceptStream, loses_no_connection_under_any_seed) {
     };
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {
         SCOPED_TRACE(seed);
-        Lobby lobby;
         Simulation simulation(seed);
+        Lobby lobby; // ends first: its descriptors are the worker's
         const Io io(simulation.worker(), seed % 2 == 0 ? TaskKind::coroutine : TaskKind::fiber);
         ASSERT_TRUE(io.run("root", Body::run(io, lobby)));
     }

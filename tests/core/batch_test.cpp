@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -474,7 +475,7 @@ TEST_P(ConcurrentBatch, a_cancel_stops_all_and_at_least_goes_on) {
         struct Shared {
             std::array<std::byte, 8> buffer{};
             std::array<BatchSlot, 2> storage;
-            bool waits = false;
+            std::atomic<bool> waits = false;
         };
         static Task<Result<void>> wait_all(Io io, FdRef socket, Shared& shared) {
             Batch batch(io, shared.storage);

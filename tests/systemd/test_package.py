@@ -58,7 +58,7 @@ WITH_ASIO = """#include <boost/asio/steady_timer.hpp>
 
 using namespace zsync;
 
-Task<Result<void>> wait(zsync::asio::Context& context) {
+Task<Result<void>> fire(zsync::asio::Context& context) {
     boost::asio::steady_timer timer(context, std::chrono::milliseconds(1));
     ZCO_CHECK(co_await timer.async_wait(zsync::asio::use_task));
     std::puts("fired");
@@ -67,7 +67,7 @@ Task<Result<void>> wait(zsync::asio::Context& context) {
 
 int main() {
     auto worker = Worker::create();
-    return worker && (*worker)->run("wait", zsync::asio::in_context((*worker)->io(), wait)) ? 0 : 1;
+    return worker && (*worker)->run("wait", zsync::asio::in_context((*worker)->io(), fire)) ? 0 : 1;
 }
 """
 

@@ -103,10 +103,10 @@ void BufferPool::give_back_otherwise(std::uint16_t index) noexcept {
 
 void BufferPool::wait_for_buffer(BufferWaiter& stream) noexcept {
     ++stats_.ran_dry;
-    usual_ = nullptr;
     stream.next_starved_ = nullptr;
     (starved_last_ != nullptr ? starved_last_->next_starved_ : starved_first_) = &stream;
     starved_last_ = &stream;
+    starved_changed();
 }
 
 void BufferPool::forget(BufferWaiter& stream) noexcept {
@@ -117,7 +117,7 @@ void BufferPool::forget(BufferWaiter& stream) noexcept {
             if (starved_last_ == at) {
                 starved_last_ = previous;
             }
-            usual_ = starved_first_ == nullptr ? provided_ : nullptr;
+            starved_changed();
             return;
         }
     }
@@ -130,7 +130,7 @@ void BufferPool::wake_starved() noexcept {
         starved_first_ = stream.next_starved_;
         if (starved_first_ == nullptr) {
             starved_last_ = nullptr;
-            usual_ = provided_;
+            starved_changed();
         }
         used = stream.buffer_is_free();
     }

@@ -153,6 +153,12 @@ private:
     };
 
     BufferPool() = default;
+    // Where there is no ring, tasks on threads read `usual_` without a lock: it is never written.
+    void starved_changed() noexcept {
+        if (provided_ != nullptr) {
+            usual_ = starved_first_ == nullptr ? provided_ : nullptr;
+        }
+    }
     void give_back_otherwise(std::uint16_t index) noexcept;
     // io_uring_buf_ring_add(3) and _advance(3) in one.
     void provide(std::uint16_t index) noexcept {
