@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * zsync's XDP program: parse, match, count, verdict.
+ * zsync's XDP program: parse, match, count, act, verdict.
  *
  * One object is one generation of one interface's rules. Its tables are read-only arrays that
  * userspace sizes and fills before the load; its counters are maps that outlive generations. It
@@ -72,7 +72,11 @@ struct {
 #define ZSYNC_BUCKET(i) RESIZED(buckets)[(i) & config.buckets_mask]
 #define ZSYNC_BITMAP(i) RESIZED(bitmaps)[(i) & config.bitmaps_mask]
 
+#define ZSYNC_CONTEXT struct xdp_md
+#define ZSYNC_COPY(ctx, to, bytes) bpf_xdp_load_bytes(ctx, 0, to, bytes)
+
 #include "match.h"
+#include "act.h"
 
 /* XDP runs with bottom halves off and each CPU has its own record: a plain add loses nothing. */
 static __always_inline void count(struct zsync_counter *counter, __u32 bytes)
@@ -107,13 +111,20 @@ int zsync_xdp(struct xdp_md *ctx)
 	} else if (room->packet.network == ZSYNC_NETWORK_ARP) {
 		count(&interface->arp, frame.bytes);
 	} else {
-		__u32 cell = ZSYNC_CELL(config.rule_cells + zsync_match(&room->packet, room->classes));
-		__u32 slot = cell & ~ZSYNC_DROP;
+		__u32 rule = zsync_match(&room->packet, room->classes);
+		__u32 cell = ZSYNC_CELL(config.rule_cells + rule);
+		__u32 slot = cell & ZSYNC_SLOT_MASK;
 		struct zsync_counter *counter = bpf_map_lookup_elem(&counters, &slot);
 
 		if (counter)
 			count(counter, frame.bytes);
 		drop = cell & ZSYNC_DROP;
+		if (config.actions) {
+			struct zsync_hit hit = { rule, cell, frame.bytes, drop };
+
+			zsync_act(ctx, interface, &hit);
+			drop = hit.drop;
+		}
 	}
 	if (drop) {
 		count(&interface->dropped, frame.bytes);

@@ -10,14 +10,22 @@
 
 #include <linux/types.h>
 
-#define ZSYNC_LAYOUT_VERSION 1
+#define ZSYNC_LAYOUT_VERSION 2
 
 /* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
 #define ZSYNC_LEAF 0x80000000u
 /* Bit of zsync_node.first that makes the node a path. */
 #define ZSYNC_PATH 0x80000000u
-/* Bit of a rule's cell: drop. The other bits are the rule's counter slot. */
+/* A rule's cell: its counter slot, a bit for each action, and whether it drops. */
+#define ZSYNC_SLOT_MASK 0xffffu
+#define ZSYNC_ACTION_SHIFT 16
 #define ZSYNC_DROP 0x80000000u
+
+/* What a rule can do beyond its verdict, each with one argument: see act.h. */
+enum zsync_action {
+	ZSYNC_SAMPLE, /* copies one packet of so many into the ring `samples` */
+	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
+};
 
 /* The root of an IPv6 trie has one cell for each value of the bits behind those that all its prefixes
  * share: more of them for more prefixes.
@@ -124,6 +132,8 @@ struct zsync_config {
 	__u32 protocol_classes; /* 256 cells */
 	__u32 tcp_flags_classes; /* 256 cells */
 	__u32 vlan_classes; /* 4096 cells */
+	__u32 actions; /* a bit for each that some rule has */
+	__u32 arguments[ZSYNC_ACTIONS]; /* a cell for each rule */
 };
 
 struct zsync_counter {
@@ -140,6 +150,24 @@ struct zsync_stats {
 	struct zsync_counter arp; /* passed without asking the rules */
 	struct zsync_counter malformed;
 	__u64 malformed_by[ZSYNC_MALFORMED_COUNTERS + 1]; /* by enum zsync_malformed */
+	__u64 sampled; /* chosen by `sample` */
+	__u64 samples_lost; /* of these, without a place in the ring */
+};
+
+/* Bytes of a sampled packet that fit a small record: all headers, nearly always. */
+#define ZSYNC_SAMPLE_HEAD_BYTES 128
+/* Bytes of a longer one that are copied. */
+#define ZSYNC_SAMPLE_BYTES_MAX 1600
+
+/* A packet in the ring `samples`. */
+struct zsync_sample {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 wire_bytes;
+	__u16 captured_bytes;
+	__u16 slot; /* of the rule's counter */
+	__u8 drop; /* its verdict */
+	__u8 reserved[7];
+	__u8 data[];
 };
 
 #endif

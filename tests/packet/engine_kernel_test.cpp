@@ -8,6 +8,7 @@
 #include <zsync/packet/explain.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/program.hpp>
+#include <zsync/packet/samples.hpp>
 
 #include <gtest/gtest.h>
 
@@ -52,6 +53,8 @@ struct Expected {
     RuleCount arp;
     RuleCount malformed;
     std::map<std::string, std::uint64_t> malformed_by;
+    /// The slots of the rules that sampled, in order.
+    std::vector<std::uint32_t> sampled;
 
     static void add(RuleCount& count, std::size_t bytes) {
         ++count.packets;
@@ -72,11 +75,26 @@ struct Expected {
             const bool found = rule < rules.rules.size();
             add(slots[found ? rule + 1 : 0], frame.size());
             verdict = found ? rules.rules[rule].verdict : rules.default_verdict;
+            if (found && rules.rules[rule].actions.sample) {
+                sampled.push_back(static_cast<std::uint32_t>(rule + 1));
+            }
         }
         add(verdict == Verdict::drop ? dropped : passed, frame.size());
         return verdict == Verdict::drop ? xdp_drop : xdp_pass;
     }
 };
+
+/// The rules that the samples in the ring came from.
+std::vector<std::uint32_t> sampled_slots(const Fd& ring) {
+    std::vector<std::uint32_t> slots;
+    if (ring) {
+        SampleReader reader = SampleReader::open(ring).value();
+        EXPECT_TRUE(reader.take(1'000'000, [&](const Sample& sample) {
+            slots.push_back(sample.slot);
+        }));
+    }
+    return slots;
+}
 
 void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, int frames) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
@@ -84,6 +102,7 @@ void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, 
     RuleCount seen;
     RuleCount malformed;
     RuleCount by_default;
+    std::uint64_t sampled = 0;
     for (int i = 0; i < rule_sets; ++i) {
         const RuleSet rules = traffic.rules(rules_max);
         const Generation generation(rules);
@@ -106,6 +125,9 @@ void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, 
             EXPECT_EQ(reason.packets, expected.malformed_by[std::string(reason.name)])
                 << reason.name;
         }
+        EXPECT_EQ(stats.sampled, expected.sampled.size());
+        EXPECT_EQ(sampled_slots(generation.maps.samples), expected.sampled);
+        sampled += stats.sampled;
         seen.packets += stats.passed.packets + stats.dropped.packets;
         malformed.packets += stats.malformed.packets;
         by_default.packets += expected.slots[0].packets;
@@ -114,6 +136,7 @@ void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, 
     EXPECT_LT(malformed.packets, seen.packets / 3);
     EXPECT_GT(malformed.packets, seen.packets / 50);
     EXPECT_LT(by_default.packets, seen.packets * 3 / 4);
+    EXPECT_GT(sampled, seen.packets / 500);
     EXPECT_EQ(
         seen.packets, static_cast<std::uint64_t>(rule_sets) * static_cast<std::uint64_t>(frames)
     );

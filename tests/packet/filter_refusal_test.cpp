@@ -221,7 +221,8 @@ TEST_F(FilterRefusalTest, pins_of_another_layout_are_adopted_and_upgraded_with_t
     EXPECT_EQ(filter.layout_version(), 0U);
     const LoadReport report = must(filter.load(some_rules));
     EXPECT_EQ(report.kept, 1U);
-    EXPECT_TRUE(report.note.contains("layout 0 to 1")) << report.note;
+    EXPECT_TRUE(report.note.contains(std::format("layout 0 to {}", ZSYNC_LAYOUT_VERSION)))
+        << report.note;
     EXPECT_FALSE(filter.needs_upgrade());
     FrameSender(veth_.peer()).send(udp_from(0x0a010001));
     const std::uint64_t frame_bytes = udp_from(0).size();

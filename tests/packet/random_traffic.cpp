@@ -85,6 +85,9 @@ RuleSet RandomTraffic::rules(std::size_t rules_max) {
         Rule& rule = set.rules.emplace_back();
         rule.text = std::format("rule {}", i);
         rule.verdict = chance(2) ? Verdict::pass : Verdict::drop;
+        if (chance(8 * rarity)) {
+            rule.actions.sample = 1;
+        }
         if (chance(2)) {
             rule.from = some_set();
         }

@@ -134,6 +134,23 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "values in { }"
         },
         Case{
+            "drop sample 1/9 sample 1/9",
+            "r:1:17: error: sample is given twice; hint: each action once a rule"
+        },
+        Case{
+            "drop sample 1/0",
+            "r:1:13: error: '1/0' where a share of the packets should be; hint: 1/N, one packet of "
+            "N, with N from 1 to 1048576"
+        },
+        Case{
+            "drop sample 5 vlan 1",
+            "r:1:13: error: '5' where a share of the packets should be; hint: 1/N, one packet of "
+            "N, with N from 1 to 1048576"
+        },
+        Case{
+            "drop smaple 1/5", "r:1:6: error: unknown condition 'smaple'; hint: did you mean sample"
+        },
+        Case{
             "drop from 1.1.1.1, 2.2.2.2",
             "r:1:18: error: ',' where a condition should be; hint: put several in { }; "
             "conditions have no comma between them"

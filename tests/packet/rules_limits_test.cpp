@@ -294,3 +294,10 @@ TEST(RulesLimits, a_hundred_thousand_prefixes_parse_in_linear_time) {
     RecordProperty("prefixes_100000_us", std::to_string(hundred.count() / 1000));
     EXPECT_LT(hundred, hostile_time_max);
 }
+
+TEST(RulesLimits, sampling) {
+    const auto rule = [](std::size_t every) { return std::format("pass sample 1/{}", every); };
+    const std::size_t most = limits::sample_every_max;
+    EXPECT_EQ(rules_of(rule(most)).rules.front().actions.sample, most);
+    EXPECT_NE(errors_of(rule(most + 1)), "");
+}

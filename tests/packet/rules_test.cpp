@@ -67,7 +67,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 23> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 25> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -94,6 +94,8 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"drop vlan 1 length 60-60", "drop length 60 vlan 1"},
         {"pass", "pass"},
         {"pass vlan 0", "pass vlan 0"},
+        {"drop vlan 1 Sample 1/010", "drop sample 1/10 vlan 1"},
+        {"pass sample 1/1 from @bad", "pass sample 1/1 from @bad"},
     }};
     for (const auto& [text, canonical] : cases) {
         const RuleSet rules =
@@ -213,6 +215,7 @@ private:
     }
     std::string rule(std::uint32_t number) {
         std::string text = below(2) == 0 ? "drop" : "pass";
+        text += below(4) == 0 ? std::format(" sample 1/{}", 1 + below(1U << 20)) : "";
         if (below(2) == 0) {
             text += below(2) == 0 ? " from " : " to ";
             text += either(std::format("{{ {}, {} }}", address(), address()), 'a');

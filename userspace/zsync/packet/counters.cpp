@@ -103,6 +103,8 @@ Result<InterfaceStats> read_stats(const Fd& stats) {
         for (std::size_t i = 0; i < reasons.size(); ++i) {
             sum.malformed_by[i].packets += record.malformed_by[i + 1];
         }
+        sum.sampled += record.sampled;
+        sum.samples_lost += record.samples_lost;
     }
     return sum;
 }

@@ -38,6 +38,9 @@ struct InterfaceStats {
     };
     /// One entry for each reason, in the order of `enum zsync_malformed`, zeros included.
     std::vector<Reason> malformed_by;
+
+    std::uint64_t sampled = 0;      ///< chosen by rules with `sample`
+    std::uint64_t samples_lost = 0; ///< of these, because the ring was full
 };
 
 /// The sums of all slots, by slot.

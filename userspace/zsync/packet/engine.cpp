@@ -39,6 +39,7 @@ public:
         compile_vlans();
         compile_fragment();
         compile_verdicts();
+        compile_actions();
         if (too_many_overlaps_) {
             return fail(
                 PacketError::rule_set_too_big,
@@ -302,6 +303,7 @@ private:
     }
 
     void compile_verdicts() {
+        static_assert(limits::counter_slots <= ZSYNC_SLOT_MASK + 1);
         const auto cell = [](std::uint32_t slot, Verdict verdict) {
             return slot | (verdict == Verdict::drop ? ZSYNC_DROP : 0);
         };
@@ -310,6 +312,28 @@ private:
             tables_.cells.push_back(cell(slots_.rules[i], rules_.rules[i].verdict));
         }
         tables_.cells.push_back(cell(slots_.by_default, rules_.default_verdict));
+    }
+
+    /// The arguments of the rules that have one: `argument_of(rule)` is an optional number.
+    template <class ArgumentOf> void compile_action(int action, ArgumentOf argument_of) {
+        for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+            const std::optional<std::uint32_t> argument = argument_of(rules_.rules[i]);
+            if (!argument) {
+                continue;
+            }
+            const std::uint32_t bit = 1U << action;
+            if ((tables_.config.actions & bit) == 0) {
+                tables_.config.actions |= bit;
+                tables_.config.arguments[action] = append_cells(rules_.rules.size(), 0);
+            }
+            tables_.cells[tables_.config.arguments[action] + i] = *argument;
+            tables_.cells[tables_.config.rule_cells + i] |= bit << ZSYNC_ACTION_SHIFT;
+        }
+    }
+
+    void compile_actions() {
+        static_assert(ZSYNC_ACTION_SHIFT + ZSYNC_ACTIONS < 32);
+        compile_action(ZSYNC_SAMPLE, [](const Rule& rule) { return rule.actions.sample; });
     }
 
     void finish() {

@@ -124,7 +124,7 @@ Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet) {
     CounterSlots slots;
     slots.rules.resize(rules.rules.size());
     std::iota(slots.rules.begin(), slots.rules.end(), 1);
-    const SharedMaps maps = ZTRY(create_shared_maps());
+    SharedMaps maps = ZTRY(create_shared_maps());
     const LoadedProgram program = ZTRY(load_program(ZTRY(compile(rules, slots)), maps));
     const std::uint32_t action = ZTRY(run_once(program.fd, frame_of(packet)));
     const std::vector<RuleCount> counts = ZTRY(read_counters(maps.counters));

@@ -204,6 +204,9 @@ Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedM
     ZTRY(pins_.create_generation(program.id));
     ZTRY(pins_.pin(program.id, "program", program.fd));
     ZTRY(pins_.pin(program.id, "counters", maps.counters));
+    if (program.has_samples) {
+        ZTRY(pins_.pin(program.id, "samples", maps.samples));
+    }
     return pins_.pin(program.id, "stats", maps.stats);
 }
 
@@ -276,7 +279,11 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
         return *std::move(fd);
     };
     Fd program = ZTRY(open("program"));
-    SharedMaps maps{.counters = ZTRY(open("counters")), .stats = ZTRY(open("stats"))};
+    SharedMaps maps{
+        .counters = ZTRY(open("counters")),
+        .stats = ZTRY(open("stats")),
+        .samples = pins.open(info.prog_id, "samples").value_or(Fd()),
+    };
     Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
     if (ZTRY(packet::program_id(program)) != info.prog_id || meta.program_id != info.prog_id) {
         return fail(
@@ -325,8 +332,7 @@ Outcome<LoadReport> Filter::load(const RuleSet& rules) {
 
 /// The link update is the one step that packets and `adopt` see: before it the new generation is a
 /// leftover, after it the old one is.
-Outcome<LoadReport>
-Filter::replace(const RuleSet& rules, const SharedMaps& maps, SlotTable& slots) {
+Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots) {
     const auto start = std::chrono::steady_clock::now();
     const CounterSlots assigned = ZTRY(slots.assign(rules, meta_.rules, maps.counters));
     LoadedProgram program = ZTRY(load_program(ZTRY(compile(rules, assigned)), maps));
@@ -345,6 +351,9 @@ Filter::replace(const RuleSet& rules, const SharedMaps& maps, SlotTable& slots) 
         .note = {},
     };
     pins_.remove_generations_but(program.id);
+    if (!program.has_samples) {
+        maps.samples.reset();
+    }
     program_ = std::move(program.fd);
     slots.commit(assigned);
     meta_ = std::move(meta);
@@ -405,6 +414,16 @@ Result<std::vector<RuleCount>> Filter::rule_counts() const {
 Result<RuleCount> Filter::default_count() const {
     const std::vector<RuleCount> by_slot = ZTRY(read_counters(maps_.counters));
     return meta_.default_slot < by_slot.size() ? by_slot[meta_.default_slot] : RuleCount{};
+}
+
+Outcome<SampleReader> Filter::read_samples() const {
+    if (!maps_.samples) {
+        return fail(
+            PacketError::no_samples,
+            std::format("no rule of {} samples: give one 'sample 1/N'", ifname_)
+        );
+    }
+    return SampleReader::open(maps_.samples);
 }
 
 Outcome<Whereabouts> Filter::whereabouts() const {

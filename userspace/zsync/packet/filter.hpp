@@ -10,6 +10,7 @@
 #include <zsync/packet/pins.hpp>
 #include <zsync/packet/program.hpp>
 #include <zsync/packet/rule_set.hpp>
+#include <zsync/packet/samples.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -95,6 +96,9 @@ public:
     [[nodiscard]] Result<std::vector<RuleCount>> rule_counts() const;
     /// Packets that no rule matched.
     [[nodiscard]] Result<RuleCount> default_count() const;
+    /// What rules with `sample` copy. `PacketError::no_samples` when no rule has it. The reader
+    /// goes on over loads whose rules still have it.
+    [[nodiscard]] Outcome<SampleReader> read_samples() const;
     [[nodiscard]] const std::vector<LiveRule>& live_rules() const { return meta_.rules; }
 
     /// Asks the kernel where the device is by now.
@@ -129,7 +133,7 @@ private:
     pin_generation(const LoadedProgram& program, const SharedMaps& maps) const;
     [[nodiscard]] Meta
     describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id) const;
-    Outcome<LoadReport> replace(const RuleSet& rules, const SharedMaps& maps, SlotTable& slots);
+    Outcome<LoadReport> replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots);
     [[nodiscard]] Outcome<void>
     switch_to(const LoadedProgram& program, const SharedMaps& maps, const Meta& meta) const;
 

@@ -4,6 +4,7 @@
 //     filtered BPF_DIR/packet/INTERFACE/gID/program     one generation, ID being its program's id
 //                                 /counters    shared by generations of the same layout
 //                                 /stats
+//                                 /samples     the ring of `sample`, if a rule has it; shared too
 //                                 /meta        the generation's own record (meta.hpp)
 //
 // The link alone decides: the generation of the program that it runs is the live one, and any other

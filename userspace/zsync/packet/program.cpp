@@ -62,6 +62,12 @@ bool share(const Object& object, const char* name, const Fd& fd) {
     return map != nullptr && bpf_map__reuse_fd(map, fd.get()) == 0;
 }
 
+/// No map is made of this one, which the verifier allows where no code is left that uses it.
+bool leave_out(const Object& object, const char* name) {
+    bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
+    return map != nullptr && bpf_map__set_autocreate(map, false) == 0;
+}
+
 std::unexpected<Fault> refused(int error, std::string_view log) {
     if (error == EPERM || error == EACCES) {
         const std::string tail = log_tail(log);
@@ -93,6 +99,16 @@ std::unexpected<Fault> map_fault() {
     );
 }
 
+Outcome<Fd> create_sample_ring() {
+    Fd ring(bpf_map_create(
+        BPF_MAP_TYPE_RINGBUF, "zsync_samples", 0, 0, limits::sample_ring_bytes, nullptr
+    ));
+    if (!ring) {
+        return map_fault();
+    }
+    return ring;
+}
+
 } // namespace
 
 Outcome<SharedMaps> create_shared_maps() {
@@ -122,7 +138,7 @@ Outcome<SharedMaps> create_shared_maps() {
     return maps;
 }
 
-Outcome<LoadedProgram> load_program(const Tables& tables, const SharedMaps& maps) {
+Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps) {
     // Failures are told through the return value, with the log; libbpf would print them too.
     libbpf_set_print(nullptr);
     const auto log = std::make_unique<char[]>(limits::verifier_log_bytes_max);
@@ -132,6 +148,10 @@ Outcome<LoadedProgram> load_program(const Tables& tables, const SharedMaps& maps
         .kernel_log_buf = log.get(),
         .kernel_log_size = limits::verifier_log_bytes_max
     );
+    const bool has_samples = (tables.config.actions >> ZSYNC_SAMPLE & 1) != 0;
+    if (has_samples && !maps.samples) {
+        maps.samples = ZTRY(create_sample_ring());
+    }
     std::size_t code_bytes = 0;
     const void* code = zsync_xdp__elf_bytes(&code_bytes);
     const Object object(bpf_object__open_mem(code, code_bytes, &options));
@@ -140,13 +160,15 @@ Outcome<LoadedProgram> load_program(const Tables& tables, const SharedMaps& maps
         !fill(object, ".rodata.nodes", std::span(tables.nodes)) ||
         !fill(object, ".rodata.buckets", std::span(tables.buckets)) ||
         !fill(object, ".rodata.bitmaps", std::span(tables.bitmaps)) ||
-        !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats)) {
+        !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats) ||
+        !(has_samples ? share(object, "samples", maps.samples) : leave_out(object, "samples"))) {
         return map_fault();
     }
     if (const int error = bpf_object__load(object.get()); error < 0) {
         return refused(-error, log.get());
     }
     LoadedProgram program;
+    program.has_samples = has_samples;
     program.fd = Fd(dup(bpf_program__fd(bpf_object__next_program(object.get(), nullptr))));
     if (!program.fd) {
         return map_fault();

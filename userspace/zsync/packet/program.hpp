@@ -12,21 +12,25 @@ namespace zsync::packet {
 struct LoadedProgram {
     Fd fd;
     std::uint32_t id = 0;
+    bool has_samples = false; ///< whether it uses `SharedMaps::samples`
 };
 
-/// The maps that programs of successive generations share.
+/// The maps that programs of successive generations share. An action's maps are there while some
+/// rule has the action.
 struct SharedMaps {
     Fd counters;
     Fd stats;
+    Fd samples; ///< the ring of `sample`
 };
 
 /// New maps of the current layout, all zero.
 Outcome<SharedMaps> create_shared_maps();
 
-/// Loads the program over `tables`, counting into `maps`. Attaches nothing. Fails with
-/// `PacketError::not_permitted` without CAP_BPF and CAP_NET_ADMIN, and with
-/// `PacketError::program_refused` and the end of the verifier's log when the kernel refuses it.
-Outcome<LoadedProgram> load_program(const Tables& tables, const SharedMaps& maps);
+/// Loads the program over `tables`, counting into `maps`, to which the maps of actions are added
+/// that it needs and that are not there. Attaches nothing. Fails with `PacketError::not_permitted`
+/// without CAP_BPF and CAP_NET_ADMIN, and with `PacketError::program_refused` and the end of the
+/// verifier's log when the kernel refuses it.
+Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps);
 
 /// Names the build of the program that this library carries.
 std::uint64_t program_code_hash();

@@ -40,10 +40,18 @@ struct TcpFlagsMatch {
     friend bool operator==(const TcpFlagsMatch&, const TcpFlagsMatch&) = default;
 };
 
+/// What a rule does to a packet beyond its verdict; nothing of what is absent.
+struct Actions {
+    std::optional<std::uint32_t> sample; ///< copies one packet of so many for readers
+
+    friend bool operator==(const Actions&, const Actions&) = default;
+};
+
 /// One rule. Every condition that is present must hold. A condition on addresses, protocol,
 /// fragment, ports, ICMP or length never holds for a packet that has no such thing.
 struct Rule {
     Verdict verdict = Verdict::pass;
+    Actions actions;
     std::string name;
     /// Canonical form. Rules with the same text, and the same count of equal texts before them, are
     /// the same rule across loads and keep their counters.

@@ -54,6 +54,7 @@ std::string port_text(const Operand& operand) {
 Rule rule_of(RuleDraft& draft, std::vector<PortRange> icmp) {
     Rule rule;
     rule.verdict = draft.verdict;
+    rule.actions = draft.actions;
     rule.name = std::move(draft.name);
     rule.protocol = draft.protocol;
     rule.tcp_flags = draft.tcp_flags;

@@ -42,6 +42,8 @@ struct PlacedWord {
 struct RuleDraft {
     Place place;
     Verdict verdict = Verdict::pass;
+    std::array<std::optional<Place>, action_words.size()> actions_at;
+    Actions actions;
     std::array<std::optional<Place>, condition_words.size()> conditions; ///< where each stands
     std::optional<Operand> from;
     std::optional<Operand> to;

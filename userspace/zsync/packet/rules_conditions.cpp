@@ -42,7 +42,7 @@ bool Parser::rule_statement(const Token& word, Verdict verdict) {
             }
             return fail_expected(token, "a condition", std::move(hint));
         }
-        if (!condition(draft, token)) {
+        if (!action_or_condition(draft, token)) {
             return false;
         }
     }
@@ -50,26 +50,69 @@ bool Parser::rule_statement(const Token& word, Verdict verdict) {
     return true;
 }
 
-bool Parser::condition(RuleDraft& draft, const Token& word) {
+bool Parser::action_or_condition(RuleDraft& draft, const Token& word) {
     const std::string name = lower(word.text);
+    if (const auto act = std::ranges::find(action_words, name); act != action_words.end()) {
+        const auto index = static_cast<std::size_t>(act - action_words.begin());
+        return once(draft.actions_at[index], word, "each action once a rule") &&
+               action(draft, static_cast<ActionWord>(index));
+    }
     const auto found = std::ranges::find(condition_words, name);
     if (found == condition_words.end()) {
         std::string hint = did_you_mean(name, condition_words);
+        if (hint.empty()) {
+            hint = did_you_mean(name, action_words);
+        }
         if (const auto instead = other_word_for(name); !instead.empty()) {
             hint = instead;
         }
         return fail(word, "unknown condition " + in_quotes(word.text), std::move(hint));
     }
-    auto& place = draft.conditions[static_cast<std::size_t>(found - condition_words.begin())];
+    const auto index = static_cast<std::size_t>(found - condition_words.begin());
+    return once(
+               draft.conditions[index],
+               word,
+               "each condition once a rule; put several values in { }"
+           ) &&
+           condition(draft, static_cast<Condition>(index), word);
+}
+
+bool Parser::once(std::optional<Place>& place, const Token& word, std::string_view hint) {
     if (place) {
-        return fail(
-            word,
-            std::format("{} is given twice", name),
-            "each condition once a rule; put several values in { }"
-        );
+        return fail(word, std::format("{} is given twice", lower(word.text)), std::string(hint));
     }
     place = word.place;
-    switch (static_cast<Condition>(found - condition_words.begin())) {
+    return true;
+}
+
+bool Parser::action(RuleDraft& draft, ActionWord which) {
+    switch (which) {
+    case ActionWord::sample:
+        return sample(draft);
+    }
+    std::unreachable();
+}
+
+bool Parser::sample(RuleDraft& draft) {
+    constexpr std::string_view one_of = "1/";
+    const Token token = next();
+    const auto every =
+        token.kind == TokenKind::word && token.text.starts_with(one_of)
+            ? number_up_to(token.text.substr(one_of.size()), limits::sample_every_max)
+            : std::nullopt;
+    if (!every || *every == 0) {
+        return fail_expected(
+            token,
+            "a share of the packets",
+            std::format("1/N, one packet of N, with N from 1 to {}", limits::sample_every_max)
+        );
+    }
+    draft.actions.sample = *every;
+    return true;
+}
+
+bool Parser::condition(RuleDraft& draft, Condition which, const Token& word) {
+    switch (which) {
     case Condition::from:
         return operand(draft.from, ElementKind::address, word);
     case Condition::to:

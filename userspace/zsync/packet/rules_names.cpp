@@ -271,6 +271,9 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
         out += operand.empty() ? "" : " ";
         out += operand;
     };
+    if (rule.actions.sample) {
+        out += std::format(" sample 1/{}", *rule.actions.sample);
+    }
     if (!operands.from.empty()) {
         condition(Condition::from, operands.from);
     }

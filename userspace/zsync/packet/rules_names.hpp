@@ -18,6 +18,10 @@ inline constexpr std::array<std::string_view, 5> statement_words{
     "default", "malformed", "set", "pass", "drop"
 };
 
+/// What a rule may do beyond its verdict, in canonical order.
+enum class ActionWord : std::uint8_t { sample };
+inline constexpr std::array<std::string_view, 1> action_words{"sample"};
+
 /// Conditions in canonical order, then the name, which is none.
 enum class Condition : std::uint8_t {
     from,
@@ -87,7 +91,8 @@ struct OperandTexts {
 /// absent. Canonical texts have no strings, so a condition's word stands nowhere else.
 [[nodiscard]] std::string_view set_reference(std::string_view text, Condition condition);
 
-/// `drop from @bad proto tcp dport 22`: conditions in canonical order, without the name.
+/// `drop sample 1/100 from @bad proto tcp dport 22`: actions, then conditions in canonical order,
+/// without the name.
 [[nodiscard]] std::string canonical_text(const Rule& rule, const OperandTexts& operands);
 
 } // namespace zsync::packet

@@ -35,7 +35,11 @@ private:
     bool set_file(NamedSet& set, const Token& statement);
     bool rule_statement(const Token& word, Verdict verdict);
 
-    bool condition(RuleDraft& draft, const Token& word);
+    bool action_or_condition(RuleDraft& draft, const Token& word);
+    bool once(std::optional<Place>& place, const Token& word, std::string_view hint);
+    bool action(RuleDraft& draft, ActionWord which);
+    bool sample(RuleDraft& draft);
+    bool condition(RuleDraft& draft, Condition which, const Token& word);
     bool operand(std::optional<Operand>& out, ElementKind wanted, const Token& word);
     bool protocol(RuleDraft& draft);
     bool flags(RuleDraft& draft);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * What rules do beyond their verdicts. A rule's cell has a bit for each action, and each action one
+ * argument a rule, in a table that is there while some rule has the action. Where none has it, the
+ * verifier removes the action's code, and its maps are not made.
+ *
+ * A new action is a place in enum zsync_action, a step in zsync_act(), a member of Actions
+ * (rule_set.hpp) that Compiler::compile_actions (engine.cpp) makes an argument, a word in
+ * action_words (rules_names.hpp) that Parser::action reads and canonical_text writes, and its maps
+ * in load_program and Filter::pin_generation.
+ *
+ * The includer defines ZSYNC_CONFIG and ZSYNC_CELL(i) as for match.h; ZSYNC_CONTEXT, the type of its
+ * context; and ZSYNC_COPY(ctx, to, bytes), which copies the packet's first bytes, and is 0 when it
+ * could.
+ */
+#ifndef ZSYNC_ACT_H
+#define ZSYNC_ACT_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "parse.h"
+#include "zsync_xdp.h"
+
+/* Shared by generations; resized before the load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} samples SEC(".maps");
+
+/* A packet and the rule that it matched. */
+struct zsync_hit {
+	__u32 rule; /* index */
+	__u32 cell;
+	__u32 bytes; /* of the packet */
+	__u32 drop; /* the verdict, which an action may change */
+};
+
+ZSYNC_INLINE int zsync_does(const struct zsync_hit *hit, int action)
+{
+	return ZSYNC_CONFIG.actions >> action & 1 && hit->cell >> (ZSYNC_ACTION_SHIFT + action) & 1;
+}
+
+ZSYNC_INLINE __u32 zsync_argument(const struct zsync_hit *hit, int action)
+{
+	return ZSYNC_CELL(ZSYNC_CONFIG.arguments[action] + hit->rule);
+}
+
+/* `room` is a constant, as the ring buffer wants it; so each size is a copy of this. */
+ZSYNC_INLINE void zsync_copy_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
+				    const struct zsync_hit *hit, const __u32 room)
+{
+	struct zsync_sample *sample = bpf_ringbuf_reserve(&samples, sizeof(*sample) + room, 0);
+	__u32 bytes = hit->bytes > room ? room : hit->bytes;
+
+	if (!sample) {
+		stats->samples_lost++;
+		return;
+	}
+	/* The compiler must not lose what the verifier has just learned. */
+	asm volatile("" : "+r"(bytes));
+	if (bytes == 0 || bytes > room || ZSYNC_COPY(ctx, sample->data, bytes)) {
+		bpf_ringbuf_discard(sample, 0);
+		stats->samples_lost++;
+		return;
+	}
+	sample->time_ns = bpf_ktime_get_ns();
+	sample->wire_bytes = hit->bytes;
+	sample->captured_bytes = bytes;
+	sample->slot = hit->cell & ZSYNC_SLOT_MASK;
+	sample->drop = hit->drop != 0;
+	__builtin_memset(sample->reserved, 0, sizeof(sample->reserved));
+	bpf_ringbuf_submit(sample, 0);
+}
+
+/* Of all packets one in `every`, at random, so that no pattern in the traffic decides which. */
+ZSYNC_INLINE void zsync_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
+			       const struct zsync_hit *hit)
+{
+	__u32 every = zsync_argument(hit, ZSYNC_SAMPLE);
+
+	if ((__u64)bpf_get_prandom_u32() * every >> 32)
+		return;
+	stats->sampled++;
+	if (hit->bytes <= ZSYNC_SAMPLE_HEAD_BYTES)
+		zsync_copy_sample(ctx, stats, hit, ZSYNC_SAMPLE_HEAD_BYTES);
+	else
+		zsync_copy_sample(ctx, stats, hit, ZSYNC_SAMPLE_BYTES_MAX);
+}
+
+/* Does what the rule says, what may change the verdict first. */
+ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats, struct zsync_hit *hit)
+{
+	if (zsync_does(hit, ZSYNC_SAMPLE))
+		zsync_sample(ctx, stats, hit);
+}
+
+#endif
