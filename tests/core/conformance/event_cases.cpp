@@ -2,6 +2,7 @@
 #include "tests/core/conformance/conformance.hpp"
 
 #include <zsync/core/interval.hpp>
+#include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/signals.hpp>
 
 #include <linux/futex.h>
@@ -62,6 +63,7 @@ Task<Result<void>> wait_on(Io io, const std::atomic<std::uint32_t>& word, std::u
 }
 Task<Result<void>> sleep_then_note(Io io, TimePoint deadline, int number, std::vector<int>& order) {
     ZCO_CHECK(co_await io.sleep_until(deadline));
+    const RuntimeLock guard; // on threads the tasks share the vector
     order.push_back(number);
     co_return {};
 }
@@ -135,6 +137,7 @@ ZSYNC_CASE(sleep, of_many_for_one_deadline_all_end, beside | timer) {
     for (auto& one : sleepers) {
         EXPECT_IS(co_await one, "ok");
     }
+    EXPECT_EQ(order.size(), 20U);
     co_return {};
 }
 

@@ -13,7 +13,7 @@
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 
 #ifdef ZSYNC_GDB_SCRIPT
-asm(".pushsection \".debug_gdb_scripts\", \"MS\",@progbits,1\n"
+asm(".pushsection \".debug_gdb_scripts\", \"aMS\",@progbits,1\n"
     ".byte 1\n" // SECTION_SCRIPT_ID_PYTHON_FILE
     ".asciz \"" ZSYNC_GDB_SCRIPT "\"\n"
     ".popsection\n");
