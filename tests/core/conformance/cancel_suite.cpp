@@ -235,7 +235,8 @@ std::vector<PointRow> suspension_points() {
           synchronisation_points(),
           task_points(),
           stream_points(),
-          worker_points()}) {
+          worker_points(),
+          limiter_points()}) {
         all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -60,6 +60,7 @@ std::vector<PointRow> synchronisation_points();
 std::vector<PointRow> task_points();
 std::vector<PointRow> stream_points();
 std::vector<PointRow> worker_points();
+std::vector<PointRow> limiter_points();
 
 template <class P> std::unique_ptr<Point> make_point(Io io) {
     if constexpr (std::constructible_from<P, Io>) {

@@ -54,6 +54,7 @@ protected:
 
 private:
     friend class TaskRecord;
+    friend class ThreadExecutor;
     friend class Worker;
     void park_here() noexcept;
 

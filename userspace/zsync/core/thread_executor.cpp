@@ -165,10 +165,14 @@ void ThreadExecutor::park(TaskRecord& record) noexcept {
 void ThreadExecutor::unpark(TaskRecord& record) noexcept { place_of(record).woken.notify_one(); }
 
 void ThreadExecutor::add_timer(TimedSuspension& timer, TimePoint deadline) noexcept {
-    Place& place = place_of(*TaskRecord::current());
+    TaskRecord& record = static_cast<Suspension&>(timer).task();
+    Place& place = place_of(record);
     timer.due = deadline;
     timer.link = &place.timer;
     place.timer = &timer;
+    if (&record != TaskRecord::current()) {
+        place.woken.notify_one(); // it may wait without a time, or for a later one
+    }
 }
 
 void ThreadExecutor::remove_timer(TimedSuspension& timer) noexcept {
