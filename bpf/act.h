@@ -10,8 +10,8 @@
  * in load_program and Filter::pin_generation.
  *
  * The includer defines ZSYNC_CONFIG and ZSYNC_CELL(i) as for match.h; ZSYNC_CONTEXT, the type of its
- * context; and ZSYNC_COPY(ctx, to, bytes), which copies the packet's first bytes, and is 0 when it
- * could.
+ * context; ZSYNC_COPY(ctx, to, bytes), which copies the packet's first bytes, and is 0 when it could;
+ * and ZSYNC_STARTS_AT_NETWORK, whether those are of the network header.
  */
 #ifndef ZSYNC_ACT_H
 #define ZSYNC_ACT_H
@@ -54,14 +54,14 @@ ZSYNC_INLINE void zsync_copy_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stat
 	__u32 bytes = hit->bytes > room ? room : hit->bytes;
 
 	if (!sample) {
-		stats->samples_lost++;
+		ZSYNC_ADD(&stats->samples_lost, 1);
 		return;
 	}
 	/* The compiler must not lose what the verifier has just learned. */
 	asm volatile("" : "+r"(bytes));
 	if (bytes == 0 || bytes > room || ZSYNC_COPY(ctx, sample->data, bytes)) {
 		bpf_ringbuf_discard(sample, 0);
-		stats->samples_lost++;
+		ZSYNC_ADD(&stats->samples_lost, 1);
 		return;
 	}
 	sample->time_ns = bpf_ktime_get_ns();
@@ -69,6 +69,7 @@ ZSYNC_INLINE void zsync_copy_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stat
 	sample->captured_bytes = bytes;
 	sample->slot = hit->cell & ZSYNC_SLOT_MASK;
 	sample->drop = hit->drop != 0;
+	sample->starts_at_network = ZSYNC_STARTS_AT_NETWORK;
 	__builtin_memset(sample->reserved, 0, sizeof(sample->reserved));
 	bpf_ringbuf_submit(sample, 0);
 }
@@ -81,7 +82,7 @@ ZSYNC_INLINE void zsync_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
 
 	if ((__u64)bpf_get_prandom_u32() * every >> 32)
 		return;
-	stats->sampled++;
+	ZSYNC_ADD(&stats->sampled, 1);
 	if (hit->bytes <= ZSYNC_SAMPLE_HEAD_BYTES)
 		zsync_copy_sample(ctx, stats, hit, ZSYNC_SAMPLE_HEAD_BYTES);
 	else
@@ -91,6 +92,10 @@ ZSYNC_INLINE void zsync_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
 /* Does what the rule says, what may change the verdict first. */
 ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats, struct zsync_hit *hit)
 {
+#ifdef ZSYNC_HAS_MARK
+	if (zsync_does(hit, ZSYNC_MARK))
+		ctx->mark = zsync_argument(hit, ZSYNC_MARK);
+#endif
 	if (zsync_does(hit, ZSYNC_SAMPLE))
 		zsync_sample(ctx, stats, hit);
 }

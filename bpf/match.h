@@ -8,13 +8,18 @@
  * only the words that all summaries share are looked at (Baboescu and Varghese, SIGCOMM 2001).
  *
  * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_NODE(i), ZSYNC_BUCKET(i) and ZSYNC_BITMAP(i), so
- * that userspace runs the same code over the same tables.
+ * that userspace runs the same code over the same tables. Where packets are known by more than their
+ * frames, ZSYNC_HOOK_DIMENSIONS is ZSYNC_DIMENSIONS, and the includer fills in the other classes.
  */
 #ifndef ZSYNC_MATCH_H
 #define ZSYNC_MATCH_H
 
 #include "parse.h"
 #include "zsync_xdp.h"
+
+#ifndef ZSYNC_HOOK_DIMENSIONS
+#define ZSYNC_HOOK_DIMENSIONS ZSYNC_FRAME_DIMENSIONS
+#endif
 
 /* Unrolled, each test of `used` is a branch of its own, which the verifier can remove. */
 #ifdef __bpf__
@@ -151,7 +156,7 @@ ZSYNC_INLINE __u32 zsync_number_class(int dimension, int present, __u16 number)
 	return ZSYNC_CELL(page + (number & 0xff));
 }
 
-/* The class of the packet in every dimension that some rule restricts. */
+/* The class of the packet in every dimension of its frame that some rule restricts. */
 ZSYNC_INLINE void zsync_classify(const struct zsync_packet *packet,
 				 __u32 classes[ZSYNC_DIMENSIONS])
 {
@@ -199,7 +204,7 @@ ZSYNC_INLINE __u64 zsync_and(const __u32 classes[ZSYNC_DIMENSIONS], __u32 word, 
 	int i;
 
 	ZSYNC_UNROLL
-	for (i = 0; i < ZSYNC_DIMENSIONS; i++) {
+	for (i = 0; i < ZSYNC_HOOK_DIMENSIONS; i++) {
 		if (ZSYNC_CONFIG.used[i])
 			bits &= ZSYNC_BITMAP(classes[i] + word);
 	}

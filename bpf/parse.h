@@ -187,6 +187,16 @@ ZSYNC_INLINE const __u8 *zsync_at(const struct zsync_frame *frame, __u32 offset,
 	return p + size > frame->data_end ? 0 : p;
 }
 
+ZSYNC_INLINE void zsync_name_network(struct zsync_packet *packet, __u16 ethertype)
+{
+	if (ethertype == ZSYNC_ETHERTYPE_IPV4)
+		packet->network = ZSYNC_NETWORK_IPV4;
+	else if (ethertype == ZSYNC_ETHERTYPE_IPV6)
+		packet->network = ZSYNC_NETWORK_IPV6;
+	else if (ethertype == ZSYNC_ETHERTYPE_ARP)
+		packet->network = ZSYNC_NETWORK_ARP;
+}
+
 ZSYNC_INLINE enum zsync_malformed zsync_parse_link(const struct zsync_frame *frame,
 						   struct zsync_packet *packet,
 						   struct zsync_cursor *cursor)
@@ -216,12 +226,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_link(const struct zsync_frame *fra
 		ethertype = zsync_load16(p + 2);
 		offset += 4;
 	}
-	if (ethertype == ZSYNC_ETHERTYPE_IPV4)
-		packet->network = ZSYNC_NETWORK_IPV4;
-	else if (ethertype == ZSYNC_ETHERTYPE_IPV6)
-		packet->network = ZSYNC_NETWORK_IPV6;
-	else if (ethertype == ZSYNC_ETHERTYPE_ARP)
-		packet->network = ZSYNC_NETWORK_ARP;
+	zsync_name_network(packet, ethertype);
 	cursor->offset = offset;
 	cursor->bytes = frame->bytes - offset;
 	return ZSYNC_WELL_FORMED;
@@ -481,13 +486,8 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_transport(const struct zsync_frame
 	}
 }
 
-/* Fills *packet or says why it cannot. *cursor is room to work in. */
-ZSYNC_INLINE enum zsync_malformed zsync_parse(const struct zsync_frame *frame,
-					      struct zsync_packet *packet,
-					      struct zsync_cursor *cursor)
+ZSYNC_INLINE void zsync_parse_begin(struct zsync_packet *packet, struct zsync_cursor *cursor)
 {
-	enum zsync_malformed reason;
-
 	packet->vlan = ZSYNC_NO_VLAN;
 	packet->network = ZSYNC_NETWORK_OTHER;
 	packet->has_ports = 0;
@@ -497,10 +497,15 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse(const struct zsync_frame *frame,
 	cursor->jumbo = 0;
 	cursor->transport = 0;
 	cursor->fragments = 0;
-	reason = zsync_parse_link(frame, packet, cursor);
-	if (reason)
-		return reason;
-	ZSYNC_MEET();
+}
+
+/* What begins behind the link header: packet->network says what that is. */
+ZSYNC_INLINE enum zsync_malformed zsync_parse_network(const struct zsync_frame *frame,
+						      struct zsync_packet *packet,
+						      struct zsync_cursor *cursor)
+{
+	enum zsync_malformed reason = ZSYNC_WELL_FORMED;
+
 	if (packet->network == ZSYNC_NETWORK_IPV4)
 		reason = zsync_parse_ipv4(frame, packet, cursor);
 	else if (packet->network == ZSYNC_NETWORK_IPV6)
@@ -511,6 +516,21 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse(const struct zsync_frame *frame,
 	if (!cursor->transport)
 		return ZSYNC_WELL_FORMED;
 	return zsync_parse_transport(frame, packet, cursor);
+}
+
+/* Fills *packet or says why it cannot. *cursor is room to work in. */
+ZSYNC_INLINE enum zsync_malformed zsync_parse(const struct zsync_frame *frame,
+					      struct zsync_packet *packet,
+					      struct zsync_cursor *cursor)
+{
+	enum zsync_malformed reason;
+
+	zsync_parse_begin(packet, cursor);
+	reason = zsync_parse_link(frame, packet, cursor);
+	if (reason)
+		return reason;
+	ZSYNC_MEET();
+	return zsync_parse_network(frame, packet, cursor);
 }
 
 #endif

@@ -23,6 +23,7 @@
 
 /* What a rule can do beyond its verdict, each with one argument: see act.h. */
 enum zsync_action {
+	ZSYNC_MARK, /* sets the packet's mark, where it has one */
 	ZSYNC_SAMPLE, /* copies one packet of so many into the ring `samples` */
 	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
 };
@@ -93,8 +94,16 @@ enum zsync_dimension {
 	ZSYNC_FRAGMENT,
 	ZSYNC_ICMP,
 	ZSYNC_LENGTH,
+	ZSYNC_FRAME_DIMENSIONS, /* what a frame says of itself; sockets and devices say the others */
+	ZSYNC_INTERFACE = ZSYNC_FRAME_DIMENSIONS,
+	ZSYNC_CGROUP,
 	ZSYNC_DIMENSIONS,
 };
+
+/* Ancestors of a socket's cgroup that are compared with the rules', counted from the root. */
+#define ZSYNC_CGROUP_LEVELS_MAX 32
+/* Bit of a key of `names` that makes it an interface's index, not a cgroup's id. */
+#define ZSYNC_INTERFACE_KEY (1ULL << 63)
 
 /* The cell index of an absent table. */
 #define ZSYNC_NO_TABLE 0xffffffffu
@@ -113,6 +122,7 @@ struct zsync_config {
 	__u32 words; /* 64-bit words of a bitmap, without the summary */
 	__u32 rule_cells;
 	__u32 malformed_drop;
+	__u32 starts_at_network; /* the device's frames have no link header */
 	__u32 cells_mask;
 	__u32 nodes_mask;
 	__u32 buckets_mask;
@@ -152,6 +162,8 @@ struct zsync_stats {
 	__u64 malformed_by[ZSYNC_MALFORMED_COUNTERS + 1]; /* by enum zsync_malformed */
 	__u64 sampled; /* chosen by `sample` */
 	__u64 samples_lost; /* of these, without a place in the ring */
+	struct zsync_counter merged; /* of what GSO or GRO had merged: once here, segments elsewhere */
+	__u64 unjudged; /* dropped for want of room to judge them in */
 };
 
 /* Bytes of a sampled packet that fit a small record: all headers, nearly always. */
@@ -166,7 +178,8 @@ struct zsync_sample {
 	__u16 captured_bytes;
 	__u16 slot; /* of the rule's counter */
 	__u8 drop; /* its verdict */
-	__u8 reserved[7];
+	__u8 starts_at_network; /* without link header */
+	__u8 reserved[6];
 	__u8 data[];
 };
 

@@ -21,12 +21,26 @@ using namespace zsync::packet::test;
 
 namespace {
 
-constexpr std::uint32_t xdp_drop = 1;
-constexpr std::uint32_t xdp_pass = 2;
+/// What the programs of a hook return.
+struct Verdicts {
+    std::uint32_t pass;
+    std::uint32_t drop;
+};
+
+Verdicts verdicts_of(HookKind hook) {
+    switch (hook) {
+    case HookKind::xdp:
+        return {.pass = 2, .drop = 1};
+    case HookKind::tcx_out:
+        return {.pass = static_cast<std::uint32_t>(-1), .drop = 2};
+    default:
+        return {.pass = 1, .drop = 0};
+    }
+}
 
 /// One generation, loaded but attached nowhere: slot 0 is the default's, rule i counts in i + 1.
 struct Generation {
-    explicit Generation(const RuleSet& rules) {
+    explicit Generation(const RuleSet& rules, HookKind hook = HookKind::xdp) {
         CounterSlots slots;
         slots.rules.resize(rules.rules.size());
         std::iota(slots.rules.begin(), slots.rules.end(), 1);
@@ -35,7 +49,7 @@ struct Generation {
             throw std::runtime_error(made.error().message());
         }
         maps = *std::move(made);
-        auto loaded = load_program(compile(rules, slots).value(), maps);
+        auto loaded = load_program(compile(rules, slots).value(), maps, hook);
         if (!loaded) {
             throw std::runtime_error(loaded.error().message());
         }
@@ -61,8 +75,10 @@ struct Expected {
         count.bytes += bytes;
     }
 
-    std::uint32_t frame(const RuleSet& rules, const Frame& frame) {
-        const ReferencePacket packet = reference_parse(frame);
+    /// `link_bytes` of the frame are not the hook's.
+    Verdict frame(const RuleSet& rules, const Frame& whole, std::size_t link_bytes = 0) {
+        const ReferencePacket packet = reference_parse(whole);
+        const auto frame = std::span(whole).subspan(link_bytes);
         Verdict verdict = Verdict::pass;
         if (!packet.malformed.empty()) {
             ++malformed_by[packet.malformed];
@@ -80,7 +96,7 @@ struct Expected {
             }
         }
         add(verdict == Verdict::drop ? dropped : passed, frame.size());
-        return verdict == Verdict::drop ? xdp_drop : xdp_pass;
+        return verdict;
     }
 };
 
@@ -96,7 +112,31 @@ std::vector<std::uint32_t> sampled_slots(const Fd& ring) {
     return slots;
 }
 
-void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, int frames) {
+/// A frame that the hook meets: a socket's packets are IP without tags, and the kernel runs nothing
+/// shorter than a header.
+Frame frame_for(HookKind hook, RandomTraffic& traffic) {
+    while (true) {
+        Frame frame = traffic.frame();
+        frame.resize(std::max<std::size_t>(frame.size(), 14));
+        const int type = frame[12] << 8 | frame[13];
+        const std::size_t header = type == 0x0800 ? 20 : type == 0x86dd ? 40 : 0;
+        const bool is_ip = header != 0;
+        if (hook == HookKind::xdp ||
+            (frame.size() > 14 + header && (is_ip || !is_of_cgroup(hook)))) {
+            return frame;
+        }
+    }
+}
+
+void expect_agreement(
+    std::uint64_t seed,
+    int rule_sets,
+    std::size_t rules_max,
+    int frames,
+    HookKind hook = HookKind::xdp
+) {
+    const Verdicts verdicts = verdicts_of(hook);
+    const std::size_t link_bytes = is_of_cgroup(hook) ? 14 : 0;
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     RandomTraffic traffic(seed);
     RuleCount seen;
@@ -105,15 +145,17 @@ void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, 
     std::uint64_t sampled = 0;
     for (int i = 0; i < rule_sets; ++i) {
         const RuleSet rules = traffic.rules(rules_max);
-        const Generation generation(rules);
+        const Generation generation(rules, hook);
         Expected expected;
         expected.slots.resize(limits::counter_slots);
         for (int j = 0; j < frames; ++j) {
-            Frame frame = traffic.frame();
-            frame.resize(std::max<std::size_t>(frame.size(), 14)
-            ); // the kernel runs no shorter ones
-            ASSERT_EQ(test_run(generation.program.fd.get(), frame), expected.frame(rules, frame))
-                << "rule set " << i << ", frame " << j;
+            const Frame frame = frame_for(hook, traffic);
+            const Verdict verdict = expected.frame(rules, frame, link_bytes);
+            ASSERT_EQ(
+                test_run(generation.program.fd.get(), frame),
+                verdict == Verdict::drop ? verdicts.drop : verdicts.pass
+            ) << "rule set "
+              << i << ", frame " << j;
         }
         ASSERT_EQ(read_counters(generation.maps.counters).value(), expected.slots);
         const InterfaceStats stats = read_stats(generation.maps.stats).value();
@@ -152,6 +194,21 @@ TEST(EngineInKernel, agrees_with_trying_one_rule_after_the_other) {
 TEST(EngineInKernel, agrees_beyond_one_word_of_rules) {
     Lab::enter();
     expect_agreement(std::random_device{}(), 140, limits::rules_max, 3000);
+}
+
+TEST(EngineInKernel, agrees_about_what_a_device_sends) {
+    Lab::enter();
+    expect_agreement(std::random_device{}(), 60, 100, 2000, HookKind::tcx_out);
+}
+
+TEST(EngineInKernel, agrees_about_what_sockets_send) {
+    Lab::enter();
+    expect_agreement(std::random_device{}(), 60, 100, 2000, HookKind::cgroup_out);
+}
+
+TEST(EngineInKernel, agrees_about_what_sockets_receive) {
+    Lab::enter();
+    expect_agreement(std::random_device{}(), 60, 100, 2000, HookKind::cgroup_in);
 }
 
 TEST(EngineInKernel, explains_by_the_rule_that_trying_one_after_the_other_finds) {

@@ -70,19 +70,24 @@ FrameSender::FrameSender(std::string_view ifname)
     require(static_cast<bool>(socket_) && ifindex_ > 0, "packet socket");
 }
 
-void FrameSender::send(const Frame& frame) const {
+bool FrameSender::try_send(const Frame& frame) const {
     sockaddr_ll to{};
     to.sll_family = AF_PACKET;
     to.sll_ifindex = ifindex_;
     to.sll_halen = ETH_ALEN;
     const auto* address = reinterpret_cast<const sockaddr*>(&to);
-    ssize_t sent = -1;
-    do {
-        // A full transmit queue drops the frame and says so; the receiver makes room.
-        sent = sendto(socket_.get(), frame.data(), frame.size(), 0, address, sizeof(to));
-    } while (sent < 0 && errno == ENOBUFS);
-    require(sent == static_cast<ssize_t>(frame.size()), "sendto");
+    const ssize_t sent = sendto(socket_.get(), frame.data(), frame.size(), 0, address, sizeof(to));
+    require(sent == static_cast<ssize_t>(frame.size()) || errno == ENOBUFS, "sendto");
+    return sent >= 0;
 }
+
+void FrameSender::send(const Frame& frame) const {
+    // A full transmit queue drops the frame and says so; the receiver makes room.
+    while (!try_send(frame)) {
+    }
+}
+
+void FrameSender::offer(const Frame& frame) const { (void)try_send(frame); }
 
 std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat) {
     LIBBPF_OPTS(

@@ -55,8 +55,12 @@ class FrameSender {
 public:
     explicit FrameSender(std::string_view ifname);
     void send(const Frame& frame) const;
+    /// Sends a frame that a filter of what the interface sends may drop.
+    void offer(const Frame& frame) const;
 
 private:
+    [[nodiscard]] bool try_send(const Frame& frame) const;
+
     Fd socket_;
     int ifindex_ = 0;
 };

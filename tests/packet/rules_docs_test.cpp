@@ -42,7 +42,7 @@ TEST(RulesDocs, examples_of_the_manual_page_parse) {
     const std::size_t examples = page.find("\n# EXAMPLES");
     ASSERT_NE(examples, std::string::npos);
     const std::vector<std::string> blocks = blocks_in(std::string_view(page).substr(examples));
-    EXPECT_EQ(blocks.size(), 3U);
+    EXPECT_EQ(blocks.size(), 4U);
     for (const std::string& block : blocks) {
         EXPECT_EQ(errors_of(block, files), "") << block;
     }
@@ -57,9 +57,10 @@ TEST(RulesDocs, the_error_of_the_manual_page_is_a_real_one) {
 
 TEST(RulesDocs, limits_of_the_manual_page_are_those_of_the_code) {
     const std::string page = text_of("docs/man/zsync-rules.5.scd");
-    const std::array<std::size_t, 11> limits_in_order{
+    const std::array<std::size_t, 12> limits_in_order{
         limits::rules_max,
         limits::sets_max,
+        limits::cgroups_max,
         limits::address_sets_max,
         limits::prefixes_max,
         limits::port_ranges_max,

@@ -31,12 +31,12 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         Case{
             "qwertyuiop",
             "r:1:1: error: unknown word 'qwertyuiop'; hint: a line starts with pass, drop, set, "
-            "default or malformed"
+            "cgroup, default or malformed"
         },
         Case{
             "\n  { }",
             "r:2:3: error: '{' where a statement should be; hint: a line starts with pass, drop, "
-            "set, default or malformed"
+            "set, cgroup, default or malformed"
         },
         Case{"default", "r:1:8: error: the end of the file where pass or drop should be"},
         Case{"default\n", "r:1:8: error: the end of the line where pass or drop should be"},
@@ -106,7 +106,7 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         Case{
             "set a {\n}\n}",
             "r:3:1: error: '}' where a statement should be; hint: a line starts with pass, drop, "
-            "set, default or malformed"
+            "set, cgroup, default or malformed"
         },
         // set files
         Case{
@@ -150,6 +150,69 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         Case{
             "drop smaple 1/5", "r:1:6: error: unknown condition 'smaple'; hint: did you mean sample"
         },
+        Case{"drop in out", "r:1:9: error: out is given twice; hint: a rule is for in or for out"},
+        Case{
+            "drop out mark 0x100000000",
+            "r:1:15: error: '0x100000000' where a mark should be; hint: a number of 32 bits: 7 or "
+            "0x10"
+        },
+        Case{
+            "drop mark 1",
+            "r:1:6: error: mark in a rule for what this interface receives, which XDP judges "
+            "before it can have one; hint: write it with out, or in a cgroup block"
+        },
+        Case{
+            "drop cgroup /a",
+            "r:1:6: error: cgroup in a rule for what this interface receives, which has no socket "
+            "yet; hint: write it with out, or in a cgroup block"
+        },
+        Case{
+            "drop in interface eth0",
+            "r:1:9: error: interface in a rule for what this interface receives; hint: write it "
+            "with out, or in a cgroup block"
+        },
+        Case{"drop out interface a/b", "r:1:20: error: 'a/b' cannot be an interface's name"},
+        Case{
+            "drop out cgroup a/b",
+            "r:1:17: error: 'a/b' is no path of a cgroup; hint: as /proc/PID/cgroup has it: "
+            "/system.slice/nginx.service"
+        },
+        Case{
+            "cgroup /a/../b {\n}",
+            "r:1:8: error: '/a/../b' is no path of a cgroup; hint: as /proc/PID/cgroup has it: "
+            "/system.slice/nginx.service"
+        },
+        Case{
+            "cgroup /a\n",
+            "r:1:10: error: the end of the line where { should be; hint: cgroup PATH {, then its "
+            "rules, then }"
+        },
+        Case{
+            "cgroup /a {\ndrop vlan 1\n}",
+            "r:2:6: error: vlan in a cgroup block: the packets of sockets have no tags; hint: "
+            "write "
+            "the rule outside of the block"
+        },
+        Case{
+            "cgroup /a {\nmalformed drop\n}",
+            "r:2:1: error: malformed inside a cgroup block; hint: it stands once, outside, for all"
+        },
+        Case{
+            "cgroup /a {\n}\ncgroup /a {\n}",
+            "r:3:11: error: the cgroup '/a' is given twice; hint: it stands on line 1 already"
+        },
+        Case{
+            "cgroup /a {\ncgroup /b {\n}\n}",
+            "r:2:11: error: a cgroup block inside another; hint: close that first"
+        },
+        Case{
+            "cgroup /a {\ndrop",
+            "r:1:11: error: the { is not closed; hint: close it with } on a line of its own"
+        },
+        Case{
+            "default out drop\ndefault out drop",
+            "r:2:1: error: default out is given twice; hint: it stands on line 1 already"
+        },
         Case{
             "drop from 1.1.1.1, 2.2.2.2",
             "r:1:18: error: ',' where a condition should be; hint: put several in { }; "
@@ -174,7 +237,7 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "drop from { 1.1.1.1\n}",
             "r:1:11: error: the { is not closed; hint: close it with } on the same line\n"
             "r:2:1: error: '}' where a statement should be; hint: a line starts with pass, drop, "
-            "set, default or malformed"
+            "set, cgroup, default or malformed"
         },
         Case{"drop from @", "r:1:11: error: '' is no name of a set"},
         Case{

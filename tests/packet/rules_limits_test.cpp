@@ -301,3 +301,14 @@ TEST(RulesLimits, sampling) {
     EXPECT_EQ(rules_of(rule(most)).rules.front().actions.sample, most);
     EXPECT_NE(errors_of(rule(most + 1)), "");
 }
+
+TEST(RulesLimits, cgroups) {
+    const auto block = [](std::size_t i) { return std::format("cgroup /g{} {{\ndrop\n}}\n", i); };
+    EXPECT_EQ(rules_of(repeated(limits::cgroups_max, block)).hooks.size(), limits::cgroups_max);
+    EXPECT_EQ(
+        errors_of(repeated(limits::cgroups_max + 1, block)),
+        std::format(
+            "r:{}:13: error: more than {} cgroups", 3 * limits::cgroups_max + 1, limits::cgroups_max
+        )
+    );
+}

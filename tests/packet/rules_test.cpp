@@ -1,4 +1,5 @@
 #include <zsync/packet/address_text.hpp>
+#include <zsync/packet/hook_rules.hpp>
 
 #include <gtest/gtest.h>
 
@@ -67,7 +68,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 25> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 30> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -96,6 +97,12 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"pass vlan 0", "pass vlan 0"},
         {"drop vlan 1 Sample 1/010", "drop sample 1/10 vlan 1"},
         {"pass sample 1/1 from @bad", "pass sample 1/1 from @bad"},
+        {"drop in vlan 1", "drop vlan 1"},
+        {"drop vlan 1 OUT", "drop out vlan 1"},
+        {"pass sample 1/2 mark 16 out", "pass out mark 0x10 sample 1/2"},
+        {"pass out mark 0XFFFFFFFF", "pass out mark 0xffffffff"},
+        {"drop cgroup /a/b.service interface eth0.1 out",
+         "drop out interface eth0.1 cgroup /a/b.service"},
     }};
     for (const auto& [text, canonical] : cases) {
         const RuleSet rules =
@@ -170,6 +177,48 @@ TEST(Rules, a_set_may_have_both_families_on_both_sides) {
     );
 }
 
+TEST(Rules, one_file_has_the_rules_of_all_hooks) {
+    const RuleSet rules = rules_of(R"(
+default drop
+default out pass
+set a { 10.0.0.1 }
+set b { 10.0.0.2, 10.0.0.3 }
+cgroup /web {          # sockets of the web server
+    default out drop
+    pass out to @b proto tcp dport 443 interface eth1
+    drop from @a
+}
+drop out to @a mark 1
+pass from @b
+cgroup / {
+ default pass
+}
+cgroup /idle { }
+)");
+    ASSERT_EQ(rules.hooks.size(), 3U);
+    EXPECT_EQ(rules.hooks[0], (Hook{"", Direction::out, Verdict::pass}));
+    EXPECT_EQ(rules.hooks[1], (Hook{"/web", Direction::in, Verdict::pass}));
+    EXPECT_EQ(rules.hooks[2], (Hook{"/web", Direction::out, Verdict::drop}));
+    EXPECT_EQ(rules.default_verdict, Verdict::drop);
+    ASSERT_EQ(rules.rules.size(), 4U);
+    EXPECT_EQ(rules.rules[0].text, "drop out mark 0x1 to @a");
+    EXPECT_EQ(rules.rules[0].hook, 1U);
+    EXPECT_EQ(rules.rules[1].text, "pass from @b");
+    EXPECT_EQ(rules.rules[1].hook, 0U);
+    EXPECT_EQ(rules.rules[2].hook, 3U);
+    EXPECT_EQ(rules.rules[3].hook, 2U);
+    const std::string text = format_rules(rules);
+    EXPECT_EQ(rules_of(text), rules) << text;
+
+    const RuleSet web = rules_of_hook(rules, 3);
+    ASSERT_EQ(web.rules.size(), 1U);
+    EXPECT_EQ(web.default_verdict, Verdict::drop);
+    EXPECT_EQ(web.malformed_verdict, Verdict::drop);
+    EXPECT_EQ(web.address_sets.size(), 1U);
+    EXPECT_EQ(web.address_sets[*web.rules[0].to].size(), 2U);
+    EXPECT_EQ(rules_of_hook(rules, 0).rules.front().text, "pass from @b");
+}
+
 TEST(Rules, format_is_self_contained_and_stable) {
     const RuleSet rules = rules_of(example, example_files);
     const std::string text = format_rules(rules);
@@ -192,8 +241,17 @@ public:
             text += std::format("set a{} {{ {}, {} }}\n", i, address(), address());
             text += std::format("set p{} {{ {}, {} }}\n", i, ports(), ports());
         }
+        text += below(2) == 0 ? "default out drop\n" : "";
         for (auto left = below(30); left > 0; --left) {
-            text += rule(left);
+            text += rule(left, below(3) == 0 ? " out" : "");
+        }
+        for (std::uint32_t group = below(3); group > 0; --group) {
+            text += std::format("cgroup /g{} {{\n", group);
+            text += below(2) == 0 ? "default in drop\n" : "";
+            for (auto left = below(4); left > 0; --left) {
+                text += rule(1000 * group + left, below(2) == 0 ? " out" : "");
+            }
+            text += "}\n";
         }
         return text;
     }
@@ -213,8 +271,11 @@ private:
     std::string either(std::string inline_form, char set) {
         return below(2) == 0 ? inline_form : std::format("@{}{}", set, below(4));
     }
-    std::string rule(std::uint32_t number) {
+    std::string rule(std::uint32_t number, std::string_view way) {
         std::string text = below(2) == 0 ? "drop" : "pass";
+        text += way;
+        text += !way.empty() && below(4) == 0 ? " cgroup /a/b" : "";
+        text += !way.empty() && below(4) == 0 ? " mark 7" : "";
         text += below(4) == 0 ? std::format(" sample 1/{}", 1 + below(1U << 20)) : "";
         if (below(2) == 0) {
             text += below(2) == 0 ? " from " : " to ";
@@ -227,7 +288,7 @@ private:
         } else if (below(4) == 0) {
             text += " flags rst,!syn proto tcp";
         }
-        text += below(4) == 0 ? std::format(" vlan {}", below(4096)) : "";
+        text += number < 1000 && below(4) == 0 ? std::format(" vlan {}", below(4096)) : "";
         text += below(4) == 0 ? " fragment" : "";
         text += below(4) == 0 ? std::format(" name \"n\\\"{}\"", number) : "";
         return text + "\n";

@@ -1,3 +1,4 @@
+#include <format>
 #include <zsyncctl/session.hpp>
 #include <zsyncctl/verbs.hpp>
 #include <zsyncctl/views.hpp>
@@ -8,13 +9,20 @@ namespace {
 Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     Daemon daemon = ZTRY(session.daemon());
-    const RuleList list = ZTRY(ask_rules(daemon, ifname));
+    const std::vector<HookView> hooks = ZTRY(ask_hooks(daemon, ifname));
+    const RuleList& list = hooks.front().list;
     if (session.json()) {
-        session.print_json(rules_json(list));
+        Json rows = rules_json(list);
+        for (Json& row : hook_rules_json(hooks)) {
+            rows.push_back(std::move(row));
+        }
+        session.print_json(rows);
         return {};
     }
     const CounterView counters = ZTRY(ask_counters(daemon, ifname));
-    session.print(rules_text(list, counters, session.style()));
+    session.print(
+        rules_text(list, counters, session.style()) + hook_rules_text(hooks, session.style())
+    );
     return {};
 }
 
@@ -49,6 +57,26 @@ std::string rules_text(const RuleList& list, const CounterView& counters, const 
         table.row({"", malformed, "", "malformed (see 'packet stats')"});
     }
     return table.text(style);
+}
+
+Json hook_rules_json(const std::vector<HookView>& hooks) {
+    Json rows = Json::array();
+    for (std::size_t i = 1; i < hooks.size(); ++i) {
+        for (Json& row : rules_json(hooks[i].list)) {
+            row["hook"] = hooks[i].name;
+            rows.push_back(std::move(row));
+        }
+    }
+    return rows;
+}
+
+std::string hook_rules_text(const std::vector<HookView>& hooks, const Style& style) {
+    std::string text;
+    for (std::size_t i = 1; i < hooks.size(); ++i) {
+        text += std::format("\n{}:\n", printable(hooks[i].name));
+        text += rules_text(hooks[i].list, {}, style);
+    }
+    return text;
 }
 
 constinit const Verb packet_rules_verb{

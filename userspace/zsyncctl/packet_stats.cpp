@@ -12,10 +12,16 @@ Answer<void> run(Session& session) {
     Daemon daemon = ZTRY(session.daemon());
     const InterfaceView view = ZTRY(ask_interface(daemon, ifname));
     CounterView counters;
+    std::vector<HookView> hooks;
     if (view.has_filter()) {
         counters = ZTRY(ask_counters(daemon, ifname));
+        hooks = ZTRY(ask_hooks(daemon, ifname));
     }
-    session.print_either(stats_json(view, counters), stats_text(view, counters, session.style()));
+    Json json = stats_json(view, counters);
+    json["hooks"] = hook_stats_json(hooks);
+    session.print_either(
+        json, stats_text(view, counters, session.style()) + hook_stats_text(hooks, session.style())
+    );
     return {};
 }
 
@@ -98,6 +104,60 @@ std::string stats_text(const InterfaceView& view, const CounterView& counters, c
     text += std::format(", {}", counted(view.prefixes, "prefix"));
     text += std::format(", loaded {}\n\n", time_text(view.loaded_at_us));
     return text + table.text(style);
+}
+
+Json hook_stats_json(const std::vector<HookView>& hooks) {
+    Json rows = Json::array();
+    for (const HookView& hook : hooks) {
+        Json row{
+            {"hook", hook.name},
+            {"program_id", hook.program_id},
+            {"rules", hook.list.rules.size()},
+            {"default_verdict", hook.default_verdict},
+            {"passed", hook.passed},
+            {"passed_bytes", hook.passed_bytes},
+            {"dropped", hook.dropped},
+            {"dropped_bytes", hook.dropped_bytes},
+        };
+        for (const auto& [name, packets] : hook.others) {
+            row[name] = packets;
+        }
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+std::string hook_stats_text(const std::vector<HookView>& hooks, const Style& style) {
+    std::string text;
+    for (const HookView& hook : hooks) {
+        const bool first = &hook == &hooks.front();
+        Table table({{""}, {"PACKETS", Align::right}, {"BYTES", Align::right}});
+        if (!first) {
+            table.row({"passed", hook.passed, hook.passed_bytes});
+            table.row(
+                {Cell("dropped", hook.dropped != 0 ? Tone::bad : Tone::plain),
+                 hook.dropped,
+                 hook.dropped_bytes}
+            );
+        }
+        bool others = false;
+        for (const auto& [name, packets] : hook.others) {
+            if (packets != 0 && !(first && name == "malformed") && name != "arp") {
+                table.row({name, packets});
+                others = true;
+            }
+        }
+        if (!first || others) {
+            text += std::format(
+                "\n{}: {}, default {}\n",
+                printable(hook.name),
+                counted(hook.list.rules.size(), "rule"),
+                hook.default_verdict
+            );
+            text += table.text(style);
+        }
+    }
+    return text;
 }
 
 constinit const Verb packet_stats_verb{

@@ -70,6 +70,39 @@ RuleList rule_list(const Json& list_answer) {
     return list;
 }
 
+std::vector<HookView> hook_views(const Json& hooks_answer) {
+    std::vector<HookView> views;
+    for (const Json& row : hooks_answer.at(0)) {
+        HookView view{
+            .name = text_at(row, 0),
+            .default_verdict = text_at(row, 1),
+            .program_id = number_at(row, 2),
+            .passed = number_at(row, 3),
+            .passed_bytes = number_at(row, 4),
+            .dropped = number_at(row, 5),
+            .dropped_bytes = number_at(row, 6),
+        };
+        for (const auto& [name, packets] : row.at(7).items()) {
+            view.others.emplace_back(name, packets.get<std::uint64_t>());
+        }
+        for (const Json& rule : row.at(8)) {
+            view.list.rules.push_back(
+                {.index = view.list.rules.size(),
+                 .text = text_at(rule, 0),
+                 .name = text_at(rule, 1),
+                 .packets = number_at(rule, 2),
+                 .bytes = number_at(rule, 3)}
+            );
+        }
+        if (!view.list.rules.empty()) {
+            view.list.fallback = std::move(view.list.rules.back());
+            view.list.rules.pop_back();
+        }
+        views.push_back(std::move(view));
+    }
+    return views;
+}
+
 std::vector<InterfaceView> interface_views(const Json& managed_objects) {
     std::vector<InterfaceView> views;
     for (const auto& [path, interfaces] : managed_objects.items()) {
@@ -132,6 +165,19 @@ Answer<CounterView> ask_counters(Daemon& daemon, const std::string& ifname) {
         return std::unexpected(explain_interface(daemon, ifname, answer.error()));
     }
     return counter_view(*answer);
+}
+
+Answer<std::vector<HookView>> ask_hooks(Daemon& daemon, const std::string& ifname) {
+    auto answer = daemon.call(
+        {.path = packet_object(ifname),
+         .interface = names::packet_interface,
+         .name = "ListHooks",
+         .reply_signature = "a(ssutttta{st}a(sstt))"}
+    );
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    return hook_views(*answer);
 }
 
 Answer<RuleList> ask_rules(Daemon& daemon, const std::string& ifname) {

@@ -61,9 +61,24 @@ struct RuleList {
     RuleView fallback;
 };
 
+/// A place where packets meet rules: `out`, or `in /system.slice/nginx.service`.
+struct HookView {
+    std::string name{};
+    std::string default_verdict{};
+    std::uint64_t program_id = 0;
+    std::uint64_t passed = 0;
+    std::uint64_t passed_bytes = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t dropped_bytes = 0;
+    /// Other counters by name, zeros included.
+    std::vector<std::pair<std::string, std::uint64_t>> others{};
+    RuleList list{};
+};
+
 InterfaceView interface_view(const Json& properties);
 CounterView counter_view(const Json& stats_answer);
 RuleList rule_list(const Json& list_answer);
+std::vector<HookView> hook_views(const Json& hooks_answer);
 /// From the objects of the ObjectManager, sorted by name.
 std::vector<InterfaceView> interface_views(const Json& managed_objects);
 
@@ -71,6 +86,8 @@ std::vector<InterfaceView> interface_views(const Json& managed_objects);
 Answer<InterfaceView> ask_interface(Daemon& daemon, const std::string& ifname);
 Answer<CounterView> ask_counters(Daemon& daemon, const std::string& ifname);
 Answer<RuleList> ask_rules(Daemon& daemon, const std::string& ifname);
+/// The first is what the interface receives.
+Answer<std::vector<HookView>> ask_hooks(Daemon& daemon, const std::string& ifname);
 
 /// `refusal` of a call on an interface's object. Where there is no such object its words say so,
 /// and its error is that of an unknown object.

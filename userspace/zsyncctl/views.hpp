@@ -136,6 +136,13 @@ Refusal with_summary(Refusal refusal, std::string_view what, std::string_view st
 Json rules_json(const RuleList& list);
 std::string rules_text(const RuleList& list, const CounterView& counters, const Style& style);
 
+/// Of hooks but the first, which is what the interface receives.
+Json hook_rules_json(const std::vector<HookView>& hooks);
+std::string hook_rules_text(const std::vector<HookView>& hooks, const Style& style);
+/// Of the first hook only what `stats_text` does not say.
+Json hook_stats_json(const std::vector<HookView>& hooks);
+std::string hook_stats_text(const std::vector<HookView>& hooks, const Style& style);
+
 Json stats_json(const InterfaceView& view, const CounterView& counters);
 std::string stats_text(const InterfaceView& view, const CounterView& counters, const Style& style);
 

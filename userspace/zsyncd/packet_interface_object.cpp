@@ -46,6 +46,46 @@ PacketInterfaceObject::ChangeReply change_reply(const packet::SetCounts& counts,
     return {counts.added, counts.removed, counts.size, static_cast<std::uint64_t>(taken.count())};
 }
 
+std::string default_text(packet::Verdict verdict) {
+    return std::format("default {}", packet::name_of(verdict));
+}
+
+Object::HookRow hook_row(const packet::HookReading& reading) {
+    const packet::InterfaceStats& stats = reading.stats;
+    std::map<std::string, std::uint64_t> others{
+        {"arp", stats.arp.packets},
+        {"malformed", stats.malformed.packets},
+        {"merged", stats.merged.packets},
+        {"sampled", stats.sampled},
+        {"samples_lost", stats.samples_lost},
+        {"unjudged", stats.unjudged},
+    };
+    std::vector<Object::HookRuleRow> rules;
+    for (std::size_t i = 0; i < reading.rules.size(); ++i) {
+        const packet::LiveRule& rule = reading.rules[i];
+        rules.emplace_back(
+            rule.text, rule.name, reading.counts[i].packets, reading.counts[i].bytes
+        );
+    }
+    rules.emplace_back(
+        default_text(reading.hook.default_verdict),
+        "",
+        reading.default_count.packets,
+        reading.default_count.bytes
+    );
+    return {
+        packet::hook_name(reading.hook),
+        std::string(packet::name_of(reading.hook.default_verdict)),
+        reading.program_id,
+        stats.passed.packets,
+        stats.passed.bytes,
+        stats.dropped.packets,
+        stats.dropped.bytes,
+        std::move(others),
+        std::move(rules),
+    };
+}
+
 } // namespace
 
 const bus::Interface& PacketInterfaceObject::bus_interface() {
@@ -87,6 +127,7 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
                 "Explain", {"packet", "options"}, {"verdict", "rule", "text", "name", "reasons"}
             )
             .method<&Object::list_rules>("ListRules", {}, {"rules"})
+            .method<&Object::list_hooks>("ListHooks", {}, {"hooks"})
             .method<&Object::stats>(
                 "Stats",
                 {},
@@ -245,11 +286,34 @@ PacketInterfaceObject::list_rules(bus::CallContext /*call*/) {
     // What no rule matched comes last, as the rule file says it.
     rows.emplace_back(
         static_cast<std::uint32_t>(rows.size()),
-        std::format("default {}", packet::name_of(reading.default_verdict)),
+        default_text(reading.default_verdict),
         "",
         reading.default_count.packets,
         reading.default_count.bytes
     );
+    co_return rows;
+}
+
+Task<Outcome<std::vector<PacketInterfaceObject::HookRow>>>
+PacketInterfaceObject::list_hooks(bus::CallContext /*call*/) {
+    ZCO_TRY(packet::InterfaceReading reading, co_await parent_.service().read(view_.name));
+    const packet::Hook receiving{
+        .cgroup = {},
+        .direction = packet::Direction::in,
+        .default_verdict = reading.default_verdict,
+    };
+    std::vector<HookRow> rows;
+    rows.push_back(hook_row(
+        {.hook = receiving,
+         .program_id = view_.program_id,
+         .stats = std::move(reading.stats),
+         .rules = std::move(reading.rules),
+         .counts = std::move(reading.counts),
+         .default_count = reading.default_count}
+    ));
+    for (const packet::HookReading& hook : reading.hooks) {
+        rows.push_back(hook_row(hook));
+    }
     co_return rows;
 }
 

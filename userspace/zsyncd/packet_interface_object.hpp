@@ -107,6 +107,20 @@ public:
     Task<Outcome<ExplainReply>>
     explain(bus::CallContext call, std::string packet, bus::Options options);
     Task<Outcome<std::vector<RuleRow>>> list_rules(bus::CallContext call);
+    /// A rule's text and name, packets, bytes.
+    using HookRuleRow = std::tuple<std::string, std::string, std::uint64_t, std::uint64_t>;
+    /// Name, default verdict, program, passed and dropped packets and bytes, other counters, rules.
+    using HookRow = std::tuple<
+        std::string,
+        std::string,
+        std::uint32_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::map<std::string, std::uint64_t>,
+        std::vector<HookRuleRow>>;
+    Task<Outcome<std::vector<HookRow>>> list_hooks(bus::CallContext call);
     Task<Outcome<StatsReply>> stats(bus::CallContext call);
     Task<Outcome<void>> start_analysis(bus::CallContext call, bus::Options options);
     Task<Outcome<void>> stop_analysis(bus::CallContext call, bus::Options options);

@@ -105,6 +105,8 @@ Result<InterfaceStats> read_stats(const Fd& stats) {
         }
         sum.sampled += record.sampled;
         sum.samples_lost += record.samples_lost;
+        add(sum.merged, record.merged);
+        sum.unjudged += record.unjudged;
     }
     return sum;
 }

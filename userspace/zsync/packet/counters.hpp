@@ -41,6 +41,9 @@ struct InterfaceStats {
 
     std::uint64_t sampled = 0;      ///< chosen by rules with `sample`
     std::uint64_t samples_lost = 0; ///< of these, because the ring was full
+    /// What GSO or GRO had merged when it was judged, counted once here; elsewhere as its segments.
+    RuleCount merged;
+    std::uint64_t unjudged = 0; ///< dropped because too many packets were under way on a CPU
 };
 
 /// The sums of all slots, by slot.

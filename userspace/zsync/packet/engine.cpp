@@ -18,8 +18,8 @@ namespace {
 /// Compiles one rule set; made for one `compile` call.
 class Compiler {
 public:
-    Compiler(const RuleSet& rules, const CounterSlots& slots)
-        : rules_(rules), slots_(slots), classes_(rules.rules.size()) {}
+    Compiler(const RuleSet& rules, const CounterSlots& slots, const NameIds& names)
+        : rules_(rules), slots_(slots), names_(names), classes_(rules.rules.size()) {}
 
     Outcome<Tables> compile() {
         ZTRY(check_limits());
@@ -38,6 +38,8 @@ public:
         compile_tcp_flags();
         compile_vlans();
         compile_fragment();
+        compile_interfaces();
+        compile_cgroups();
         compile_verdicts();
         compile_actions();
         if (too_many_overlaps_) {
@@ -302,6 +304,44 @@ private:
         tables_.config.fragment_class = classes_.intern(every);
     }
 
+    void compile_interfaces() {
+        const RuleBits unrestricted = open_dimension(ZSYNC_INTERFACE, [](const Rule& rule) {
+            return !rule.interface.empty();
+        });
+        for (const auto& [name, ifindex] : names_.interfaces) {
+            RuleBits bits = unrestricted;
+            for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+                if (rules_.rules[i].interface == name) {
+                    set_rule(bits, i);
+                }
+            }
+            tables_.names.push_back(
+                {.key = ZSYNC_INTERFACE_KEY | ifindex, .class_id = classes_.intern(bits)}
+            );
+        }
+    }
+
+    /// Whether `path` is the cgroup `ancestor` or in it.
+    static bool is_in(std::string_view path, std::string_view ancestor) {
+        return ancestor == "/" || path == ancestor ||
+               (path.starts_with(ancestor) && path[ancestor.size()] == '/');
+    }
+
+    void compile_cgroups() {
+        const RuleBits unrestricted =
+            open_dimension(ZSYNC_CGROUP, [](const Rule& rule) { return !rule.cgroup.empty(); });
+        for (const auto& [path, id] : names_.cgroups) {
+            // The program finds the nearest one, whose rules are those of its ancestors too.
+            RuleBits bits = unrestricted;
+            for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
+                if (!rules_.rules[i].cgroup.empty() && is_in(path, rules_.rules[i].cgroup)) {
+                    set_rule(bits, i);
+                }
+            }
+            tables_.names.push_back({.key = id, .class_id = classes_.intern(bits)});
+        }
+    }
+
     void compile_verdicts() {
         static_assert(limits::counter_slots <= ZSYNC_SLOT_MASK + 1);
         const auto cell = [](std::uint32_t slot, Verdict verdict) {
@@ -333,6 +373,7 @@ private:
 
     void compile_actions() {
         static_assert(ZSYNC_ACTION_SHIFT + ZSYNC_ACTIONS < 32);
+        compile_action(ZSYNC_MARK, [](const Rule& rule) { return rule.actions.mark; });
         compile_action(ZSYNC_SAMPLE, [](const Rule& rule) { return rule.actions.sample; });
     }
 
@@ -350,6 +391,7 @@ private:
 
     const RuleSet& rules_;
     const CounterSlots& slots_;
+    const NameIds& names_;
     RuleClasses classes_;
     Tables tables_;
     bool too_many_overlaps_ = false;
@@ -357,8 +399,8 @@ private:
 
 } // namespace
 
-Outcome<Tables> compile(const RuleSet& rules, const CounterSlots& slots) {
-    return Compiler(rules, slots).compile();
+Outcome<Tables> compile(const RuleSet& rules, const CounterSlots& slots, const NameIds& names) {
+    return Compiler(rules, slots, names).compile();
 }
 
 std::size_t prefix_count(const RuleSet& rules) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <zsync/core/result.hpp>
+#include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/rule_set.hpp>
 
 #include <bpf/zsync_xdp.h>
@@ -15,6 +16,12 @@
 
 namespace zsync::packet {
 
+/// The class of a cgroup or an interface: a key of the map `names` and its value.
+struct NameClass {
+    std::uint64_t key = 0;
+    std::uint32_t class_id = 0;
+};
+
 /// One generation's tables. Each array's size is a power of two and its mask is in `config`.
 struct Tables {
     zsync_config config{};
@@ -22,6 +29,7 @@ struct Tables {
     std::vector<zsync_node> nodes;
     std::vector<std::uint64_t> buckets;
     std::vector<std::uint64_t> bitmaps;
+    std::vector<NameClass> names;
 };
 
 /// Where each rule counts: one slot a rule, in the order of the rules, and the default verdict's.
@@ -30,9 +38,10 @@ struct CounterSlots {
     std::uint32_t by_default = 0;
 };
 
-/// Compiles `rules`. Fails with `PacketError::rule_set_too_big`, in words, beyond a limit of
-/// `limits.hpp`. Deterministic; touches nothing but memory.
-Outcome<Tables> compile(const RuleSet& rules, const CounterSlots& slots);
+/// Compiles the rules of one hook. `names` has every interface and cgroup that they name. Fails
+/// with `PacketError::rule_set_too_big`, in words, beyond a limit of `limits.hpp`. Deterministic;
+/// touches nothing but memory.
+Outcome<Tables> compile(const RuleSet& rules, const CounterSlots& slots, const NameIds& names = {});
 
 /// Prefixes in all address sets together.
 std::size_t prefix_count(const RuleSet& rules);

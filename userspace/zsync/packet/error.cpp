@@ -69,6 +69,7 @@ constexpr std::array entries{
     ErrorEntry{
         std::to_underlying(PacketError::invalid_packet), "InvalidPacket", "no packet to be made"
     },
+    ErrorEntry{std::to_underlying(PacketError::no_such_cgroup), "NoSuchCgroup", "no such cgroup"},
     ErrorEntry{std::to_underlying(PacketError::no_samples), "NoSamples", "no rule samples"},
 };
 

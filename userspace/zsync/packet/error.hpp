@@ -38,6 +38,8 @@ enum class PacketError : std::uint16_t {
     invalid_prefix,
     /// A text describes no packet that can be made.
     invalid_packet,
+    /// Rules name a cgroup that is not there.
+    no_such_cgroup,
     /// No rule copies packets.
     no_samples,
 };

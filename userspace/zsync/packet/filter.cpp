@@ -1,101 +1,21 @@
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/filter.hpp>
+#include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/limits.hpp>
 
 #include <bpf/bpf.h>
-#include <linux/if_link.h>
+#include <linux/if_arp.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <format>
 #include <unordered_set>
 #include <utility>
 
 namespace zsync::packet {
 namespace {
-
-Result<bpf_link_info> info_of(const Fd& link) {
-    bpf_link_info info{};
-    std::uint32_t bytes = sizeof(info);
-    if (bpf_link_get_info_by_fd(link.get(), &info, &bytes) < 0) {
-        return fail(os_error(errno));
-    }
-    return info;
-}
-
-/// "id 17 (its_name)", the name only for those who may ask for it.
-std::string program_words(std::uint32_t id) {
-    const Fd program(bpf_prog_get_fd_by_id(id));
-    bpf_prog_info info{};
-    std::uint32_t bytes = sizeof(info);
-    if (!program || bpf_prog_get_info_by_fd(program.get(), &info, &bytes) < 0) {
-        return std::format("id {}", id);
-    }
-    return std::format("id {} ({})", id, info.name);
-}
-
-Outcome<void> check_attachable(const InterfaceFacts& facts) {
-    if (facts.master_kind == "bond" || facts.master_kind == "team") {
-        const auto master = interface_facts(facts.master_ifindex);
-        return fail(
-            PacketError::interface_enslaved,
-            std::format(
-                "{} is a port of the {} {}, which owns its packet path; attach to that instead",
-                facts.name,
-                facts.master_kind,
-                master ? master->name : std::format("number {}", facts.master_ifindex)
-            )
-        );
-    }
-    if (facts.xdp_mode != XdpMode::none) {
-        return fail(
-            PacketError::foreign_program,
-            std::format(
-                "{} already carries an XDP program that is not zsync's, {}; remove that first "
-                "(zsync "
-                "never replaces it)",
-                facts.name,
-                program_words(facts.xdp_program_id)
-            )
-        );
-    }
-    return {};
-}
-
-Fault link_fault(int error, const InterfaceFacts& facts, AttachMode mode) {
-    switch (error) {
-    case EPERM:
-    case EACCES:
-        return {
-            Error(PacketError::not_permitted, error),
-            "attaching an XDP program needs CAP_BPF and CAP_NET_ADMIN (or root)"
-        };
-    case EBUSY:
-    case EEXIST:
-        return {
-            Error(PacketError::foreign_program, error),
-            std::format("{} already carries another XDP program", facts.name)
-        };
-    case ENODEV:
-        return {
-            Error(PacketError::no_such_interface, error),
-            std::format("interface {} went away", facts.name)
-        };
-    default:
-        return {
-            Error(PacketError::mode_unavailable, error),
-            std::format(
-                "{} (driver kind '{}', MTU {}) cannot take an XDP program in {} mode: {}",
-                facts.name,
-                facts.kind.empty() ? "hardware" : facts.kind,
-                facts.mtu,
-                mode == AttachMode::native ? "native" : "generic",
-                os_error(error).message()
-            )
-        };
-    }
-}
 
 std::uint32_t count_kept(const std::vector<LiveRule>& before, const std::vector<LiveRule>& after) {
     std::unordered_set<std::uint32_t> slots;
@@ -104,6 +24,36 @@ std::uint32_t count_kept(const std::vector<LiveRule>& before, const std::vector<
     }
     const auto kept = [&](const LiveRule& rule) { return slots.contains(rule.slot); };
     return static_cast<std::uint32_t>(std::ranges::count_if(after, kept));
+}
+
+std::string_view folder_of(HookKind hook) {
+    switch (hook) {
+    case HookKind::xdp:
+        return "packet";
+    case HookKind::tcx_out:
+        return "packet_out";
+    case HookKind::cgroup_in:
+    case HookKind::cgroup_out:
+        return "packet_sockets";
+    }
+    std::unreachable();
+}
+
+/// The interface's name; with a cgroup `eth0.1234.out`, by its id.
+std::string pinned_name(HookKind hook, std::string_view ifname, std::uint64_t cgroup_id) {
+    if (!is_of_cgroup(hook)) {
+        return std::string(ifname);
+    }
+    return std::format("{}.{}.{}", ifname, cgroup_id, hook == HookKind::cgroup_out ? "out" : "in");
+}
+
+Pins pins_of(const FilterOptions& options) {
+    return {
+        options.bpf_dir,
+        pinned_name(options.hook, options.ifname, options.cgroup_id),
+        options.on_step,
+        folder_of(options.hook)
+    };
 }
 
 std::uint64_t realtime_usec() {
@@ -116,29 +66,31 @@ std::uint64_t realtime_usec() {
 } // namespace
 
 Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rules) {
-    const InterfaceFacts facts = ZTRY(interface_facts(options.ifname));
-    Pins pins(options.bpf_dir, options.ifname, options.on_step);
+    Pins pins = pins_of(options);
     if (const auto link = pins.open_link()) {
-        const bpf_link_info info = ZTRY(info_of(*link));
-        if (info.xdp.ifindex != 0) {
+        const auto facts = ZTRY(link_facts(*link, options.hook));
+        if (facts && facts->is_there()) {
             return fail(
                 PacketError::already_attached,
                 std::format(
-                    "{} has a zsync filter already, pinned in {}", facts.name, pins.directory()
+                    "{} has a zsync filter already, pinned in {}", options.ifname, pins.directory()
                 )
             );
         }
         pins.remove_all();
     }
-    ZTRY(check_attachable(facts));
+    FoundPoint found =
+        ZTRY(find_point({.kind = options.hook, .ifname = options.ifname, .cgroup = options.cgroup})
+        );
     ZTRY(pins.create());
     auto maps = create_shared_maps();
     if (!maps) {
         pins.remove_all();
         return std::unexpected(std::move(maps).error());
     }
-    Filter filter(options.ifname, pins, *std::move(maps), SlotTable::fresh());
-    if (auto attached = filter.attach_pinned(options, rules, facts); !attached) {
+    Filter filter(options, pins, *std::move(maps), SlotTable::fresh());
+    filter.starts_at_network_ = found.starts_at_network();
+    if (auto attached = filter.attach_pinned(options, rules, found); !attached) {
         if (filter.link_) {
             bpf_link_detach(filter.link_.get());
         }
@@ -150,15 +102,17 @@ Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rule
 
 /// A crash before the last step closes the link with the process: nothing stays attached, and what
 /// is pinned by then is no filter without a pinned link.
-Outcome<void> Filter::attach_pinned(
-    const FilterOptions& options, const RuleSet& rules, const InterfaceFacts& facts
-) {
+Outcome<void>
+Filter::attach_pinned(const FilterOptions& options, const RuleSet& rules, const FoundPoint& found) {
     pins_.remove_generations_but(0);
     const CounterSlots slots = ZTRY(slots_.assign(rules, {}, maps_.counters));
-    LoadedProgram program = ZTRY(load_program(ZTRY(compile(rules, slots)), maps_));
-    meta_.ifindex = facts.ifindex;
+    LoadedProgram program = ZTRY(load_rules(rules, slots, maps_));
+    meta_.ifindex = found.facts.ifindex;
     ZTRY(pin_generation(program, maps_));
-    ZTRY(create_link(program, options.mode, facts));
+    AttachedLink attached = ZTRY(attach_link(found, program.fd, options.mode));
+    link_ = std::move(attached.link);
+    meta_.mode = attached.mode;
+    pins_.created_link_step();
     const Meta meta = describe(rules, slots, program.id);
     ZTRY(pins_.pin(program.id, "meta", ZTRY(create_meta_map(meta))));
     ZTRY(pins_.pin_link(link_));
@@ -168,36 +122,11 @@ Outcome<void> Filter::attach_pinned(
     return {};
 }
 
-Outcome<void>
-Filter::create_link(const LoadedProgram& program, AttachMode mode, const InterfaceFacts& facts) {
-    const auto create = [&](std::uint32_t flags) {
-        LIBBPF_OPTS(bpf_link_create_opts, link_options, .flags = flags);
-        link_ = Fd(bpf_link_create(
-            program.fd.get(), static_cast<int>(facts.ifindex), BPF_XDP, &link_options
-        ));
-        return link_ ? 0 : errno;
-    };
-    int error = 0;
-    if (mode != AttachMode::generic) {
-        error = create(XDP_FLAGS_DRV_MODE);
-        meta_.mode = XdpMode::native;
-    }
-    // What a driver cannot do, the stack can; who may not do the one may not do the other.
-    const bool driver_cannot =
-        error != EPERM && error != EBUSY && error != EEXIST && error != ENODEV;
-    if (mode == AttachMode::generic ||
-        (mode == AttachMode::automatic && error != 0 && driver_cannot)) {
-        mode = AttachMode::generic;
-        error = create(XDP_FLAGS_SKB_MODE);
-        meta_.mode = XdpMode::generic;
-    }
-    if (error != 0) {
-        return std::unexpected(link_fault(
-            error, facts, mode == AttachMode::generic ? AttachMode::generic : AttachMode::native
-        ));
-    }
-    pins_.created_link_step();
-    return {};
+Outcome<LoadedProgram>
+Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const {
+    Tables tables = ZTRY(compile(rules, slots, ZTRY(resolve_names(rules))));
+    tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
+    return load_program(tables, maps, hook_);
 }
 
 Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedMaps& maps) const {
@@ -214,7 +143,7 @@ Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint
     const {
     Meta meta{
         .layout_version = ZSYNC_LAYOUT_VERSION,
-        .code_hash = program_code_hash(),
+        .code_hash = program_code_hash(hook_),
         .program_id = program_id,
         .ifindex = meta_.ifindex,
         .ifname = ifname_,
@@ -234,7 +163,7 @@ Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint
 }
 
 Outcome<Filter> Filter::adopt(const FilterOptions& options) {
-    Pins pins(options.bpf_dir, options.ifname, options.on_step);
+    Pins pins = pins_of(options);
     auto link = pins.open_link();
     if (!link) {
         const int error = link.error().os_error();
@@ -250,21 +179,26 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
             std::format("no zsync filter is pinned for {}", options.ifname)
         );
     }
-    const bpf_link_info info = ZTRY(info_of(*link));
-    if (info.type != BPF_LINK_TYPE_XDP) {
+    const std::optional<LinkFacts> facts = ZTRY(link_facts(*link, options.hook));
+    if (!facts) {
         return fail(
-            PacketError::damaged_pins, std::format("{}/link is not an XDP link", pins.directory())
+            PacketError::damaged_pins,
+            std::format("{}/link is not a link of the right kind", pins.directory())
         );
     }
-    if (info.xdp.ifindex == 0) {
+    if (!facts->is_there()) {
         pins.remove_all();
         return fail(
             PacketError::interface_gone,
-            std::format("the device that {}'s filter was attached to is gone", options.ifname)
+            std::format(
+                "the {} that {}'s filter was attached to is gone",
+                is_of_cgroup(options.hook) ? "cgroup" : "device",
+                options.ifname
+            )
         );
     }
     const auto open = [&](std::string_view name) -> Outcome<Fd> {
-        auto fd = pins.open(info.prog_id, name);
+        auto fd = pins.open(facts->program_id, name);
         if (!fd) {
             return fail(
                 PacketError::damaged_pins,
@@ -282,31 +216,63 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
     SharedMaps maps{
         .counters = ZTRY(open("counters")),
         .stats = ZTRY(open("stats")),
-        .samples = pins.open(info.prog_id, "samples").value_or(Fd()),
+        .samples = pins.open(facts->program_id, "samples").value_or(Fd()),
     };
     Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
-    if (ZTRY(packet::program_id(program)) != info.prog_id || meta.program_id != info.prog_id) {
+    if (ZTRY(packet::program_id(program)) != facts->program_id ||
+        meta.program_id != facts->program_id) {
         return fail(
             PacketError::damaged_pins,
             std::format("the generations in {} do not fit the link", pins.directory())
         );
     }
-    pins.remove_generations_but(info.prog_id);
+    pins.remove_generations_but(facts->program_id);
 
-    Filter filter(options.ifname, std::move(pins), std::move(maps), SlotTable::adopted(meta));
+    Filter filter(options, std::move(pins), std::move(maps), SlotTable::adopted(meta));
     filter.link_ = *std::move(link);
     filter.program_ = std::move(program);
     filter.meta_ = std::move(meta);
-    filter.meta_.ifindex = info.xdp.ifindex;
+    filter.meta_.ifindex = facts->ifindex;
+    filter.starts_at_network_ = is_of_cgroup(options.hook);
+    if (options.hook == HookKind::tcx_out) {
+        FoundPoint found;
+        found.point.kind = options.hook;
+        // In another namespace the device cannot be asked; its filter was attached to Ethernet.
+        found.facts.link_type = ARPHRD_ETHER;
+        if (auto device = interface_facts(facts->ifindex)) {
+            found.facts = *std::move(device);
+        }
+        filter.starts_at_network_ = found.starts_at_network();
+    }
     return filter;
 }
 
 std::vector<std::string> Filter::list_pinned(std::string_view bpf_dir) {
-    return Pins::list(bpf_dir);
+    return Pins::list(bpf_dir, folder_of(HookKind::xdp));
+}
+
+std::vector<PinnedHook> Filter::list_pinned_hooks(std::string_view bpf_dir) {
+    std::vector<PinnedHook> hooks;
+    for (std::string& name : Pins::list(bpf_dir, folder_of(HookKind::tcx_out))) {
+        hooks.push_back({.ifname = std::move(name), .hook = HookKind::tcx_out});
+    }
+    for (const std::string& name : Pins::list(bpf_dir, folder_of(HookKind::cgroup_in))) {
+        const std::size_t way = name.rfind('.');
+        const std::size_t id = name.rfind('.', way - 1);
+        if (way == std::string::npos || way == 0 || id == std::string::npos) {
+            continue;
+        }
+        PinnedHook& hook = hooks.emplace_back();
+        hook.ifname = name.substr(0, id);
+        hook.hook = name.substr(way) == ".out" ? HookKind::cgroup_out : HookKind::cgroup_in;
+        std::from_chars(name.data() + id + 1, name.data() + way, hook.cgroup_id);
+    }
+    return hooks;
 }
 
 bool Filter::needs_upgrade() const {
-    return meta_.layout_version != ZSYNC_LAYOUT_VERSION || meta_.code_hash != program_code_hash();
+    return meta_.layout_version != ZSYNC_LAYOUT_VERSION ||
+           meta_.code_hash != program_code_hash(hook_);
 }
 
 Outcome<LoadReport> Filter::load(const RuleSet& rules) {
@@ -335,7 +301,7 @@ Outcome<LoadReport> Filter::load(const RuleSet& rules) {
 Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots) {
     const auto start = std::chrono::steady_clock::now();
     const CounterSlots assigned = ZTRY(slots.assign(rules, meta_.rules, maps.counters));
-    LoadedProgram program = ZTRY(load_program(ZTRY(compile(rules, assigned)), maps));
+    LoadedProgram program = ZTRY(load_rules(rules, assigned, maps));
     Meta meta = describe(rules, assigned, program.id);
     if (auto switched = switch_to(program, maps, meta); !switched) {
         pins_.remove_generations_but(meta_.program_id);
@@ -394,7 +360,7 @@ Outcome<void> Filter::detach() {
 }
 
 Outcome<void> Filter::rename(std::string_view ifname) {
-    ZTRY(pins_.rename(ifname));
+    ZTRY(pins_.rename(pinned_name(hook_, ifname, cgroup_id_)));
     ifname_ = ifname;
     return {};
 }
@@ -427,10 +393,15 @@ Outcome<SampleReader> Filter::read_samples() const {
 }
 
 Outcome<Whereabouts> Filter::whereabouts() const {
-    const bpf_link_info info = ZTRY(info_of(link_));
-    Whereabouts where{.state = Whereabouts::State::here, .ifindex = info.xdp.ifindex, .name = {}};
-    if (where.ifindex == 0) {
+    const std::optional<LinkFacts> link = ZTRY(link_facts(link_, hook_));
+    Whereabouts where{
+        .state = Whereabouts::State::here, .ifindex = link ? link->ifindex : 0, .name = {}
+    };
+    if (!link || !link->is_there()) {
         where.state = Whereabouts::State::gone;
+        return where;
+    }
+    if (hook_ != HookKind::xdp) {
         return where;
     }
     // In another namespace the index may be free here, or be another device's.
@@ -438,7 +409,7 @@ Outcome<Whereabouts> Filter::whereabouts() const {
     if (!facts && facts.error().error != Error(PacketError::no_such_interface)) {
         return std::unexpected(facts.error());
     }
-    if (!facts || facts->xdp_program_id != info.prog_id) {
+    if (!facts || facts->xdp_program_id != link->program_id) {
         where.state = Whereabouts::State::moved;
         return where;
     }

@@ -4,6 +4,7 @@
 #include <zsync/core/fd.hpp>
 #include <zsync/core/result.hpp>
 #include <zsync/packet/attach_mode.hpp>
+#include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/counters.hpp>
 #include <zsync/packet/interface_facts.hpp>
 #include <zsync/packet/meta.hpp>
@@ -26,6 +27,17 @@ struct FilterOptions {
     std::string bpf_dir = "/sys/fs/bpf/zsync";
     /// For tests that stop in the middle.
     OnPinStep on_step{};
+    HookKind hook = HookKind::xdp;
+    /// Of a cgroup's hooks: its path, to attach, and its id.
+    std::string cgroup{};
+    std::uint64_t cgroup_id = 0;
+};
+
+/// A filter that is pinned beside an interface's own.
+struct PinnedHook {
+    std::string ifname;
+    HookKind hook = HookKind::tcx_out;
+    std::uint64_t cgroup_id = 0;
 };
 
 struct LoadReport {
@@ -52,8 +64,9 @@ struct Whereabouts {
     std::string name;
 };
 
-/// One interface's packet filter: an XDP program that goes on matching whatever happens to this
-/// process, because its link, its counters and its own record are pinned on the BPF file system.
+/// The packet filter of one hook: a program that goes on matching whatever happens to this process,
+/// because its link, its counters and its own record are pinned on the BPF file system. By default
+/// the hook is what an interface receives.
 ///
 /// Destroying a `Filter` leaves everything attached; `detach` ends it. Another process, or the next
 /// version of this one, takes it over with `adopt`.
@@ -80,6 +93,8 @@ public:
 
     /// The names under which filters are pinned, for `adopt`; sorted.
     static std::vector<std::string> list_pinned(std::string_view bpf_dir);
+    /// The other filters that are pinned for interfaces.
+    static std::vector<PinnedHook> list_pinned_hooks(std::string_view bpf_dir);
 
     /// Replaces the rules, and the program too when `needs_upgrade`. All or nothing; packets see
     /// the change in one step; rules with the same text keep their counts.
@@ -108,6 +123,8 @@ public:
     /// it.
     [[nodiscard]] bool needs_upgrade() const;
 
+    [[nodiscard]] HookKind hook() const { return hook_; }
+    [[nodiscard]] std::uint64_t cgroup_id() const { return cgroup_id_; }
     [[nodiscard]] const std::string& ifname() const { return ifname_; }
     [[nodiscard]] std::uint32_t ifindex() const { return meta_.ifindex; }
     [[nodiscard]] XdpMode mode() const { return meta_.mode; }
@@ -121,14 +138,14 @@ public:
     }
 
 private:
-    Filter(std::string ifname, Pins pins, SharedMaps maps, SlotTable slots)
-        : ifname_(std::move(ifname)), pins_(std::move(pins)), maps_(std::move(maps)),
-          slots_(std::move(slots)) {}
+    Filter(const FilterOptions& options, Pins pins, SharedMaps maps, SlotTable slots)
+        : ifname_(options.ifname), hook_(options.hook), cgroup_id_(options.cgroup_id),
+          pins_(std::move(pins)), maps_(std::move(maps)), slots_(std::move(slots)) {}
 
     Outcome<void>
-    attach_pinned(const FilterOptions& options, const RuleSet& rules, const InterfaceFacts& facts);
-    Outcome<void>
-    create_link(const LoadedProgram& program, AttachMode mode, const InterfaceFacts& facts);
+    attach_pinned(const FilterOptions& options, const RuleSet& rules, const FoundPoint& found);
+    [[nodiscard]] Outcome<LoadedProgram>
+    load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const;
     [[nodiscard]] Outcome<void>
     pin_generation(const LoadedProgram& program, const SharedMaps& maps) const;
     [[nodiscard]] Meta
@@ -138,6 +155,9 @@ private:
     switch_to(const LoadedProgram& program, const SharedMaps& maps, const Meta& meta) const;
 
     std::string ifname_;
+    HookKind hook_;
+    std::uint64_t cgroup_id_;
+    bool starts_at_network_ = false;
     Pins pins_;
     SharedMaps maps_;
     SlotTable slots_;

@@ -66,6 +66,7 @@ int parse_link(const nlmsghdr* message, void* result) {
     InterfaceFacts& facts = *static_cast<InterfaceFacts*>(result);
     const auto* link = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
     facts.ifindex = static_cast<std::uint32_t>(link->ifi_index);
+    facts.link_type = link->ifi_type;
     OnAttribute on_link = [&](const nlattr* attribute, std::uint16_t type) {
         switch (type) {
         case IFLA_IFNAME:

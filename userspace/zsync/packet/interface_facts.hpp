@@ -16,6 +16,7 @@ struct InterfaceFacts {
     std::string name;
     std::uint32_t ifindex = 0;
     std::uint32_t mtu = 0;
+    std::uint32_t link_type = 0; ///< ARPHRD_*
     /// The driver's kind (`veth`, `bond`); empty for hardware.
     std::string kind;
     /// The interface that this one is a port of, or 0, and that one's kind.

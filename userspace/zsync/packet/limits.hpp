@@ -10,6 +10,8 @@ namespace zsync::packet::limits {
 constexpr std::uint32_t interfaces_max = 256;
 /// Rules in one rule set.
 constexpr std::uint32_t rules_max = 4096;
+/// Cgroups with rules of their own in one rule file: each is a program or two.
+constexpr std::size_t cgroups_max = 64;
 /// Named sets in one rule file.
 constexpr std::uint32_t sets_max = 256;
 /// Different address sets the rules of one rule set use, named and inline.

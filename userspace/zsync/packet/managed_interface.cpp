@@ -1,4 +1,6 @@
+#include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
+#include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/managed_interface.hpp>
 #include <zsync/packet/rules.hpp>
 #include <zsync/store/store.hpp>
@@ -65,7 +67,8 @@ std::string_view name_of(Verdict verdict) noexcept { return find_name(verdict_na
 ManagedInterface::ManagedInterface(
     store::Store& store, std::string bpf_dir, DesiredInterface desired
 )
-    : store_(&store), bpf_dir_(std::move(bpf_dir)), desired_(std::move(desired)) {}
+    : store_(&store), bpf_dir_(std::move(bpf_dir)), desired_(std::move(desired)),
+      hooks_(bpf_dir_, desired_.name) {}
 
 FilterOptions ManagedInterface::options() const {
     return {.ifname = desired_.name, .mode = desired_.mode, .bpf_dir = bpf_dir_};
@@ -91,8 +94,16 @@ Outcome<void> ManagedInterface::save() const {
     return store_->put(document_name(desired_.name), encode(desired_));
 }
 
+/// Whose failure leaves the interface attached, with a reason: a cgroup may come later.
+void ManagedInterface::apply_hooks(const RuleSet& rules) {
+    if (const Outcome<void> applied = hooks_.apply(rules); !applied) {
+        reason_ = applied.error().message();
+    }
+}
+
 Outcome<void> ManagedInterface::attach_filter() {
-    const RuleSet rules = ZTRY(desired_rules());
+    const RuleSet all_rules = ZTRY(desired_rules());
+    const RuleSet rules = rules_of_hook(all_rules, 0);
     auto filter = Filter::attach(options(), rules);
     if (!filter && filter.error().error == Error(PacketError::already_attached)) {
         // Left by an earlier run whose desired state was lost.
@@ -104,6 +115,8 @@ Outcome<void> ManagedInterface::attach_filter() {
     }
     filter_.emplace(ZTRY(std::move(filter)));
     set_state(InterfaceState::attached);
+    hooks_.adopt();
+    apply_hooks(all_rules);
     return {};
 }
 
@@ -123,6 +136,7 @@ Outcome<void> ManagedInterface::attach(Presence presence) {
 
 void ManagedInterface::adopt(bool rules_known) {
     rules_known_ = rules_known;
+    hooks_.adopt();
     auto filter = Filter::adopt(options());
     if (filter) {
         filter_.emplace(*std::move(filter));
@@ -143,10 +157,22 @@ void ManagedInterface::load_desired() {
         return;
     }
     const auto loaded =
-        desired_rules().and_then([this](const RuleSet& rules) { return filter_->load(rules); });
+        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
     if (!loaded) {
         reason_ = "the rules that were attached go on matching: " + loaded.error().message();
     }
+}
+
+/// The hooks first: they are more likely to fail, and nothing has changed by then.
+Outcome<LoadReport> ManagedInterface::apply(const RuleSet& rules) {
+    ZTRY(hooks_.apply(rules));
+    if (rules.hooks.empty()) {
+        return filter_->load(rules);
+    }
+    LoadReport report = ZTRY(filter_->load(rules_of_hook(rules, 0)));
+    report.rules = static_cast<std::uint32_t>(rules.rules.size());
+    report.prefixes = prefix_count(rules);
+    return report;
 }
 
 Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
@@ -170,10 +196,16 @@ Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
         );
         return report;
     }
-    Outcome<LoadReport> loaded = filter_->load(rules);
+    Outcome<LoadReport> loaded = apply(rules);
     if (!loaded) {
         desired_ = before;
         ZTRY(save());
+        // Hooks that had their new rules by then; what they came from is known to load.
+        if (const auto restored =
+                desired_rules().and_then([this](const RuleSet& old) { return apply(old); });
+            !restored) {
+            reason_ = "not all rules before could be put back: " + restored.error().message();
+        }
         return loaded;
     }
     rules_known_ = true;
@@ -197,7 +229,7 @@ Outcome<SetReport> ManagedInterface::change_set(SetChange change) {
 }
 
 Outcome<Explanation> ManagedInterface::explain(const MadePacket& packet) const {
-    const RuleSet rules = ZTRY(desired_rules());
+    const RuleSet rules = rules_of_hook(ZTRY(desired_rules()), 0);
     const auto same = [](const LiveRule& live, const Rule& rule) { return live.text == rule.text; };
     if (filter_ && !std::ranges::equal(filter_->live_rules(), rules.rules, same)) {
         return fail(
@@ -214,6 +246,10 @@ Outcome<Explanation> ManagedInterface::explain(const MadePacket& packet) const {
 
 Outcome<void> ManagedInterface::detach() {
     ZTRY(store_->erase(document_name(desired_.name)));
+    if (const Outcome<void> detached = hooks_.detach(); !detached) {
+        ZTRY(save());
+        return detached;
+    }
     if (filter_) {
         if (const Outcome<void> detached = filter_->detach(); !detached) {
             ZTRY(save());
@@ -231,6 +267,9 @@ void ManagedInterface::follow_rename(const std::string& name) {
     Outcome<void> moved = save();
     if (moved) {
         moved = filter_->rename(name);
+    }
+    if (moved) {
+        moved = hooks_.rename(name);
     }
     if (!moved) {
         desired_.name = old;
@@ -282,6 +321,10 @@ void ManagedInterface::reconcile() {
         }
         filter_.reset();
         adopted_ = false;
+        if (const Outcome<void> removed = hooks_.remove_gone(); !removed) {
+            set_state(InterfaceState::failed, removed.error().message());
+            return;
+        }
     }
     if (const Outcome<void> attached = attach_filter(); !attached) {
         set_state(
@@ -311,6 +354,10 @@ InterfaceView ManagedInterface::view() const {
         view.default_verdict = filter_->default_verdict();
         view.malformed_verdict = filter_->malformed_verdict();
     }
+    for (const HookFilters::Attached& attached : hooks_.attached()) {
+        view.rules += static_cast<std::uint32_t>(attached.filter.live_rules().size());
+        view.prefixes += attached.filter.prefixes();
+    }
     return view;
 }
 
@@ -327,6 +374,17 @@ Outcome<InterfaceReading> ManagedInterface::read() const {
     reading.counts = ZTRY(filter_->rule_counts());
     reading.default_verdict = filter_->default_verdict();
     reading.default_count = ZTRY(filter_->default_count());
+    for (const auto& [hook, filter, wanted] : hooks_.attached()) {
+        reading.hooks.push_back(
+            {.hook = hook,
+             .program_id = filter.program_id(),
+             .stats = ZTRY(filter.stats()),
+             .rules = filter.live_rules(),
+             .counts = ZTRY(filter.rule_counts()),
+             .default_count = ZTRY(filter.default_count())}
+        );
+        reading.hooks.back().hook.default_verdict = filter.default_verdict();
+    }
     return reading;
 }
 

@@ -6,6 +6,7 @@
 #include <zsync/packet/desired.hpp>
 #include <zsync/packet/explain.hpp>
 #include <zsync/packet/filter.hpp>
+#include <zsync/packet/hook_filters.hpp>
 #include <zsync/packet/rule_set.hpp>
 #include <zsync/packet/set_change.hpp>
 
@@ -58,6 +59,16 @@ struct InterfaceView {
     friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
 };
 
+/// One reading of the counters of a hook beside an interface's receiving side.
+struct HookReading {
+    Hook hook;
+    std::uint32_t program_id = 0;
+    InterfaceStats stats;
+    std::vector<LiveRule> rules;
+    std::vector<RuleCount> counts; ///< one for each of `rules`
+    RuleCount default_count;       ///< what no rule matched
+};
+
 /// One reading of an interface's counters.
 struct InterfaceReading {
     InterfaceStats stats;
@@ -65,6 +76,7 @@ struct InterfaceReading {
     std::vector<RuleCount> counts; ///< one for each of `rules`
     Verdict default_verdict = Verdict::pass;
     RuleCount default_count; ///< what no rule matched
+    std::vector<HookReading> hooks;
 };
 
 struct SetReport {
@@ -111,6 +123,8 @@ private:
     [[nodiscard]] Outcome<RuleSet> desired_rules() const;
     Outcome<void> save() const;
     Outcome<void> attach_filter();
+    Outcome<LoadReport> apply(const RuleSet& rules);
+    void apply_hooks(const RuleSet& rules);
     void load_desired();
     void follow_rename(const std::string& name);
     void set_state(InterfaceState state, std::string reason = {});
@@ -119,6 +133,7 @@ private:
     std::string bpf_dir_;
     DesiredInterface desired_;
     std::optional<Filter> filter_;
+    HookFilters hooks_;
     InterfaceState state_ = InterfaceState::absent;
     std::string reason_;
     bool adopted_ = false;

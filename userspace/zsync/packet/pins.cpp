@@ -82,8 +82,10 @@ std::string unescape_name(std::string_view escaped) {
     return escape_name(name) == escaped ? name : std::string();
 }
 
-Pins::Pins(std::string_view bpf_dir, std::string_view ifname, OnPinStep on_step)
-    : packet_dir_(std::format("{}/packet", bpf_dir)),
+Pins::Pins(
+    std::string_view bpf_dir, std::string_view ifname, OnPinStep on_step, std::string_view folder
+)
+    : packet_dir_(std::format("{}/{}", bpf_dir, folder)),
       directory_(std::format("{}/{}", packet_dir_, escape_name(ifname))),
       on_step_(std::move(on_step)) {}
 
@@ -198,8 +200,8 @@ Outcome<void> Pins::rename(std::string_view ifname) {
     return {};
 }
 
-std::vector<std::string> Pins::list(std::string_view bpf_dir) {
-    const std::string packet_dir = std::format("{}/packet", bpf_dir);
+std::vector<std::string> Pins::list(std::string_view bpf_dir, std::string_view folder) {
+    const std::string packet_dir = std::format("{}/{}", bpf_dir, folder);
     std::vector<std::string> names;
     for (const std::string& entry : entries_of(packet_dir)) {
         std::string name = unescape_name(entry);

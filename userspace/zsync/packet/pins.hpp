@@ -6,6 +6,8 @@
 //                                 /stats
 //                                 /samples     the ring of `sample`, if a rule has it; shared too
 //                                 /meta        the generation's own record (meta.hpp)
+//     BPF_DIR/packet_out/INTERFACE/...         the same, of what the interface sends
+//     BPF_DIR/packet_sockets/INTERFACE.ID.in/...   of what a cgroup's sockets receive; .out: send
 //
 // The link alone decides: the generation of the program that it runs is the live one, and any other
 // is what a crash left behind.
@@ -35,7 +37,12 @@ std::string unescape_name(std::string_view escaped);
 /// One interface's directory. Says what it does step by step to `OnPinStep`.
 class Pins {
 public:
-    Pins(std::string_view bpf_dir, std::string_view ifname, OnPinStep on_step);
+    Pins(
+        std::string_view bpf_dir,
+        std::string_view ifname,
+        OnPinStep on_step,
+        std::string_view folder = "packet"
+    );
 
     /// Makes the interface's directory; `PacketError::no_bpffs` where that cannot hold pins.
     [[nodiscard]] Outcome<void> create() const;
@@ -62,8 +69,9 @@ public:
 
     [[nodiscard]] const std::string& directory() const { return directory_; }
 
-    /// The names of interfaces that have a pinned link under `bpf_dir`.
-    static std::vector<std::string> list(std::string_view bpf_dir);
+    /// The names that have a pinned link in a folder of `bpf_dir`.
+    static std::vector<std::string>
+    list(std::string_view bpf_dir, std::string_view folder = "packet");
 
 private:
     void step(std::string_view name) const;

@@ -4,6 +4,8 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <zsync_cgroup.skel.h>
+#include <zsync_tcx.skel.h>
 #include <zsync_xdp.skel.h>
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace zsync::packet {
 namespace {
@@ -66,6 +69,61 @@ bool share(const Object& object, const char* name, const Fd& fd) {
 bool leave_out(const Object& object, const char* name) {
     bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
     return map != nullptr && bpf_map__set_autocreate(map, false) == 0;
+}
+
+/// Makes room for the classes of names, if the program has names and the rules ask for some.
+bool size_names(const Object& object, const Tables& tables) {
+    bpf_map* map = bpf_object__find_map_by_name(object.get(), "names");
+    if (map == nullptr) {
+        return tables.names.empty();
+    }
+    return tables.names.empty()
+               ? bpf_map__set_autocreate(map, false) == 0
+               : bpf_map__set_max_entries(map, static_cast<std::uint32_t>(tables.names.size())) ==
+                     0;
+}
+
+bool fill_names(const Object& object, const Tables& tables) {
+    return std::ranges::all_of(tables.names, [&](const NameClass& name) {
+        const int map = bpf_object__find_map_fd_by_name(object.get(), "names");
+        return bpf_map_update_elem(map, &name.key, &name.class_id, BPF_ANY) == 0;
+    });
+}
+
+bool only_program(const Object& object, const char* name) {
+    bool found = false;
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, object.get()) {
+        const bool wanted = std::string_view(bpf_program__name(program)) == name;
+        bpf_program__set_autoload(program, wanted);
+        found |= wanted;
+    }
+    return found;
+}
+
+/// The object file of a hook's program, and the program's name in it.
+struct Code {
+    std::span<const std::uint8_t> elf;
+    const char* program;
+};
+
+Code code_of(HookKind hook) {
+    const auto of = [](const void* (*elf)(std::size_t*), const char* program) {
+        std::size_t bytes = 0;
+        const void* data = elf(&bytes);
+        return Code{.elf = {static_cast<const std::uint8_t*>(data), bytes}, .program = program};
+    };
+    switch (hook) {
+    case HookKind::xdp:
+        return of(&zsync_xdp__elf_bytes, "zsync_xdp");
+    case HookKind::tcx_out:
+        return of(&zsync_tcx__elf_bytes, "zsync_tcx");
+    case HookKind::cgroup_in:
+        return of(&zsync_cgroup__elf_bytes, "zsync_cgroup_in");
+    case HookKind::cgroup_out:
+        return of(&zsync_cgroup__elf_bytes, "zsync_cgroup_out");
+    }
+    std::unreachable();
 }
 
 std::unexpected<Fault> refused(int error, std::string_view log) {
@@ -138,7 +196,7 @@ Outcome<SharedMaps> create_shared_maps() {
     return maps;
 }
 
-Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps) {
+Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, HookKind hook) {
     // Failures are told through the return value, with the log; libbpf would print them too.
     libbpf_set_print(nullptr);
     const auto log = std::make_unique<char[]>(limits::verifier_log_bytes_max);
@@ -152,16 +210,16 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps) {
     if (has_samples && !maps.samples) {
         maps.samples = ZTRY(create_sample_ring());
     }
-    std::size_t code_bytes = 0;
-    const void* code = zsync_xdp__elf_bytes(&code_bytes);
-    const Object object(bpf_object__open_mem(code, code_bytes, &options));
+    const Code code = code_of(hook);
+    const Object object(bpf_object__open_mem(code.elf.data(), code.elf.size(), &options));
     if (!object || !fill(object, ".rodata.config", std::span(&tables.config, 1)) ||
         !fill(object, ".rodata.cells", std::span(tables.cells)) ||
         !fill(object, ".rodata.nodes", std::span(tables.nodes)) ||
         !fill(object, ".rodata.buckets", std::span(tables.buckets)) ||
         !fill(object, ".rodata.bitmaps", std::span(tables.bitmaps)) ||
         !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats) ||
-        !(has_samples ? share(object, "samples", maps.samples) : leave_out(object, "samples"))) {
+        !(has_samples ? share(object, "samples", maps.samples) : leave_out(object, "samples")) ||
+        !size_names(object, tables) || !only_program(object, code.program)) {
         return map_fault();
     }
     if (const int error = bpf_object__load(object.get()); error < 0) {
@@ -169,20 +227,19 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps) {
     }
     LoadedProgram program;
     program.has_samples = has_samples;
-    program.fd = Fd(dup(bpf_program__fd(bpf_object__next_program(object.get(), nullptr))));
-    if (!program.fd) {
+    const bpf_program* loaded = bpf_object__find_program_by_name(object.get(), code.program);
+    program.fd = Fd(dup(bpf_program__fd(loaded)));
+    if (!program.fd || !fill_names(object, tables)) {
         return map_fault();
     }
     program.id = ZTRY(program_id(program.fd));
     return program;
 }
 
-std::uint64_t program_code_hash() {
-    std::size_t bytes = 0;
-    const auto* code = static_cast<const unsigned char*>(zsync_xdp__elf_bytes(&bytes));
+std::uint64_t program_code_hash(HookKind hook) {
     std::uint64_t hash = 0xcbf29ce484222325U; // FNV-1a
-    for (std::size_t i = 0; i < bytes; ++i) {
-        hash = (hash ^ code[i]) * 0x100000001b3U;
+    for (const std::uint8_t byte : code_of(hook).elf) {
+        hash = (hash ^ byte) * 0x100000001b3U;
     }
     return hash;
 }

@@ -3,6 +3,7 @@
 
 #include <zsync/core/fd.hpp>
 #include <zsync/core/result.hpp>
+#include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/engine.hpp>
 
 #include <cstdint>
@@ -26,14 +27,15 @@ struct SharedMaps {
 /// New maps of the current layout, all zero.
 Outcome<SharedMaps> create_shared_maps();
 
-/// Loads the program over `tables`, counting into `maps`, to which the maps of actions are added
-/// that it needs and that are not there. Attaches nothing. Fails with `PacketError::not_permitted`
-/// without CAP_BPF and CAP_NET_ADMIN, and with `PacketError::program_refused` and the end of the
-/// verifier's log when the kernel refuses it.
-Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps);
+/// Loads the hook's program over `tables`, counting into `maps`, to which the maps of actions are
+/// added that it needs and that are not there. Attaches nothing. Fails with
+/// `PacketError::not_permitted` without CAP_BPF and CAP_NET_ADMIN, and with
+/// `PacketError::program_refused` and the end of the verifier's log when the kernel refuses it.
+Outcome<LoadedProgram>
+load_program(const Tables& tables, SharedMaps& maps, HookKind hook = HookKind::xdp);
 
-/// Names the build of the program that this library carries.
-std::uint64_t program_code_hash();
+/// Names the build of the hook's program that this library carries.
+std::uint64_t program_code_hash(HookKind hook = HookKind::xdp);
 
 /// The id of the program behind `fd`.
 Result<std::uint32_t> program_id(const Fd& fd);

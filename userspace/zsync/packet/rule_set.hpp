@@ -12,6 +12,8 @@ namespace zsync::packet {
 
 enum class Verdict : std::uint8_t { pass, drop };
 enum class Family : std::uint8_t { ipv4, ipv6 };
+/// As the host sees it.
+enum class Direction : std::uint8_t { in, out };
 
 /// An address prefix in network byte order; an IPv4 address is in the first four bytes, the rest is
 /// zero. Bits beyond `length` are zero.
@@ -42,6 +44,7 @@ struct TcpFlagsMatch {
 
 /// What a rule does to a packet beyond its verdict; nothing of what is absent.
 struct Actions {
+    std::optional<std::uint32_t> mark;   ///< sets the packet's mark
     std::optional<std::uint32_t> sample; ///< copies one packet of so many for readers
 
     friend bool operator==(const Actions&, const Actions&) = default;
@@ -66,6 +69,12 @@ struct Rule {
     bool fragment = false;             ///< any fragment, the first one included
     std::vector<PortRange> icmp;       ///< empty: any; sorted, apart; of a whole type or one code
     std::vector<PortRange> length;     ///< empty: any; sorted, merged
+    /// Where a socket's packet leaves or arrives; of what an interface sends, where it came in.
+    /// Empty: any.
+    std::string interface;
+    std::string cgroup; ///< of the socket, or an ancestor of that; empty: any
+    /// Where the rule is asked: 0 of what the interface receives, else of `hooks[hook - 1]`.
+    std::uint32_t hook = 0;
 
     friend bool operator==(const Rule&, const Rule&) = default;
 };
@@ -73,11 +82,24 @@ struct Rule {
 /// Sorted, without duplicates. A prefix inside another one is kept.
 using AddressSet = std::vector<Prefix>;
 
+/// A place beside the interface's receiving side where packets meet rules of their own.
+struct Hook {
+    std::string cgroup; ///< whose sockets' packets; empty: what the interface sends
+    Direction direction = Direction::out;
+    Verdict default_verdict = Verdict::pass;
+
+    friend bool operator==(const Hook&, const Hook&) = default;
+};
+
 struct RuleSet {
+    /// Of what the interface receives.
     Verdict default_verdict = Verdict::pass;
     Verdict malformed_verdict = Verdict::drop;
     std::vector<AddressSet> address_sets;
+    /// Those of the interface come before those of cgroups; of each hook in the order of the file.
     std::vector<Rule> rules;
+    /// Only those that rules or a verdict need: the interface's, then those of each cgroup.
+    std::vector<Hook> hooks;
 
     friend bool operator==(const RuleSet&, const RuleSet&) = default;
 };

@@ -62,6 +62,8 @@ Rule rule_of(RuleDraft& draft, std::vector<PortRange> icmp) {
     rule.length = std::move(draft.length);
     rule.vlan = draft.vlan;
     rule.fragment = draft.fragment;
+    rule.interface = std::move(draft.interface);
+    rule.cgroup = std::move(draft.cgroup);
     const auto text = [](const std::optional<Operand>& operand, auto format) {
         return operand ? format(*operand) : std::string();
     };
@@ -72,6 +74,7 @@ Rule rule_of(RuleDraft& draft, std::vector<PortRange> icmp) {
             .to = text(draft.to, address_text),
             .source_ports = text(draft.source_ports, port_text),
             .destination_ports = text(draft.destination_ports, port_text),
+            .direction = draft.direction,
         }
     );
     return rule;
@@ -93,9 +96,31 @@ void RuleSetBuilder::set_once(
     seen = place;
 }
 
-void RuleSetBuilder::default_verdict(const Place& place, Verdict verdict) {
-    set_once(default_place_, place, "default");
-    rules_.default_verdict = verdict;
+void RuleSetBuilder::default_verdict(const Place& place, Direction direction, Verdict verdict) {
+    Section& section = sections_[section_];
+    const auto index = std::to_underlying(direction);
+    set_once(
+        section.defaults_at[index], place, direction == Direction::in ? "default" : "default out"
+    );
+    section.defaults[index] = verdict;
+}
+
+void RuleSetBuilder::begin_cgroup(const Place& place, std::string_view path) {
+    const auto known = std::ranges::find(sections_, path, &Section::cgroup);
+    if (known != sections_.end()) {
+        report_.error(
+            place,
+            std::format("the cgroup {} is given twice", in_quotes(path)),
+            std::format("it stands on line {} already", known->place.line)
+        );
+        section_ = static_cast<std::size_t>(known - sections_.begin());
+        return;
+    }
+    if (sections_.size() > limits::cgroups_max) {
+        report_.error(place, std::format("more than {} cgroups", limits::cgroups_max));
+    }
+    section_ = sections_.size();
+    sections_.push_back({.cgroup = path, .place = place, .defaults_at = {}});
 }
 
 void RuleSetBuilder::malformed_verdict(const Place& place, Verdict verdict) {
@@ -193,6 +218,45 @@ bool RuleSetBuilder::make_sense(const RuleDraft& draft) {
         refuse(Condition::icmp, "icmp without its protocol", "add proto icmp or proto icmpv6");
     }
     return sensible;
+}
+
+bool RuleSetBuilder::fits_hook(const RuleDraft& draft) {
+    bool fits = true;
+    const auto refuse = [&](const std::optional<Place>& place, std::string words, std::string hint
+                        ) {
+        if (place) {
+            report_.error(*place, std::move(words), std::move(hint));
+            fits = false;
+        }
+    };
+    if (in_cgroup()) {
+        refuse(
+            draft.place_of(Condition::vlan),
+            "vlan in a cgroup block: the packets of sockets have no tags",
+            "write the rule outside of the block"
+        );
+        return fits;
+    }
+    if (draft.direction == Direction::out) {
+        return fits;
+    }
+    constexpr std::string_view hint = "write it with out, or in a cgroup block";
+    refuse(
+        draft.place_of(Condition::interface),
+        "interface in a rule for what this interface receives",
+        std::string(hint)
+    );
+    refuse(
+        draft.place_of(Condition::cgroup),
+        "cgroup in a rule for what this interface receives, which has no socket yet",
+        std::string(hint)
+    );
+    refuse(
+        draft.actions_at[std::to_underlying(ActionWord::mark)],
+        "mark in a rule for what this interface receives, which XDP judges before it can have one",
+        std::string(hint)
+    );
+    return fits;
 }
 
 std::optional<std::vector<PortRange>> RuleSetBuilder::icmp_of(const RuleDraft& draft) {
@@ -307,8 +371,9 @@ bool RuleSetBuilder::add_rule(RuleDraft draft) {
         return operand ? &contents_of(*operand, named).addresses : nullptr;
     };
     const bool sensible = make_sense(draft);
+    const bool fits = fits_hook(draft);
     const bool met = families_meet(draft, addresses(draft.from, from), addresses(draft.to, to));
-    if (!name_is_free(draft) || !sensible || !met) {
+    if (!name_is_free(draft) || !sensible || !fits || !met) {
         return true;
     }
     auto icmp = icmp_of(draft);
@@ -316,6 +381,7 @@ bool RuleSetBuilder::add_rule(RuleDraft draft) {
         return true;
     }
     Rule rule = rule_of(draft, *std::move(icmp));
+    rule.hook = 2 * static_cast<std::uint32_t>(section_) + std::to_underlying(draft.direction);
     if (rule.text.size() > limits::rule_text_bytes_max) {
         report_.error(
             draft.place,
@@ -344,7 +410,50 @@ bool RuleSetBuilder::add_rule(RuleDraft draft) {
     return true;
 }
 
+void RuleSetBuilder::order_by_hook() {
+    std::ranges::stable_sort(rules_.rules, {}, [](const Rule& rule) { return rule.hook / 2; });
+    rules_.default_verdict = sections_.front().defaults[0];
+    std::vector<std::uint32_t> hook_of(2 * sections_.size(), 0);
+    for (const Rule& rule : rules_.rules) {
+        hook_of[rule.hook] = 1;
+    }
+    for (std::size_t key = 1; key < hook_of.size(); ++key) {
+        const Section& section = sections_[key / 2];
+        const Verdict verdict = section.defaults[key % 2];
+        if (hook_of[key] != 0 || verdict != Verdict::pass) {
+            rules_.hooks.push_back(
+                {.cgroup = std::string(section.cgroup),
+                 .direction = static_cast<Direction>(key % 2),
+                 .default_verdict = verdict}
+            );
+            hook_of[key] = static_cast<std::uint32_t>(rules_.hooks.size());
+        }
+    }
+    hook_of[0] = 0;
+    if (rules_.hooks.empty()) {
+        return;
+    }
+    std::vector<AddressSet> sets;
+    std::vector<std::optional<std::uint32_t>> renumbered(rules_.address_sets.size());
+    for (Rule& rule : rules_.rules) {
+        rule.hook = hook_of[rule.hook];
+        for (std::optional<std::uint32_t>* set : {&rule.from, &rule.to}) {
+            if (!*set) {
+                continue;
+            }
+            std::optional<std::uint32_t>& number = renumbered[**set];
+            if (!number) {
+                number = static_cast<std::uint32_t>(sets.size());
+                sets.push_back(std::move(rules_.address_sets[**set]));
+            }
+            *set = number;
+        }
+    }
+    rules_.address_sets = std::move(sets);
+}
+
 RuleSet RuleSetBuilder::finish() {
+    order_by_hook();
     std::vector<std::string_view> names;
     names.reserve(sets_.size());
     for (const auto& [name, set] : sets_) {

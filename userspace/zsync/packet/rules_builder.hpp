@@ -42,6 +42,8 @@ struct PlacedWord {
 struct RuleDraft {
     Place place;
     Verdict verdict = Verdict::pass;
+    std::optional<Place> direction_at;
+    Direction direction = Direction::in;
     std::array<std::optional<Place>, action_words.size()> actions_at;
     Actions actions;
     std::array<std::optional<Place>, condition_words.size()> conditions; ///< where each stands
@@ -55,6 +57,8 @@ struct RuleDraft {
     std::vector<PortRange> length;
     std::optional<std::uint16_t> vlan;
     bool fragment = false;
+    std::string interface;
+    std::string cgroup;
     std::string name;
 
     [[nodiscard]] const std::optional<Place>& place_of(Condition condition) const {
@@ -66,8 +70,12 @@ class RuleSetBuilder {
 public:
     explicit RuleSetBuilder(Report& report) : report_(report) {}
 
-    void default_verdict(const Place& place, Verdict verdict);
+    void default_verdict(const Place& place, Direction direction, Verdict verdict);
     void malformed_verdict(const Place& place, Verdict verdict);
+    /// Rules and default verdicts until `end_cgroup` are of the cgroup's sockets.
+    void begin_cgroup(const Place& place, std::string_view path);
+    void end_cgroup() { section_ = 0; }
+    [[nodiscard]] bool in_cgroup() const { return section_ != 0; }
     /// False when the limit is reached.
     bool add_set(NamedSet set);
     /// False when the limit is reached.
@@ -93,7 +101,19 @@ private:
 
     Report& report_;
     RuleSet rules_;
-    std::optional<Place> default_place_;
+    /// The interface, then the cgroups of the file.
+    struct Section {
+        std::string_view cgroup;
+        Place place;
+        std::array<std::optional<Place>, 2> defaults_at; ///< by direction
+        std::array<Verdict, 2> defaults{};
+    };
+    [[nodiscard]] bool fits_hook(const RuleDraft& draft);
+    /// Sorts the rules by section, names their hooks, and numbers the sets as they are used then.
+    void order_by_hook();
+
+    std::vector<Section> sections_{Section{}};
+    std::size_t section_ = 0;
     std::optional<Place> malformed_place_;
     std::unordered_map<std::string_view, NamedSet> sets_;
     std::unordered_map<std::string, std::uint32_t> rule_lines_;      ///< by rule name

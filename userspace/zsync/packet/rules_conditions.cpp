@@ -1,4 +1,5 @@
 #include <zsync/core/text.hpp>
+#include <zsync/packet/attach_mode.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/rules_names.hpp>
 #include <zsync/packet/rules_parser.hpp>
@@ -57,6 +58,10 @@ bool Parser::action_or_condition(RuleDraft& draft, const Token& word) {
         return once(draft.actions_at[index], word, "each action once a rule") &&
                action(draft, static_cast<ActionWord>(index));
     }
+    if (const auto way = std::ranges::find(direction_words, name); way != direction_words.end()) {
+        draft.direction = static_cast<Direction>(way - direction_words.begin());
+        return once(draft.direction_at, word, "a rule is for in or for out");
+    }
     const auto found = std::ranges::find(condition_words, name);
     if (found == condition_words.end()) {
         std::string hint = did_you_mean(name, condition_words);
@@ -87,10 +92,28 @@ bool Parser::once(std::optional<Place>& place, const Token& word, std::string_vi
 
 bool Parser::action(RuleDraft& draft, ActionWord which) {
     switch (which) {
+    case ActionWord::mark:
+        return mark(draft);
     case ActionWord::sample:
         return sample(draft);
     }
     std::unreachable();
+}
+
+bool Parser::mark(RuleDraft& draft) {
+    const Token token = next();
+    std::string_view digits = token.text;
+    const bool hexadecimal = digits.starts_with("0x") || digits.starts_with("0X");
+    digits.remove_prefix(hexadecimal ? 2 : 0);
+    std::uint32_t value = 0;
+    const char* const end_of_digits = digits.data() + digits.size();
+    const auto [end, error] =
+        std::from_chars(digits.data(), end_of_digits, value, hexadecimal ? 16 : 10);
+    if (token.kind != TokenKind::word || error != std::errc() || end != end_of_digits) {
+        return fail_expected(token, "a mark", "a number of 32 bits: 7 or 0x10");
+    }
+    draft.actions.mark = value;
+    return true;
 }
 
 bool Parser::sample(RuleDraft& draft) {
@@ -134,6 +157,10 @@ bool Parser::condition(RuleDraft& draft, Condition which, const Token& word) {
     case Condition::fragment:
         draft.fragment = true;
         return true;
+    case Condition::interface:
+        return interface(draft);
+    case Condition::cgroup:
+        return cgroup(draft);
     case Condition::name:
         return rule_name(draft);
     }
@@ -329,6 +356,38 @@ bool Parser::vlan(RuleDraft& draft) {
     }
     draft.vlan = static_cast<std::uint16_t>(*number);
     return true;
+}
+
+bool Parser::interface(RuleDraft& draft) {
+    const Token token = next();
+    if (token.kind != TokenKind::word) {
+        return fail_expected(token, "the name of an interface");
+    }
+    if (!is_interface_name(token.text)) {
+        return fail(token, in_quotes(token.text) + " cannot be an interface's name");
+    }
+    draft.interface = token.text;
+    return true;
+}
+
+std::optional<std::string_view> Parser::cgroup_path() {
+    constexpr std::string_view hint = "as /proc/PID/cgroup has it: /system.slice/nginx.service";
+    const Token token = next();
+    if (token.kind != TokenKind::word) {
+        (void)fail_expected(token, "the path of a cgroup", std::string(hint));
+        return std::nullopt;
+    }
+    if (!is_cgroup_path(token.text)) {
+        (void)fail(token, in_quotes(token.text) + " is no path of a cgroup", std::string(hint));
+        return std::nullopt;
+    }
+    return token.text;
+}
+
+bool Parser::cgroup(RuleDraft& draft) {
+    const auto path = cgroup_path();
+    draft.cgroup = path.value_or("");
+    return path.has_value();
 }
 
 bool Parser::rule_name(RuleDraft& draft) {

@@ -2,7 +2,11 @@
 #include <zsync/packet/rules.hpp>
 #include <zsync/packet/rules_names.hpp>
 
+#include <algorithm>
+#include <format>
 #include <set>
+#include <utility>
+#include <vector>
 
 namespace zsync::packet {
 namespace {
@@ -20,15 +24,43 @@ public:
         for (const Rule& rule : rules_.rules) {
             sets_of(rule);
         }
-        for (const Rule& rule : rules_.rules) {
-            out_ += rule.text;
-            name(rule.name);
-            out_ += '\n';
+        section({});
+        std::vector<std::string_view> cgroups;
+        for (const Hook& hook : rules_.hooks) {
+            if (!hook.cgroup.empty() && !std::ranges::contains(cgroups, hook.cgroup)) {
+                cgroups.push_back(hook.cgroup);
+            }
+        }
+        for (const std::string_view cgroup : cgroups) {
+            out_ += std::format("cgroup {} {{\n", cgroup);
+            section(cgroup);
+            out_ += "}\n";
         }
         return std::move(out_);
     }
 
 private:
+    /// Default verdicts and rules of the interface, or of a cgroup.
+    void section(std::string_view cgroup) {
+        for (const Hook& hook : rules_.hooks) {
+            if (hook.cgroup == cgroup && hook.default_verdict != Verdict::pass) {
+                out_ += std::format(
+                    "default {} {}\n",
+                    direction_words[std::to_underlying(hook.direction)],
+                    verdict_word(hook.default_verdict)
+                );
+            }
+        }
+        for (const Rule& rule : rules_.rules) {
+            if (cgroup != (rule.hook == 0 ? "" : rules_.hooks[rule.hook - 1].cgroup)) {
+                continue;
+            }
+            out_ += rule.text;
+            name(rule.name);
+            out_ += '\n';
+        }
+    }
+
     void sets_of(const Rule& rule) {
         const auto addresses = [&](Condition condition, std::optional<std::uint32_t> index) {
             if (index) {

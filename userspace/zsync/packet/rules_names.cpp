@@ -251,6 +251,22 @@ std::string format_inline(const std::vector<PortRange>& ports) {
     return format_list(ports, append_port_range);
 }
 
+bool is_cgroup_path(std::string_view path) {
+    if (!path.starts_with('/') || path.size() > limits::path_bytes_max) {
+        return false;
+    }
+    path.remove_prefix(1);
+    while (!path.empty()) {
+        const std::size_t end = std::min(path.find('/'), path.size());
+        const std::string_view name = path.substr(0, end);
+        if (name.empty() || name == "." || name == ".." || end + 1 == path.size()) {
+            return false;
+        }
+        path.remove_prefix(std::min(end + 1, path.size()));
+    }
+    return true;
+}
+
 std::string_view set_reference(std::string_view text, Condition condition) {
     std::string word(" ");
     word += condition_words[std::to_underlying(condition)];
@@ -271,6 +287,12 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
         out += operand.empty() ? "" : " ";
         out += operand;
     };
+    if (operands.direction == Direction::out) {
+        out += " out";
+    }
+    if (rule.actions.mark) {
+        out += std::format(" mark {:#x}", *rule.actions.mark);
+    }
     if (rule.actions.sample) {
         out += std::format(" sample 1/{}", *rule.actions.sample);
     }
@@ -303,6 +325,12 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
     }
     if (rule.fragment) {
         condition(Condition::fragment, {});
+    }
+    if (!rule.interface.empty()) {
+        condition(Condition::interface, rule.interface);
+    }
+    if (!rule.cgroup.empty()) {
+        condition(Condition::cgroup, rule.cgroup);
     }
     return out;
 }

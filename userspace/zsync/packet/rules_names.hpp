@@ -14,13 +14,15 @@
 
 namespace zsync::packet {
 
-inline constexpr std::array<std::string_view, 5> statement_words{
-    "default", "malformed", "set", "pass", "drop"
+inline constexpr std::array<std::string_view, 6> statement_words{
+    "default", "malformed", "set", "cgroup", "pass", "drop"
 };
 
+inline constexpr std::array<std::string_view, 2> direction_words{"in", "out"};
+
 /// What a rule may do beyond its verdict, in canonical order.
-enum class ActionWord : std::uint8_t { sample };
-inline constexpr std::array<std::string_view, 1> action_words{"sample"};
+enum class ActionWord : std::uint8_t { mark, sample };
+inline constexpr std::array<std::string_view, 2> action_words{"mark", "sample"};
 
 /// Conditions in canonical order, then the name, which is none.
 enum class Condition : std::uint8_t {
@@ -34,10 +36,24 @@ enum class Condition : std::uint8_t {
     length,
     vlan,
     fragment,
+    interface,
+    cgroup,
     name
 };
-inline constexpr std::array<std::string_view, 11> condition_words{
-    "from", "to", "proto", "sport", "dport", "flags", "icmp", "length", "vlan", "fragment", "name"
+inline constexpr std::array<std::string_view, 13> condition_words{
+    "from",
+    "to",
+    "proto",
+    "sport",
+    "dport",
+    "flags",
+    "icmp",
+    "length",
+    "vlan",
+    "fragment",
+    "interface",
+    "cgroup",
+    "name"
 };
 
 /// In the order of their bits, from 1.
@@ -79,12 +95,16 @@ parse_icmp(std::string_view text, std::uint8_t protocol);
 [[nodiscard]] std::string format_inline(const std::vector<PortRange>& ports);
 void append_port_range(std::string& out, PortRange range);
 
+/// `/`, or names that begin with `/`, none of them `.` or `..`: as `/proc/PID/cgroup` has it.
+[[nodiscard]] bool is_cgroup_path(std::string_view path);
+
 /// What a rule's operands are called in its canonical text: `@name`, or the inline form.
 struct OperandTexts {
     std::string from;
     std::string to;
     std::string source_ports;
     std::string destination_ports;
+    Direction direction = Direction::in;
 };
 
 /// What stands behind `CONDITION @` in a canonical text; empty where the operand is inline or

@@ -129,6 +129,9 @@ std::expected<RuleSet, std::vector<Diagnostic>> Parser::parse() {
             skip_statement();
         }
     }
+    if (block_) {
+        report_.error(*block_, "the { is not closed", "close it with } on a line of its own");
+    }
     RuleSet rules = builder_.finish();
     if (!report_.empty()) {
         return std::unexpected(report_.take());
@@ -137,17 +140,23 @@ std::expected<RuleSet, std::vector<Diagnostic>> Parser::parse() {
 }
 
 bool Parser::statement(const Token& word) {
+    if (word.kind == TokenKind::close) {
+        return end_block(word);
+    }
     if (word.kind != TokenKind::word) {
         return fail_expected(
-            word, "a statement", "a line starts with pass, drop, set, default or malformed"
+            word, "a statement", "a line starts with pass, drop, set, cgroup, default or malformed"
         );
     }
     const std::string name = lower(word.text);
     if (name == "default") {
-        return verdict_statement(word, &RuleSetBuilder::default_verdict);
+        return default_statement(word);
     }
     if (name == "malformed") {
-        return verdict_statement(word, &RuleSetBuilder::malformed_verdict);
+        return malformed_statement(word);
+    }
+    if (name == "cgroup") {
+        return cgroup_statement();
     }
     if (name == "set") {
         return set_statement(word);
@@ -161,21 +170,78 @@ bool Parser::statement(const Token& word) {
         const bool drop = name == "deny" || name == "block" || name == "reject";
         hint = pass   ? "the verdict is called pass"
                : drop ? "the verdict is called drop"
-                      : "a line starts with pass, drop, set, default or malformed";
+                      : "a line starts with pass, drop, set, cgroup, default or malformed";
     }
     return fail(word, "unknown word " + in_quotes(word.text), std::move(hint));
 }
 
-bool Parser::verdict_statement(
-    const Token& word, void (RuleSetBuilder::*apply)(const Place&, Verdict)
-) {
-    const Token token = next();
+std::optional<Verdict> Parser::verdict(const Token& token) {
     const std::string name = lower(token.text);
     const auto verdict = token.kind == TokenKind::word ? verdict_of(name) : std::nullopt;
     if (!verdict) {
-        return fail_expected(token, "pass or drop", did_you_mean(name, verdict_words));
+        (void)fail_expected(token, "pass or drop", did_you_mean(name, verdict_words));
     }
-    (builder_.*apply)(word.place, *verdict);
+    return verdict;
+}
+
+bool Parser::default_statement(const Token& word) {
+    Token token = next();
+    Direction direction = Direction::in;
+    const auto found = std::ranges::find(direction_words, lower(token.text));
+    if (token.kind == TokenKind::word && found != direction_words.end()) {
+        direction = static_cast<Direction>(found - direction_words.begin());
+        token = next();
+    }
+    const auto said = verdict(token);
+    if (!said) {
+        return false;
+    }
+    builder_.default_verdict(word.place, direction, *said);
+    return true;
+}
+
+bool Parser::malformed_statement(const Token& word) {
+    if (block_) {
+        return fail(word, "malformed inside a cgroup block", "it stands once, outside, for all");
+    }
+    const auto said = verdict(next());
+    if (!said) {
+        return false;
+    }
+    builder_.malformed_verdict(word.place, *said);
+    return true;
+}
+
+bool Parser::cgroup_statement() {
+    const auto path = cgroup_path();
+    if (!path) {
+        return false;
+    }
+    const Token brace = next();
+    if (brace.kind != TokenKind::open) {
+        return fail_expected(brace, "{", "cgroup PATH {, then its rules, then }");
+    }
+    if (block_) {
+        return fail(brace, "a cgroup block inside another", "close that first");
+    }
+    block_ = brace.place;
+    builder_.begin_cgroup(brace.place, *path);
+    const Token behind = next();
+    if (behind.kind == TokenKind::close) {
+        return end_block(behind);
+    }
+    put_back(behind);
+    return true;
+}
+
+bool Parser::end_block(const Token& brace) {
+    if (!block_) {
+        return fail_expected(
+            brace, "a statement", "a line starts with pass, drop, set, cgroup, default or malformed"
+        );
+    }
+    block_.reset();
+    builder_.end_cgroup();
     return true;
 }
 

@@ -29,7 +29,11 @@ public:
 private:
     bool check_encoding();
     bool statement(const Token& word);
-    bool verdict_statement(const Token& word, void (RuleSetBuilder::*apply)(const Place&, Verdict));
+    std::optional<Verdict> verdict(const Token& token);
+    bool default_statement(const Token& word);
+    bool malformed_statement(const Token& word);
+    bool cgroup_statement();
+    bool end_block(const Token& brace);
     bool set_statement(const Token& word);
     bool set_name(NamedSet& set);
     bool set_file(NamedSet& set, const Token& statement);
@@ -38,6 +42,7 @@ private:
     bool action_or_condition(RuleDraft& draft, const Token& word);
     bool once(std::optional<Place>& place, const Token& word, std::string_view hint);
     bool action(RuleDraft& draft, ActionWord which);
+    bool mark(RuleDraft& draft);
     bool sample(RuleDraft& draft);
     bool condition(RuleDraft& draft, Condition which, const Token& word);
     bool operand(std::optional<Operand>& out, ElementKind wanted, const Token& word);
@@ -47,6 +52,9 @@ private:
     bool length(RuleDraft& draft, const Token& word);
     bool words(std::vector<PlacedWord>& out, const Token& condition, std::string_view what);
     bool vlan(RuleDraft& draft);
+    bool interface(RuleDraft& draft);
+    std::optional<std::string_view> cgroup_path();
+    bool cgroup(RuleDraft& draft);
     bool rule_name(RuleDraft& draft);
 
     enum class Span : std::uint8_t { one_line, lines };
@@ -66,7 +74,8 @@ private:
     const ReadFile& read_;
     std::optional<Token> ahead_;
     bool stop_ = false;
-    bool at_statement_ = false; ///< the token ahead starts a statement, whatever came before
+    std::optional<Place> block_; ///< the cgroup block that is open
+    bool at_statement_ = false;  ///< the token ahead starts a statement, whatever came before
 };
 
 } // namespace zsync::packet

@@ -7,6 +7,7 @@
 #include <zsync/packet/service.hpp>
 #include <zsync/store/store.hpp>
 
+#include <algorithm>
 #include <format>
 #include <set>
 
@@ -28,6 +29,25 @@ struct Found {
     std::vector<Fault> damaged;
 };
 
+/// Detaches what is pinned beside filters of interfaces that are no more wanted: a crash in the
+/// middle of a detach left it.
+void remove_strays(const Found& found, const std::string& bpf_dir) {
+    for (const PinnedHook& pinned : Filter::list_pinned_hooks(bpf_dir)) {
+        if (std::ranges::contains(found.desired, pinned.ifname, &DesiredInterface::name) ||
+            std::ranges::contains(found.pinned, pinned.ifname)) {
+            continue;
+        }
+        FilterOptions options{.ifname = pinned.ifname, .bpf_dir = bpf_dir};
+        options.hook = pinned.hook;
+        options.cgroup_id = pinned.cgroup_id;
+        if (auto stray = Filter::adopt(options)) {
+            if (const Outcome<void> detached = stray->detach(); !detached) {
+                log::error("packet: " + detached.error().message());
+            }
+        }
+    }
+}
+
 Outcome<Found> find_all(store::Store& store, const std::string& bpf_dir) {
     store::Contents contents = ZTRY(store.read_all());
     Found found;
@@ -41,6 +61,7 @@ Outcome<Found> find_all(store::Store& store, const std::string& bpf_dir) {
             found.damaged.push_back(store.set_aside(document.name, desired.error().message()));
         }
     }
+    remove_strays(found, bpf_dir);
     return found;
 }
 

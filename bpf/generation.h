@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * What the programs of all hooks are made of: one generation's read-only tables, which userspace
+ * sizes and fills before the load, and the counters, which outlive generations.
+ */
+#ifndef ZSYNC_GENERATION_H
+#define ZSYNC_GENERATION_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "parse.h"
+#include "zsync_xdp.h"
+
+/* Read-only for the program and frozen by libbpf: the verifier knows its values. In a section of its
+ * own because the compiler adds tables to .rodata.
+ */
+const volatile struct zsync_config config SEC(".rodata.config");
+
+/* Resized before the load; each is the only variable of its section, so that it can be. */
+const volatile __u32 cells[1] SEC(".rodata.cells");
+const volatile struct zsync_node nodes[1] SEC(".rodata.nodes");
+const volatile __u64 buckets[1] SEC(".rodata.buckets");
+const volatile __u64 bitmaps[1] SEC(".rodata.bitmaps");
+
+/* A slot a rule. Resized before the load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct zsync_counter);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct zsync_stats);
+} stats SEC(".maps");
+
+/*
+ * What is known of the packet at hand. In a map and not on the stack because the verifier does not
+ * remember what is written to a map: ways that meet again look alike to it, and it walks on from
+ * there once (7,300 instructions in all; on the stack 479,000, and half a second to load). Functions
+ * of their own would do the same, but where returns are guarded against speculation (AMD's SRSO)
+ * each call costs a packet 20 ns.
+ */
+struct scratch {
+	struct zsync_packet packet;
+	struct zsync_cursor cursor;
+	__u32 classes[ZSYNC_DIMENSIONS];
+	__u32 taken;
+};
+
+/* Of these there are as many a CPU as programs can be under way on it. */
+#ifndef ZSYNC_SCRATCHES
+#define ZSYNC_SCRATCHES 1
+#endif
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ZSYNC_SCRATCHES);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+/* Hides from the compiler that the arrays have one element: it would only ever read that one. */
+#define RESIZED(array)                                 \
+	({                                             \
+		const volatile typeof(*(array)) *p = array; \
+		asm("" : "+r"(p));                     \
+		p;                                     \
+	})
+
+#define ZSYNC_CONFIG config
+#define ZSYNC_CELL(i) RESIZED(cells)[(i) & config.cells_mask]
+#define ZSYNC_NODE(i) (RESIZED(nodes) + ((i) & config.nodes_mask))
+#define ZSYNC_BUCKET(i) RESIZED(buckets)[(i) & config.buckets_mask]
+#define ZSYNC_BITMAP(i) RESIZED(bitmaps)[(i) & config.bitmaps_mask]
+
+/* Each CPU has its own record. Where nothing can come in between on the same CPU, a plain add loses
+ * nothing; otherwise the includer says how to add.
+ */
+#ifndef ZSYNC_ADD
+#define ZSYNC_ADD(to, value) (*(to) += (value))
+#endif
+
+ZSYNC_INLINE void count(struct zsync_counter *counter, __u32 packets, __u32 bytes)
+{
+	ZSYNC_ADD(&counter->packets, packets);
+	ZSYNC_ADD(&counter->bytes, bytes);
+}
+
+#endif

@@ -1,0 +1,128 @@
+"""One rule file for what an interface receives, what it sends, and the sockets of a cgroup."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+
+import pytest
+
+
+def unified_mount() -> pathlib.Path:
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        left, right = line.split(" - ", 1)
+        if right.split()[0] == "cgroup2":
+            return pathlib.Path(left.split()[4])
+    pytest.skip("needs cgroup2")
+
+
+def own_cgroup() -> str:
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            return line[3:].rstrip("/")
+    raise AssertionError("no cgroup2 in /proc/self/cgroup")
+
+
+@pytest.fixture
+def cgroup():
+    """A cgroup of this test's own, by the path that rules use; gone with the test."""
+    path = f"{own_cgroup()}/zsync-hooks-test-{os.getpid()}"
+    folder = unified_mount() / path.lstrip("/")
+    folder.mkdir()
+    try:
+        yield path
+    finally:
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def inside(cgroup: str):
+    """This process in the cgroup: sockets made here are its."""
+    mount = unified_mount()
+    (mount / cgroup.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        (mount / own_parent(cgroup).lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def own_parent(cgroup: str) -> str:
+    return cgroup.rsplit("/", 1)[0]
+
+
+def hooks(lab) -> dict[str, dict]:
+    return {hook["hook"]: hook for hook in lab.stats()["hooks"]}
+
+
+def test_one_file_filters_both_ways_and_sockets_and_survives_a_restart(lab, cgroup):
+    lab.filter(
+        f"""drop proto udp dport 7001
+default out pass
+drop out proto udp dport 7002 name "no sending"
+cgroup {cgroup} {{
+    drop out proto udp dport 7003
+}}
+"""
+    )
+    near, far = lab.near, lab.far
+    with inside(cgroup):
+        ours = near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    other = near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender = far.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listeners = {}
+    for port in (7002, 7003):
+        listeners[port] = far.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listeners[port].bind((far.v4, port))
+        listeners[port].settimeout(5)
+
+    def speak():
+        sender.sendto(b"x", (near.v4, 7001))
+        with contextlib.suppress(OSError):  # a filter of what is sent may say so
+            other.sendto(b"x", (far.v4, 7002))
+        with pytest.raises(PermissionError):
+            ours.sendto(b"x", (far.v4, 7003))
+        other.sendto(b"x", (far.v4, 7003))
+        assert listeners[7003].recv(10) == b"x"
+
+    speak()
+    counts = {(rule.get("hook", "in"), rule["text"]): rule["packets"] for rule in lab.rules()}
+    assert counts[("in", "drop proto udp dport 7001")] == 1
+    assert counts[("out", "drop out proto udp dport 7002")] == 1
+    assert counts[(f"out {cgroup}", "drop out proto udp dport 7003")] == 1
+    assert set(hooks(lab)) == {"in", "out", f"out {cgroup}"}
+
+    # While zsyncd is gone everything goes on; the next one takes it over with its counts.
+    lab.stop_daemon(signal.SIGKILL)
+    speak()
+    lab.start_daemon()
+    after = hooks(lab)
+    assert after["in"]["dropped"] == 2 and after["out"]["dropped"] == 2 and after[f"out {cgroup}"]["dropped"] == 2
+    text = lab.ctl("packet", "rules", near.ifname).out
+    assert f"\nout {cgroup}:\n" in text and "no sending" in text
+
+    # Rules without other hooks leave only the interface's own program.
+    lab.load("drop proto udp dport 7001\n")
+    assert set(hooks(lab)) == {"in"}
+    ours.sendto(b"x", (far.v4, 7003))
+    assert listeners[7003].recv(10) == b"x"
+    lab.ctl("packet", "detach", near.ifname)
+    assert not [entry for folder in lab.bpf_dir.glob("packet*") for entry in folder.iterdir()]
+
+
+def test_a_file_that_cannot_be_applied_whole_changes_nothing(lab):
+    lab.filter("drop proto udp dport 7001\ndrop out proto udp dport 7002\n")
+    before = [rule["text"] for rule in lab.rules()]
+    answer = lab.load("pass\ndrop out vlan 1\ncgroup /no/such/cgroup {\n drop\n}\n", check=False)
+    assert answer.code == 1 and "there is no cgroup '/no/such/cgroup'" in answer.err, answer
+    assert [rule["text"] for rule in lab.rules()] == before
+    assert set(hooks(lab)) == {"in", "out"}
+
+
+def test_samples_and_merged_packets_are_counted(lab):
+    lab.filter("pass sample 1/1 proto udp dport 7001\n")
+    with lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(3):
+            sender.sendto(b"x", (lab.near.v4, 7001))
+    assert hooks(lab)["in"]["sampled"] == 3
+    assert "sampled" in lab.ctl("packet", "stats", lab.near.ifname).out

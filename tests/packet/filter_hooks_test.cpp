@@ -1,0 +1,445 @@
+// What an interface sends (TCX) and what the sockets of a cgroup send and receive (cgroup_skb),
+// with real sockets, all from one rule file.
+#include "tests/packet/cgroup_room.hpp"
+#include "tests/packet/filter_fixture.hpp"
+#include "tests/packet/live_source.hpp"
+#include "tests/packet/rules_parse.hpp"
+
+#include <zsync/packet/hook_filters.hpp>
+#include <zsync/packet/hook_rules.hpp>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <format>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace zsync;
+using namespace zsync::packet;
+using namespace zsync::packet::test;
+
+namespace {
+
+sockaddr_in address_of(std::uint32_t host, std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(host);
+    return address;
+}
+
+constexpr std::uint32_t loopback = 0x7f000001;
+
+Fd udp_socket() { return Fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)); }
+
+Fd udp_at(std::uint16_t port) {
+    Fd fd = udp_socket();
+    const sockaddr_in address = address_of(loopback, port);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+}
+
+/// 0, or why it was not sent.
+int send_to(const Fd& socket, std::uint16_t port) {
+    const sockaddr_in to = address_of(loopback, port);
+    const auto* address = reinterpret_cast<const sockaddr*>(&to);
+    return sendto(socket.get(), "abc", 3, 0, address, sizeof to) == 3 ? 0 : errno;
+}
+
+bool receives(const Fd& socket) {
+    char bytes[8];
+    return recv(socket.get(), bytes, sizeof bytes, MSG_DONTWAIT) == 3;
+}
+
+/// The mark of the next datagram that waits.
+std::uint32_t mark_of_next(const Fd& socket) {
+    char bytes[8];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(std::uint32_t))];
+    iovec room{.iov_base = bytes, .iov_len = sizeof bytes};
+    msghdr message{};
+    message.msg_iov = &room;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    EXPECT_EQ(recvmsg(socket.get(), &message, MSG_DONTWAIT), 3);
+    std::uint32_t mark = 0;
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr) {
+        ADD_FAILURE() << "no mark";
+        return mark;
+    }
+    EXPECT_EQ(header->cmsg_type, SO_MARK);
+    std::memcpy(&mark, CMSG_DATA(header), sizeof mark);
+    return mark;
+}
+
+class HooksTest : public FilterTest {
+protected:
+    ~HooksTest() override {
+        for (const PinnedHook& pinned : Filter::list_pinned_hooks(lab_.bpf_dir())) {
+            FilterOptions left = options_for(pinned.ifname);
+            left.hook = pinned.hook;
+            left.cgroup_id = pinned.cgroup_id;
+            if (auto filter = Filter::adopt(left)) {
+                (void)filter->detach();
+            }
+        }
+    }
+
+    [[nodiscard]] HookFilters hooks_of(const std::string& ifname) const {
+        return {lab_.bpf_dir(), ifname};
+    }
+    [[nodiscard]] FilterOptions out() const {
+        FilterOptions of_veth = options();
+        of_veth.hook = HookKind::tcx_out;
+        return of_veth;
+    }
+
+    static const Filter& filter_of(const HookFilters& hooks, std::string_view name) {
+        const auto found =
+            std::ranges::find(hooks.attached(), name, [](const HookFilters::Attached& attached) {
+                return hook_name(attached.hook);
+            });
+        if (found == hooks.attached().end()) {
+            throw std::runtime_error(std::format("no hook {}", name));
+        }
+        return found->filter;
+    }
+};
+
+} // namespace
+
+TEST_F(HooksTest, out_drops_what_an_interface_sends_and_counts_it) {
+    Filter filter = must(Filter::attach(out(), drop_source("10.1.0.0/16")));
+    const Filter received = must(Filter::attach(options_for(veth_.peer()), RuleSet{}));
+    const FrameSender sender(veth_.name());
+    for (int i = 0; i < 10; ++i) {
+        sender.offer(udp_from(0x0a010001));
+    }
+    for (int i = 0; i < 7; ++i) {
+        sender.offer(udp_from(0x0a020001));
+    }
+    const auto bytes = udp_from(0).size();
+    EXPECT_EQ(filter.rule_counts()->front(), (RuleCount{10, 10 * bytes}));
+    EXPECT_EQ(filter.stats()->dropped, (RuleCount{10, 10 * bytes}));
+    EXPECT_EQ(filter.stats()->passed, (RuleCount{7, 7 * bytes}));
+    EXPECT_EQ(received.stats()->passed.packets, 7U);
+    must(filter.detach());
+    sender.offer(udp_from(0x0a010001));
+    EXPECT_EQ(received.stats()->passed.packets, 8U);
+}
+
+TEST_F(HooksTest, out_goes_on_without_its_owner_and_is_adopted_and_replaced) {
+    {
+        const Filter filter = must(Filter::attach(out(), drop_source("10.1.0.0/16")));
+    }
+    const FrameSender sender(veth_.name());
+    sender.offer(udp_from(0x0a010001));
+    const auto pinned = Filter::list_pinned_hooks(lab_.bpf_dir());
+    ASSERT_EQ(pinned.size(), 1U);
+    EXPECT_EQ(pinned[0].ifname, "zt0");
+    EXPECT_EQ(pinned[0].hook, HookKind::tcx_out);
+    EXPECT_TRUE(Filter::list_pinned(lab_.bpf_dir()).empty());
+    Filter filter = must(Filter::adopt(out()));
+    EXPECT_FALSE(filter.needs_upgrade());
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+    EXPECT_EQ(Filter::attach(out(), RuleSet{}).error().error, Error(PacketError::already_attached));
+    must(filter.load(drop_source("10.2.0.0/16")));
+    sender.offer(udp_from(0x0a010001));
+    sender.offer(udp_from(0x0a020001));
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+    EXPECT_EQ(filter.default_count()->packets, 1U);
+    must(filter.detach());
+    EXPECT_TRUE(Filter::list_pinned_hooks(lab_.bpf_dir()).empty());
+}
+
+TEST_F(HooksTest, out_sees_a_tag_in_the_frame) {
+    RuleSet rules;
+    add_rule(rules, Verdict::drop, "drop out vlan 42").vlan = 42;
+    const Filter filter = must(Filter::attach(out(), rules));
+    const FrameSender sender(veth_.name());
+    sender.offer(ethernet(0x8100) + vlan_tag(42, 0x0800) + ipv4({.source = 1}, udp(1, 2, 20)));
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+}
+
+TEST_F(HooksTest, out_sees_a_tag_that_stands_beside_the_frame) {
+    if (std::system("ip link add link zt0 name zt0.42 type vlan id 42 2>/dev/null") != 0) {
+        GTEST_SKIP() << "this kernel has no VLAN devices; vm.packet-kernel runs this";
+    }
+    run("ip link set zt0.42 addrgenmode none arp off multicast off up");
+    RuleSet rules;
+    add_rule(rules, Verdict::drop, "drop out vlan 42").vlan = 42;
+    const Filter filter = must(Filter::attach(out(), rules));
+    FrameSender("zt0.42").offer(udp_from(0x0a010001));
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+}
+
+TEST_F(HooksTest, out_sets_the_mark_that_the_receiver_sees) {
+    CgroupRoom room;
+    run("ip addr replace 127.0.0.1/8 dev lo");
+    const RuleSet rules = rules_of(std::format(
+        "pass out proto udp dport 7001 mark 0x2a\ncgroup {} {{\n pass out proto udp dport 7002 "
+        "mark "
+        "4294967295\n}}\n",
+        room.path()
+    ));
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(rules));
+    Fd inside;
+    room.inside(room.path(), [&] { inside = udp_socket(); });
+    const auto mark_at = [&](std::uint16_t port) {
+        const Fd receiver = udp_at(port);
+        const int on = 1;
+        EXPECT_EQ(setsockopt(receiver.get(), SOL_SOCKET, SO_RCVMARK, &on, sizeof on), 0);
+        EXPECT_EQ(send_to(inside, port), 0);
+        return mark_of_next(receiver);
+    };
+    EXPECT_EQ(mark_at(7000), 0U);
+    EXPECT_EQ(mark_at(7001), 0x2aU);
+    EXPECT_EQ(mark_at(7002), 0xffffffffU);
+}
+
+TEST_F(HooksTest, under_traffic_what_is_sent_meets_all_of_the_old_or_all_of_the_new_rules) {
+    RuleSet halves = drop_source("10.0.0.0/9");
+    const std::uint32_t upper = add_set(halves, addresses({"10.128.0.0/9"}));
+    add_rule(halves, Verdict::drop, "drop from 10.128.0.0/9").from = upper;
+    RuleSet crossed;
+    for (const auto* text : {"10.64.0.0/10", "10.192.0.0/10", "10.0.0.0/10", "10.128.0.0/10"}) {
+        const std::uint32_t set = add_set(crossed, addresses({text}));
+        add_rule(crossed, Verdict::drop, text).from = set;
+    }
+    Filter filter = must(Filter::attach(out(), halves));
+    std::jthread sending([&](const std::stop_token& stop) {
+        const FrameSender sender(veth_.name());
+        for (std::uint32_t i = 0; !stop.stop_requested(); ++i) {
+            sender.offer(udp_from(0x0a000000 | (i * 2'654'435'761U) >> 8));
+        }
+    });
+    constexpr int swaps = 200;
+    for (int swap = 0; swap < swaps; ++swap) {
+        must(filter.load(swap % 2 == 0 ? crossed : halves));
+    }
+    sending.request_stop();
+    sending.join();
+    EXPECT_EQ(filter.stats()->passed.packets, 0U);
+    EXPECT_EQ(filter.default_count()->packets, 0U);
+    EXPECT_GT(filter.stats()->dropped.packets, 1000U);
+}
+
+TEST_F(HooksTest, a_large_send_counts_as_its_segments_and_by_their_length) {
+    run("ip addr replace 127.0.0.1/8 dev lo");
+    FilterOptions on_loopback = options_for("lo");
+    on_loopback.hook = HookKind::tcx_out;
+    const RuleSet rules = rules_of("drop out length 1501-65535\npass out proto udp dport 7000");
+    const Filter filter = must(Filter::attach(on_loopback, rules_of_hook(rules, 1)));
+    const Fd receiver = udp_at(7000);
+    const Fd sender = udp_socket();
+    constexpr int udp_segment = 103; // UDP_SEGMENT of linux/udp.h
+    const int segment_bytes = 1400;
+    ASSERT_EQ(
+        setsockopt(sender.get(), IPPROTO_UDP, udp_segment, &segment_bytes, sizeof segment_bytes), 0
+    );
+    const std::vector<char> payload(10 * 1400 + 100);
+    const sockaddr_in to = address_of(loopback, 7000);
+    ASSERT_EQ(
+        sendto(
+            sender.get(),
+            payload.data(),
+            payload.size(),
+            0,
+            reinterpret_cast<const sockaddr*>(&to),
+            sizeof to
+        ),
+        static_cast<ssize_t>(payload.size())
+    );
+    constexpr std::uint64_t headers = 14 + 20 + 8;
+    EXPECT_EQ(filter.rule_counts()->at(0), RuleCount{});
+    EXPECT_EQ(filter.rule_counts()->at(1), (RuleCount{11, payload.size() + 11 * headers}));
+    EXPECT_EQ(filter.stats()->merged, (RuleCount{1, payload.size() + headers}));
+}
+
+TEST_F(HooksTest, the_sockets_of_a_cgroup_meet_its_rules_and_others_do_not) {
+    CgroupRoom room;
+    const std::string web = room.make("web");
+    run("ip addr replace 127.0.0.1/8 dev lo");
+    const RuleSet rules = rules_of(std::format(
+        "cgroup {} {{\n drop out proto udp dport 7001\n drop in proto udp dport 7002\n}}\n", web
+    ));
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(rules));
+    Fd inside;
+    Fd inside_7002;
+    room.inside(web, [&] {
+        inside = udp_socket();
+        inside_7002 = udp_at(7002);
+    });
+    const Fd outside = udp_socket();
+    const Fd at_7001 = udp_at(7001);
+    const Fd at_7000 = udp_at(7000);
+    EXPECT_EQ(send_to(inside, 7001), EPERM);
+    EXPECT_EQ(send_to(outside, 7001), 0);
+    EXPECT_TRUE(receives(at_7001));
+    EXPECT_FALSE(receives(at_7001));
+    EXPECT_EQ(send_to(inside, 7000), 0);
+    EXPECT_TRUE(receives(at_7000));
+    EXPECT_EQ(send_to(outside, 7002), 0);
+    EXPECT_FALSE(receives(inside_7002));
+    const Filter& out_filter = filter_of(hooks, "out " + web);
+    EXPECT_EQ(out_filter.rule_counts()->front(), (RuleCount{1, 20 + 8 + 3}));
+    EXPECT_EQ(out_filter.default_count()->packets, 1U);
+    EXPECT_EQ(filter_of(hooks, "in " + web).rule_counts()->front().packets, 1U);
+    must(hooks.apply(RuleSet{}));
+    EXPECT_TRUE(hooks.attached().empty());
+    EXPECT_EQ(send_to(inside, 7001), 0);
+    EXPECT_EQ(send_to(outside, 7002), 0);
+    EXPECT_TRUE(receives(inside_7002));
+}
+
+TEST_F(HooksTest, a_cgroups_filter_goes_on_without_its_owner_and_is_adopted) {
+    CgroupRoom room;
+    run("ip addr replace 127.0.0.1/8 dev lo");
+    const RuleSet rules =
+        rules_of(std::format("cgroup {} {{\n drop out proto udp dport 7001\n}}\n", room.path()));
+    {
+        HookFilters hooks = hooks_of("lo");
+        must(hooks.apply(rules));
+    }
+    Fd inside;
+    room.inside(room.path(), [&] { inside = udp_socket(); });
+    EXPECT_EQ(send_to(inside, 7001), EPERM);
+    HookFilters hooks = hooks_of("lo");
+    hooks.adopt();
+    ASSERT_EQ(hooks.attached().size(), 1U);
+    EXPECT_EQ(hooks.attached()[0].filter.rule_counts()->front().packets, 1U);
+    must(hooks.apply(rules));
+    EXPECT_EQ(send_to(inside, 7001), EPERM);
+    EXPECT_EQ(filter_of(hooks, "out " + room.path()).rule_counts()->front().packets, 2U);
+    must(hooks.rename("lo2"));
+    EXPECT_EQ(Filter::list_pinned_hooks(lab_.bpf_dir()).front().ifname, "lo2");
+    must(hooks.detach());
+    EXPECT_TRUE(Filter::list_pinned_hooks(lab_.bpf_dir()).empty());
+    EXPECT_EQ(send_to(inside, 7001), 0);
+}
+
+TEST_F(HooksTest, a_cgroup_that_is_made_again_is_attached_to_again_and_leaves_no_pins) {
+    CgroupRoom room;
+    run("ip addr replace 127.0.0.1/8 dev lo");
+    const std::string web = room.make("web");
+    const RuleSet rules =
+        rules_of(std::format("cgroup {} {{\n drop out proto udp dport 7001\n}}\n", web));
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(rules));
+    room.remove("web");
+    const auto refused = hooks.apply(rules);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().error, Error(PacketError::no_such_cgroup));
+    EXPECT_TRUE(refused.error().message().contains(web)) << refused.error().message();
+    room.make("web");
+    must(hooks.apply(rules));
+    EXPECT_EQ(Filter::list_pinned_hooks(lab_.bpf_dir()).size(), 1U);
+    Fd inside;
+    room.inside(web, [&] { inside = udp_socket(); });
+    EXPECT_EQ(send_to(inside, 7001), EPERM);
+}
+
+TEST_F(HooksTest, a_rule_for_what_is_sent_asks_for_the_cgroup_of_the_socket_or_one_above_it) {
+    CgroupRoom room;
+    run("ip addr replace 127.0.0.1/8 dev lo");
+    const std::string web = room.make("web");
+    const std::string deep = room.make("web/deep");
+    const std::string other = room.make("other");
+    const RuleSet rules = rules_of(std::format(
+        "drop out proto udp dport 7001 cgroup {}\npass out proto udp dport 7001 cgroup {}\n"
+        "drop out proto udp dport 7001 cgroup {}\npass out proto udp dport 7001\n",
+        deep,
+        room.path(),
+        web
+    ));
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(rules));
+    for (const std::string& path : {deep, web, other}) {
+        room.inside(path, [&] { (void)send_to(udp_socket(), 7001); });
+    }
+    (void)send_to(udp_socket(), 7001);
+    const std::vector<RuleCount> counts = filter_of(hooks, "out").rule_counts().value();
+    EXPECT_EQ(counts[0].packets, 1U); // deep
+    EXPECT_EQ(counts[1].packets, 2U); // web and other, which are below the room
+    EXPECT_EQ(counts[2].packets, 0U);
+    EXPECT_EQ(counts[3].packets, 1U);
+}
+
+TEST_F(HooksTest, a_cgroups_rules_ask_for_the_interface) {
+    CgroupRoom room;
+    run("ip addr replace 127.0.0.1/8 dev lo && ip addr replace 10.77.0.1/24 dev zt0");
+    const RuleSet rules = rules_of(std::format(
+        "cgroup {} {{\n drop out interface lo proto udp\n pass out interface zt0 proto udp\n}}\n",
+        room.path()
+    ));
+    HookFilters hooks = hooks_of("zt0");
+    must(hooks.apply(rules));
+    Fd inside;
+    room.inside(room.path(), [&] { inside = udp_socket(); });
+    EXPECT_EQ(send_to(inside, 7001), EPERM);
+    const sockaddr_in to = address_of(0x0a4d0002, 7001);
+    EXPECT_EQ(
+        sendto(inside.get(), "abc", 3, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to), 3
+    );
+    const std::vector<RuleCount> counts =
+        filter_of(hooks, "out " + room.path()).rule_counts().value();
+    EXPECT_EQ(counts[0].packets, 1U);
+    EXPECT_EQ(counts[1].packets, 1U);
+}
+
+TEST_F(HooksTest, counts_of_sockets_on_many_threads_are_exact) {
+    CgroupRoom room;
+    run("ip addr replace 127.0.0.1/8 dev lo");
+    const RuleSet rules = rules_of(std::format(
+        "cgroup {} {{\n drop in proto udp dport 7001\n pass out proto udp\n}}\n", room.path()
+    ));
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(rules));
+    constexpr int threads = 4;
+    constexpr std::uint64_t packets = 20'000;
+    std::vector<Fd> senders;
+    Fd receiver;
+    room.inside(room.path(), [&] {
+        receiver = udp_at(7001);
+        for (int i = 0; i < threads; ++i) {
+            senders.push_back(udp_socket());
+        }
+    });
+    std::vector<std::jthread> running;
+    for (const Fd& sender : senders) {
+        running.emplace_back([&sender] {
+            for (std::uint64_t i = 0; i < packets; ++i) {
+                EXPECT_EQ(send_to(sender, 7001), 0);
+            }
+        });
+    }
+    running.clear();
+    const RuleCount all{threads * packets, threads * packets * 31};
+    EXPECT_EQ(filter_of(hooks, "out " + room.path()).rule_counts()->front(), all);
+    EXPECT_EQ(filter_of(hooks, "out " + room.path()).stats()->passed, all);
+    EXPECT_EQ(filter_of(hooks, "in " + room.path()).rule_counts()->front(), all);
+    EXPECT_EQ(filter_of(hooks, "in " + room.path()).stats()->unjudged, 0U);
+}
+
+TEST_F(HooksTest, names_that_are_not_there_are_refused_in_words) {
+    HookFilters hooks = hooks_of("zt0");
+    const auto no_cgroup = hooks.apply(rules_of("drop out cgroup /no/such"));
+    ASSERT_FALSE(no_cgroup);
+    EXPECT_EQ(no_cgroup.error().error, Error(PacketError::no_such_cgroup));
+    EXPECT_TRUE(no_cgroup.error().message().contains("/no/such"));
+    const auto no_interface = hooks.apply(rules_of("drop out interface nosuch0"));
+    ASSERT_FALSE(no_interface);
+    EXPECT_EQ(no_interface.error().error, Error(PacketError::no_such_interface));
+    EXPECT_TRUE(hooks.attached().empty());
+    EXPECT_TRUE(Filter::list_pinned_hooks(lab_.bpf_dir()).empty());
+}

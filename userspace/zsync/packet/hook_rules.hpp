@@ -1,0 +1,27 @@
+// The rules of one hook, and what the names in them stand for on this host.
+#pragma once
+
+#include <zsync/core/result.hpp>
+#include <zsync/packet/rule_set.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace zsync::packet {
+
+/// Of `rules` what is asked at a hook, as a rule set of its own with the hook's default verdict:
+/// `hook` is 0 for what the interface receives, else a place in `RuleSet::hooks`, from 1.
+[[nodiscard]] RuleSet rules_of_hook(const RuleSet& rules, std::uint32_t hook);
+
+/// What the kernel calls the interfaces and cgroups that rules name.
+struct NameIds {
+    std::map<std::string, std::uint32_t> interfaces;
+    std::map<std::string, std::uint64_t> cgroups;
+};
+
+/// Asks the kernel. `PacketError`: no_such_interface, no_such_cgroup. A name stands for what it
+/// stood for then: a cgroup that is made again is another one.
+[[nodiscard]] Outcome<NameIds> resolve_names(const RuleSet& rules);
+
+} // namespace zsync::packet
