@@ -7,7 +7,7 @@ from seeing import gdb, program, said
 
 PROBES = {
     "task__start": 4, "task__end": 4, "task__resume": 4, "task__suspend": 4, "task__cancel": 4,
-    "op__submit": 4, "op__complete": 3, "turn__enter": 2, "turn__leave": 2, "stall": 3,
+    "op__submit": 4, "op__complete": 3, "turn__enter": 2, "turn__leave": 2, "stall": 2,
 }  # fmt: skip
 
 

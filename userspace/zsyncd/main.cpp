@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
         log::warning(
             "a task held up all others",
             {{.name = "TASK", .value = stall.name},
-             {.name = "RESUMED_AT", .value = stall.resumed_at},
+             {.name = "UNTIL", .value = stall.until},
              {.name = "HELD_MS", .value = std::to_string(ms)}}
         );
     });

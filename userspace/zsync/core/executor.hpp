@@ -100,7 +100,7 @@ protected:
     friend class Ledger;
     friend struct DebugLayout;
     CycleClock cycles_;
-    bool resumes_simply_ = true; ///< nobody measures what tasks run
+    bool resumes_simply_ = true; ///< in order of arrival
     TaskRecord* root_ = nullptr;
     Ledger::Account account_;
     Executor* next_executor_ = nullptr; ///< of the process, for debuggers

@@ -27,7 +27,6 @@ namespace zsync {
 namespace {
 
 constexpr std::size_t page_bytes = fiber_guard_bytes;
-constexpr std::size_t signal_stack_bytes = 16 * 1024;
 
 thread_local Fiber* beginning = nullptr;
 
@@ -138,28 +137,11 @@ void FiberPool::unmap(Fiber& fiber) noexcept {
     ::munmap(fiber.mapping_, page_bytes + fiber.stack_bytes_);
 }
 
-FiberPool::FiberPool() {
-    FiberFault::install_fault_handler();
-    stack_t before{};
-    ::sigaltstack(nullptr, &before);
-    if ((before.ss_flags & SS_DISABLE) != 0) {
-        signal_stack_ = new std::byte[signal_stack_bytes];
-        stack_t stack{};
-        stack.ss_sp = signal_stack_;
-        stack.ss_size = signal_stack_bytes;
-        ::sigaltstack(&stack, nullptr);
-    }
-}
+FiberPool::FiberPool() { FiberFault::install_fault_handler(); }
 
 FiberPool::~FiberPool() {
     while (free_ != nullptr) {
         unmap(*std::exchange(free_, free_->next_free_));
-    }
-    if (signal_stack_ != nullptr) {
-        stack_t none{};
-        none.ss_flags = SS_DISABLE;
-        ::sigaltstack(&none, nullptr);
-        delete[] signal_stack_;
     }
 }
 
@@ -188,13 +170,14 @@ void FiberPool::begin(Fiber& fiber, PromiseBase& root) noexcept {
 
 void FiberPool::release(Fiber& fiber) noexcept {
     --stats_.live;
+    if (!ended_name_.empty()) {
+        mark(fiber);
+    }
     if (stats_.pooled == limits::pooled_fibers_max ||
         fiber.stack_bytes_ != limits::fiber_stack_bytes) {
-        kept_last_ = nullptr;
         unmap(fiber);
         return;
     }
-    kept_last_ = &fiber;
     ++stats_.pooled;
     fiber.next_free_ = free_;
     free_ = &fiber;

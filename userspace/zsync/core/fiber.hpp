@@ -1,6 +1,7 @@
 // Fibers: tasks with a stack of their own on a worker's thread.
 #pragma once
 
+#include <zsync/core/signal_stack.hpp>
 #include <zsync/core/task_record.hpp>
 
 #include <cstddef>
@@ -81,8 +82,8 @@ public:
     [[gnu::always_inline]] inline void
     enter(Fiber& fiber, PromiseBase& root) noexcept; // fiber_switch.hpp
     [[nodiscard]] const FiberPoolStats& stats() const noexcept { return stats_; }
-    /// Takes the mark of the task whose stack was given back last. One system call.
-    void mark(std::string_view task);
+    /// The task on the current stack has ended: the mark that its stack has left is this name's.
+    void name_ended(std::string_view task) { ended_name_ = task; }
     /// Of tasks that have ended, by name.
     [[nodiscard]] std::vector<StackMark> marks() const;
     /// Stands for the names beyond `limits::stack_marks_max`.
@@ -92,12 +93,14 @@ private:
     static Fiber* map(std::size_t stack_bytes) noexcept;
     static void unmap(Fiber& fiber) noexcept;
     static void begin(Fiber& fiber, PromiseBase& root) noexcept;
+    /// One system call.
+    void mark(Fiber& ended);
 
     Fiber* free_ = nullptr;
-    Fiber* kept_last_ = nullptr; ///< null when the last one released was unmapped
     FiberPoolStats stats_;
     std::map<std::string, std::size_t, std::less<>> marks_;
-    std::byte* signal_stack_ = nullptr;
+    std::string ended_name_; ///< empty where nobody watches
+    SignalStack signal_stack_;
 };
 
 } // namespace zsync

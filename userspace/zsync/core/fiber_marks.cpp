@@ -66,12 +66,10 @@ void Fiber::forget_stack_bytes_used() noexcept {
     }
 }
 
-void FiberPool::mark(std::string_view task) {
-    if (kept_last_ == nullptr) {
-        return; // the stack has gone
-    }
-    const std::size_t used = kept_last_->stack_bytes_used();
-    kept_last_->forget_stack_bytes_used();
+void FiberPool::mark(Fiber& ended) {
+    const std::size_t used = ended.stack_bytes_used();
+    ended.forget_stack_bytes_used();
+    std::string_view task = ended_name_;
     auto found = marks_.find(task);
     if (found == marks_.end()) {
         if (marks_.size() >= limits::stack_marks_max) {
@@ -80,6 +78,7 @@ void FiberPool::mark(std::string_view task) {
         found = marks_.try_emplace(std::string(task)).first;
     }
     found->second = std::max(found->second, used);
+    ended_name_.clear();
 }
 
 std::vector<StackMark> FiberPool::marks() const {

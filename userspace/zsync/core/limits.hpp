@@ -14,6 +14,14 @@ constexpr std::uint32_t pooled_frames_max = 4096;
 constexpr std::size_t fiber_stack_bytes = 64 * 1024;
 /// Stacks kept for reuse by each worker.
 constexpr std::uint32_t pooled_fibers_max = 1024;
+/// The stack of signal handlers, of a thread that runs fibers or is watched.
+constexpr std::size_t signal_stack_bytes = 16 * 1024;
+/// How often a watched worker that is busy is looked at.
+constexpr std::uint32_t stall_tick_us = 1000;
+/// Stalls that one turn reports; more are not told.
+constexpr std::size_t stalls_per_turn_max = 8;
+/// Of the name of the task in a report of a stall.
+constexpr std::size_t stall_name_bytes_max = 64;
 /// Names of tasks whose deepest stacks a worker remembers; the others share one.
 constexpr std::size_t stack_marks_max = 256;
 /// Submission queue entries of a worker's ring; a full queue is submitted early, never an error.

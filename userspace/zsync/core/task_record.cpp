@@ -82,17 +82,13 @@ TaskRecord::TaskRecord(
 
 TaskRecord::~TaskRecord() = default;
 
-void TaskRecord::resume_otherwise() noexcept {
-    resumption_ = Resumption::otherwise;
-    for (TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
-        child->resume_otherwise();
-    }
-}
-
 void TaskRecord::leave() noexcept {
     const RuntimeLock lock;
     state_ = TaskState::finished;
     ZSYNC_PROBE_TASK(task__end, *this);
+    if (kind_ != TaskKind::thread) {
+        static_cast<Worker*>(executor_)->remember(*this);
+    }
     if (current_ == this) {
         current_ = nullptr;
     }

@@ -67,7 +67,7 @@ enum class TaskKind : std::uint8_t {
 
 /// What a worker has to do to let a task go on.
 enum class Resumption : std::uint8_t {
-    otherwise,    ///< to measure it as well, or it is not a worker's
+    otherwise,    ///< to put it in order and measure it, or it is not a worker's
     of_coroutine, ///< to resume a frame, and nothing else
     of_fiber,     ///< to change to its stack
 };
@@ -90,7 +90,7 @@ struct TaskInfo {
     std::uint64_t wakeups = 0;          ///< times that a wait of its was ended
     std::uint64_t buffers = 0;          ///< chunks it received and holds; where the ledger traces
     std::uint64_t stack_bytes = 0;      ///< the most of its stack that was in use; fibers only
-    std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody measures
+    std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody watches
     std::chrono::nanoseconds age{};
     std::uint8_t priority = 0; ///< of a real-time task without a deadline
     std::uint64_t misses = 0;  ///< deadlines that it has missed
@@ -183,6 +183,7 @@ private:
     friend class Executor;
     friend class Scope;
     friend class OperationWait;
+    friend class StallDetector;
     friend class Suspension;
     friend class TaskOrder;
     friend class TaskRef;
@@ -191,8 +192,6 @@ private:
     friend class ThreadExecutor;
     template <class T> friend class FutureTask;
 
-    /// From here on its runs, and those of all under it, are measured.
-    void resume_otherwise() noexcept;
     void retain() noexcept {
         const RuntimeLock lock;
         ++references_;

@@ -21,48 +21,22 @@ void Worker::resume_otherwise(TaskRecord& record) noexcept {
         make_ready(record);
         return;
     }
-    if (stall_cycles_ == 0) {
+    if (!order_) {
         resume_fiber(record);
         return;
     }
-    if (order_ && !std::exchange(ordered_now_, false)) {
+    if (!std::exchange(ordered_now_, false)) {
         make_ready(record); // a completion: its turn comes by urgency
         return;
     }
     const TaskRef kept(record);
-    const std::source_location resumed_at = record.leaf_->where;
-    const CycleClock::Cycles begin = CycleClock::now();
-    stretch_began_ = begin;
+    stretch_began_ = CycleClock::now();
     if (record.kind_ == TaskKind::coroutine) {
         resume_coroutine(record, *record.leaf_);
     } else {
         resume_fiber(record);
     }
-    const CycleClock::Cycles held = CycleClock::now() - begin;
-    record.run_cycles_ += held;
-    ++resumes_;
-    if (record.kind_ == TaskKind::fiber && record.is_finished()) {
-        fibers_->mark(record.name());
-    }
-    if (held > stall_cycles_) [[unlikely]] {
-        const Duration duration = cycles().duration(held);
-        if (duration > stall_limit_) {
-            ++stalls_;
-            ZSYNC_PROBE(
-                stall,
-                "8@%0 8@%1 8@%2",
-                ZSYNC_PROBE_VALUE(&record),
-                ZSYNC_PROBE_FIELD(record.id_),
-                ZSYNC_PROBE_VALUE(duration.count())
-            );
-            stalled_({
-                .task = record.id(),
-                .name = std::string(record.name()),
-                .resumed_at = place_of(resumed_at),
-                .held = duration,
-            });
-        }
-    }
+    record.run_cycles_ += CycleClock::now() - stretch_began_;
 }
 
 [[gnu::always_inline]] inline void
@@ -233,17 +207,30 @@ unsigned Ring::deliver() noexcept {
     const bool idle =
         ready_first_ == nullptr && root_ != nullptr && (inbox_ == nullptr || inbox_->go_to_sleep());
     busy_cycles_ += CycleClock::now() - busy_since_;
+    if (detector_) [[unlikely]] {
+        detector_->sleeps(idle);
+    }
     queue_->enter(idle, idle ? timers_.next() : std::nullopt);
     busy_since_ = CycleClock::now();
+    if (detector_) [[unlikely]] {
+        detector_->sleeps(false);
+        if (detector_->wants_attention()) {
+            detector_->attend(*this);
+        }
+    }
     if (inbox_ != nullptr) [[unlikely]] {
         inbox_->deliver(*this);
     }
-    queue_->deliver();
+    bool woken_for_nothing = queue_->deliver() == 0;
     if (timers_.count() != 0) {
         const TimePoint now = queue_->now();
         while (Timer* timer = timers_.pop_due(now)) {
+            woken_for_nothing = false;
             static_cast<TimedSuspension*>(timer)->expired();
         }
+    }
+    if (detector_ && idle && woken_for_nothing && ready_first_ == nullptr) [[unlikely]] {
+        detector_->rest();
     }
 }
 

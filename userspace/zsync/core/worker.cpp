@@ -49,7 +49,6 @@ Worker::Worker(std::unique_ptr<OperationQueue> queue, RunOrder order)
         order_ = std::make_unique<TaskOrder>();
         // Every resume is measured, which is also where tasks are told to wait for their turn.
         resumes_simply_ = false;
-        stall_cycles_ = ~CycleClock::Cycles{0};
     }
 }
 
@@ -102,12 +101,18 @@ void Worker::run_root(TaskRecord& record) noexcept {
     );
     const TaskRef root(record);
     start_anyhow(record);
+    if (detector_ && !simulated_) {
+        detector_->enter_thread(*this);
+    }
     while (!root.is_finished()) {
         if (order_) {
             turn_by_urgency();
         } else {
             turn();
         }
+    }
+    if (detector_) {
+        detector_->leave_thread();
     }
     offload_pool_.reset();
     if (inbox_) {
@@ -200,23 +205,36 @@ void Worker::submit(OperationWait& wait) noexcept { queue_->queue(wait.request()
 
 void Worker::cancel(OperationWait& wait) noexcept { queue_->queue_cancel(wait); }
 
-void Worker::watch(Duration limit, Stalled stalled) {
-    resumes_simply_ = false;
-    for (TaskRecord* root = root_; root != nullptr; root = root->sibling_next_) {
-        root->resume_otherwise();
+void Worker::watch(Duration limit, StallDetector::Report report) {
+    detector_ = std::make_unique<StallDetector>(limit, std::move(report), order_ == nullptr);
+    if (root_ != nullptr && !simulated_) {
+        detector_->enter_thread(*this);
     }
-    stalled_ = std::move(stalled);
-    stall_limit_ = limit;
-    // A first sieve, below the limit on every processor: 1 cycle a nanosecond.
-    stall_cycles_ = static_cast<CycleClock::Cycles>(std::max<Duration::rep>(limit.count(), 1));
+}
+
+std::string Worker::place_of_task(std::uint64_t id) const {
+    for (const TaskInfo& task : tasks()) {
+        if (task.id == id) {
+            return task.where;
+        }
+    }
+    return "its end";
+}
+
+std::uint64_t Worker::resumes_of(const TaskRecord* first) noexcept {
+    std::uint64_t resumes = 0;
+    for (const TaskRecord* at = first; at != nullptr; at = at->sibling_next_) {
+        resumes += at->resumes_ + resumes_of(at->children_);
+    }
+    return resumes;
 }
 
 WorkerStats Worker::stats() const noexcept {
     return {
         .turns = turns_,
         .enters = queue_->enters(),
-        .resumes = resumes_,
-        .stalls = stalls_,
+        .resumes = resumes_of_ended_ + resumes_of(root_),
+        .stalls = detector_ ? detector_->stalls() : 0,
         .tasks = task_count(),
         .timers = timers_.count(),
         .in_flight = queue_->in_flight(),

@@ -6,13 +6,13 @@
 #include <zsync/core/frame_pool.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
+#include <zsync/core/stall_detector.hpp>
 #include <zsync/core/task.hpp>
 #include <zsync/core/task_order.hpp>
 #include <zsync/core/timer_wheel.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,19 +29,11 @@ class OperationQueue;
 class Ring;
 class WorkerAddress;
 
-/// A task that held its worker for too long.
-struct Stall {
-    std::uint64_t task = 0;
-    std::string name;
-    std::string resumed_at; ///< file:line of the `co_await` that it had come back from
-    Duration held{};
-};
-
 /// What a worker has done since it was made.
 struct WorkerStats {
     std::uint64_t turns = 0;
     std::uint64_t enters = 0;    ///< system calls to hand over requests and to wait
-    std::uint64_t resumes = 0;   ///< times that a task was given the processor; while watched
+    std::uint64_t resumes = 0;   ///< times that a task was given the processor
     std::uint64_t stalls = 0;    ///< while watched
     std::uint64_t tasks = 0;     ///< live now
     std::uint64_t timers = 0;    ///< armed now
@@ -79,11 +71,12 @@ public:
         return io().run(std::move(name), std::move(root));
     }
 
-    /// Measures every task's time on the processor from here on, and reports each that holds the
-    /// thread for longer than `limit` at a stretch: it blocks, or computes without a wait. Costs
-    /// two readings of the cycle counter a resume, below 1 % of an echo.
-    using Stalled = std::function<void(const Stall&)>;
-    void watch(Duration limit, Stalled stalled);
+    /// From here on charges tasks with the time that they run, and reports each that holds the
+    /// thread for longer than `limit` at a stretch, once it has come to an end: it blocks, or
+    /// computes without a wait. Sampled every `limits::stall_tick_us` while the worker is busy
+    /// (`StallDetector`); resumes cost nothing for it. Called on the worker's own thread; not in
+    /// a simulation, which has a clock of its own.
+    void watch(Duration limit, StallDetector::Report report);
     [[nodiscard]] WorkerStats stats() const noexcept;
     /// The deepest stacks of fibers that have ended, by the task's name. While watched.
     [[nodiscard]] std::vector<StackMark> stack_marks() const;
@@ -139,8 +132,17 @@ public:
     [[nodiscard]] const std::shared_ptr<Inbox>& inbox();
     /// Null when tasks run in order of arrival.
     [[nodiscard]] TaskOrder* task_order() noexcept { return order_.get(); }
-    /// Processor time of the current task until now; counted while watched or ordered by urgency.
+    /// Processor time of the current task until now; while tasks are ordered by urgency.
     [[nodiscard]] CycleClock::Cycles cycles_of_current() const noexcept;
+    /// file:line of the innermost await of a task; `its end` when no task has this id any more.
+    [[nodiscard]] std::string place_of_task(std::uint64_t id) const;
+    /// The task has ended; what is kept of it beyond that.
+    void remember(const TaskRecord& ended) noexcept {
+        resumes_of_ended_ += ended.resumes_;
+        if (ended.kind_ == TaskKind::fiber && detector_ && TaskRecord::current_ == &ended) {
+            fibers_->name_ended(ended.name());
+        }
+    }
     /// Whose children the tasks are that other workers start here; null when it is ending.
     [[nodiscard]] TaskRecord* host_of_guests() noexcept;
     [[nodiscard]] Ring* ring() noexcept { return ring_; }
@@ -163,6 +165,7 @@ private:
     void run_first() noexcept;
     void bring_most_urgent_first() noexcept;
     void wait_and_deliver() noexcept;
+    [[nodiscard]] static std::uint64_t resumes_of(const TaskRecord* first) noexcept;
     void describe(const TaskRecord& record, TaskInfo& info) const override;
     void drain() noexcept;
 
@@ -175,11 +178,8 @@ private:
     std::uint64_t turns_ = 0;
     CycleClock::Cycles busy_cycles_ = 0;
     CycleClock::Cycles busy_since_ = 0;
-    CycleClock::Cycles stall_cycles_ = 0; ///< 0 while nobody watches
-    Duration stall_limit_{};
-    std::uint64_t resumes_ = 0;
-    std::uint64_t stalls_ = 0;
-    Stalled stalled_;
+    std::uint64_t resumes_of_ended_ = 0;
+    std::unique_ptr<StallDetector> detector_; ///< null while nobody watches
     std::uint64_t time_turn_ = ~0ULL; ///< the turn that `turn_time_` was taken in
     TimePoint turn_time_;
     CycleClock::Cycles stretch_began_ = 0; ///< when the current task was given the processor
