@@ -1,6 +1,5 @@
-#include <zsync/core/signal_stack.hpp>
-
 #include <zsync/core/limits.hpp>
+#include <zsync/core/signal_stack.hpp>
 
 #include <csignal>
 

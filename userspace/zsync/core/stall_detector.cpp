@@ -1,15 +1,13 @@
-#include <zsync/core/stall_detector.hpp>
-
 #include <zsync/core/probes.hpp>
+#include <zsync/core/stall_detector.hpp>
 #include <zsync/core/task_record.hpp>
 #include <zsync/core/worker.hpp>
-
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <ranges>
 #include <string_view>
+#include <unistd.h>
 #include <utility>
 
 namespace zsync {

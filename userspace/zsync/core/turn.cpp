@@ -203,16 +203,16 @@ unsigned Ring::deliver() noexcept {
     resume(record, *record.leaf_);
 }
 
-[[gnu::always_inline]] inline void Worker::wait_and_deliver() noexcept {
+template <bool watched> [[gnu::always_inline]] inline void Worker::wait_and_deliver() noexcept {
     const bool idle =
         ready_first_ == nullptr && root_ != nullptr && (inbox_ == nullptr || inbox_->go_to_sleep());
     busy_cycles_ += CycleClock::now() - busy_since_;
-    if (detector_) [[unlikely]] {
+    if constexpr (watched) {
         detector_->sleeps(idle);
     }
     queue_->enter(idle, idle ? timers_.next() : std::nullopt);
     busy_since_ = CycleClock::now();
-    if (detector_) [[unlikely]] {
+    if constexpr (watched) {
         detector_->sleeps(false);
         if (detector_->wants_attention()) {
             detector_->attend(*this);
@@ -221,7 +221,7 @@ unsigned Ring::deliver() noexcept {
     if (inbox_ != nullptr) [[unlikely]] {
         inbox_->deliver(*this);
     }
-    bool woken_for_nothing = queue_->deliver() == 0;
+    [[maybe_unused]] bool woken_for_nothing = queue_->deliver() == 0;
     if (timers_.count() != 0) {
         const TimePoint now = queue_->now();
         while (Timer* timer = timers_.pop_due(now)) {
@@ -229,9 +229,15 @@ unsigned Ring::deliver() noexcept {
             static_cast<TimedSuspension*>(timer)->expired();
         }
     }
-    if (detector_ && idle && woken_for_nothing && ready_first_ == nullptr) [[unlikely]] {
-        detector_->rest();
+    if constexpr (watched) {
+        if (idle && woken_for_nothing && ready_first_ == nullptr) {
+            detector_->rest();
+        }
     }
+}
+
+[[gnu::noinline, gnu::cold]] void Worker::wait_and_deliver_watched() noexcept {
+    wait_and_deliver<true>();
 }
 
 // One task a turn: what has become ready meanwhile may be more urgent. A look at a ring that has
@@ -246,7 +252,11 @@ void Worker::turn_by_urgency() noexcept {
         ordered_now_ = false; // also where it could not be run
         TaskRecord::leave_current();
     }
-    wait_and_deliver();
+    if (detector_) [[unlikely]] {
+        wait_and_deliver_watched();
+    } else {
+        wait_and_deliver<false>();
+    }
     ZSYNC_PROBE(turn__leave, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
 }
 
@@ -254,7 +264,11 @@ void Worker::turn() noexcept {
     ++turns_;
     ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
     run_ready();
-    wait_and_deliver();
+    if (detector_) [[unlikely]] {
+        wait_and_deliver_watched();
+    } else {
+        wait_and_deliver<false>();
+    }
     ZSYNC_PROBE(turn__leave, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
 }
 

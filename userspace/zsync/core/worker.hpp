@@ -164,7 +164,8 @@ private:
     void run_ready() noexcept;
     void run_first() noexcept;
     void bring_most_urgent_first() noexcept;
-    void wait_and_deliver() noexcept;
+    template <bool watched> void wait_and_deliver() noexcept;
+    void wait_and_deliver_watched() noexcept;
     [[nodiscard]] static std::uint64_t resumes_of(const TaskRecord* first) noexcept;
     void describe(const TaskRecord& record, TaskInfo& info) const override;
     void drain() noexcept;
@@ -180,7 +181,7 @@ private:
     CycleClock::Cycles busy_since_ = 0;
     std::uint64_t resumes_of_ended_ = 0;
     std::unique_ptr<StallDetector> detector_; ///< null while nobody watches
-    std::uint64_t time_turn_ = ~0ULL; ///< the turn that `turn_time_` was taken in
+    std::uint64_t time_turn_ = ~0ULL;         ///< the turn that `turn_time_` was taken in
     TimePoint turn_time_;
     CycleClock::Cycles stretch_began_ = 0; ///< when the current task was given the processor
     /// Null when tasks run in order of arrival.
