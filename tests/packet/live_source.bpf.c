@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * Run on a frame with BPF_F_TEST_XDP_LIVE_FRAMES: sends it out of an interface as often as it is
- * repeated, each time from another address of 10.0.0.0/8.
+ * repeated, each time from another address: one of `addresses`, or of 10.0.0.0/8 when there are none.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#define ADDRESSES_MAX (1U << 18)
+
 __u32 ifindex;
+__u32 addresses[ADDRESSES_MAX]; /* in network order */
+__u32 addresses_count;
 __u64 state = 88172645463325252ULL;
 
 SEC("xdp")
@@ -21,9 +25,13 @@ int live_source(struct xdp_md *ctx)
 	random ^= random >> 7;
 	random ^= random << 17;
 	state = random;
-	data[27] = random >> 32;
-	data[28] = random >> 40;
-	data[29] = random >> 48;
+	if (addresses_count) {
+		*(__u32 *)(data + 26) = addresses[(random >> 32) % addresses_count & (ADDRESSES_MAX - 1)];
+	} else {
+		data[27] = random >> 32;
+		data[28] = random >> 40;
+		data[29] = random >> 48;
+	}
 	return bpf_redirect(ifindex, 0);
 }
 

@@ -8,7 +8,9 @@
 #include <net/if.h>
 #include <system_error>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <stdexcept>
 
 namespace zsync::packet::test {
@@ -34,6 +36,15 @@ LiveSource::LiveSource(const std::string& ifname) : program_(std::make_unique<Pr
 }
 
 LiveSource::~LiveSource() = default;
+
+void LiveSource::draw_from(std::span<const std::uint32_t> addresses) const {
+    auto& memory = *program_->skeleton->bss;
+    if (addresses.size() > std::size(memory.addresses)) {
+        throw std::length_error("more addresses than live_source.bpf.c holds");
+    }
+    std::ranges::copy(addresses, std::begin(memory.addresses));
+    memory.addresses_count = static_cast<std::uint32_t>(addresses.size());
+}
 
 void LiveSource::send(std::uint32_t packets) const {
     const Frame frame = ethernet(0x0800) + ipv4({.source = 0x0a000000}, udp(4000, 5000, 22));

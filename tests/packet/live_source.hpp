@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace zsync::packet::test {
@@ -16,6 +17,8 @@ public:
     LiveSource(const LiveSource&) = delete;
     LiveSource& operator=(const LiveSource&) = delete;
 
+    /// From these from here on, in network order, at most 262,144; of none: as at first.
+    void draw_from(std::span<const std::uint32_t> addresses) const;
     /// Blocks until the kernel has tried to send `packets`.
     void send(std::uint32_t packets) const;
 
