@@ -71,7 +71,7 @@ def test_a_scan_is_on_the_bus_in_the_list_and_in_the_log(analysed):
         assert f'STRING "{value}"' in signal
     assert f"port_scan: {reason}" in analysed.log()
     assert reason[:40] in analysed.ctl("alerts", analysed.near.ifname).out
-    assert came - alert["time_us"] / 1e6 < 10 * ALERT_SECONDS_MAX  # on a machine that others keep busy as well
+    assert came - alert["time_us"] / 1e6 < ALERT_SECONDS_MAX
 
 
 def test_ordinary_traffic_raises_nothing(analysed):
