@@ -15,6 +15,16 @@
 #define ZSYNC_COPY(ctx, to, bytes) bpf_xdp_load_bytes(ctx, 0, to, bytes)
 #define ZSYNC_STARTS_AT_NETWORK 0
 
+/* AF_XDP sockets by queue, shared by generations. Resized before the load, and not made where
+ * nothing goes to sockets.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
 #include "match.h"
 #include "act.h"
 
@@ -64,6 +74,8 @@ int zsync_xdp(struct xdp_md *ctx)
 		return XDP_DROP;
 	}
 	count(&interface->passed, 1, frame.bytes);
+	if (config.to_sockets)
+		return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
 	return XDP_PASS;
 }
 

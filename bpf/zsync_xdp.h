@@ -142,6 +142,7 @@ struct zsync_config {
 	__u32 protocol_classes; /* 256 cells */
 	__u32 tcp_flags_classes; /* 256 cells */
 	__u32 vlan_classes; /* 4096 cells */
+	__u32 to_sockets; /* what passes goes to AF_XDP sockets, where there are some */
 	__u32 actions; /* a bit for each that some rule has */
 	__u32 arguments[ZSYNC_ACTIONS]; /* a cell for each rule */
 };

@@ -22,6 +22,10 @@ constexpr std::chrono::seconds watch_reply_timeout{2};
 /// How long a capture may take; Ctrl-C ends it in the daemon as well.
 constexpr std::chrono::hours replay_timeout{24};
 
+/// How long a capture may be asked to take, and how long a reply to it may take.
+constexpr double capture_seconds_max = 86'400;
+constexpr std::chrono::hours capture_timeout{24 * 365};
+
 /// Seconds between two tables of a live view.
 constexpr double watch_interval_seconds_min = 0.1;
 constexpr double watch_interval_seconds_max = 3600;

@@ -20,6 +20,8 @@ extern const Verb packet_explain_verb;
 extern const Verb packet_rules_verb;
 extern const Verb packet_stats_verb;
 extern const Verb packet_watch_verb;
+extern const Verb packet_capture_verb;
+extern const Verb packet_forward_verb;
 extern const Verb packet_replay_verb;
 extern const Verb packet_analyse_verb;
 extern const Verb flows_verb;
@@ -42,6 +44,8 @@ inline constexpr std::array all_verbs{
     &packet_stats_verb,
     &packet_watch_verb,
     &packet_analyse_verb,
+    &packet_capture_verb,
+    &packet_forward_verb,
     &packet_replay_verb,
     &flows_verb,
     &alerts_verb,

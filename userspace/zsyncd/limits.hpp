@@ -11,6 +11,14 @@ namespace zsync::zsyncd::limits {
 constexpr std::size_t jobs_max = 128;
 /// Captures replayed at the same time: each may hold its flow table and 64 MiB of report.
 constexpr std::uint32_t replays_max = 2;
+/// Captures at the same time: each has a ring of 4 MiB.
+constexpr std::uint32_t captures_max = 16;
+/// The longest that a capture may be asked to take; one without an end may take longer.
+constexpr std::uint64_t capture_duration_us_max = std::uint64_t{366} * 24 * 3600 * 1'000'000;
+/// Pairs of interfaces that forward at the same time.
+constexpr std::size_t forwards_max = 16;
+/// How often somebody who ends a forwarder looks whether it has ended.
+constexpr std::chrono::milliseconds forward_end_interval{5};
 /// First and longest wait between attempts to reach a lost bus again.
 constexpr std::chrono::milliseconds reconnect_delay_first{50};
 constexpr std::chrono::milliseconds reconnect_delay_max{1000};

@@ -141,6 +141,9 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             )
             .method<&Object::start_analysis>("StartAnalysis", {"options"}, {})
             .method<&Object::stop_analysis>("StopAnalysis", {"options"}, {})
+            .method<&Object::capture>(
+                "Capture", {"file", "condition", "options"}, {"packets", "bytes", "lost"}
+            )
             .method<&Object::flows>("Flows", {}, {"report"})
             .method<&Object::alerts>("Alerts", {}, {"report"})
             .signal(
@@ -334,6 +337,24 @@ PacketInterfaceObject::stop_analysis(bus::CallContext call, bus::Options options
     ZCO_CHECK(co_await parent_.analyses().stop(view_.name));
     parent_.publish();
     co_return {};
+}
+
+Task<Outcome<CaptureReply>> PacketInterfaceObject::capture(
+    bus::CallContext call, Fd file, std::string condition, bus::Options options
+) {
+    ZCO_TRY(const auto count, options.take<std::uint64_t>("count"));
+    ZCO_TRY(const auto duration_us, options.take<std::uint64_t>("duration_usec"));
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    CaptureRequest request{
+        .ifname = view_.name,
+        .condition = std::move(condition),
+        .packets_max = count.value_or(0),
+        .duration_us = duration_us.value_or(0),
+    };
+    co_return co_await parent_.captures().run(
+        call.io(), parent_.jobs(), std::move(request), std::move(file)
+    );
 }
 
 Task<Outcome<Fd>> PacketInterfaceObject::flows(bus::CallContext /*call*/) {

@@ -1,6 +1,8 @@
 // org.zsync1.PacketInterface: one filtered interface on the bus.
 #pragma once
 
+#include "packet_captures.hpp"
+
 #include <zsync/bus/authorize.hpp>
 #include <zsync/bus/connection.hpp>
 #include <zsync/bus/interface.hpp>
@@ -124,6 +126,8 @@ public:
     Task<Outcome<StatsReply>> stats(bus::CallContext call);
     Task<Outcome<void>> start_analysis(bus::CallContext call, bus::Options options);
     Task<Outcome<void>> stop_analysis(bus::CallContext call, bus::Options options);
+    Task<Outcome<CaptureReply>>
+    capture(bus::CallContext call, Fd file, std::string condition, bus::Options options);
     Task<Outcome<Fd>> flows(bus::CallContext call);
     Task<Outcome<Fd>> alerts(bus::CallContext call);
     /// \}

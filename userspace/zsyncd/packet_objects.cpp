@@ -8,6 +8,7 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
 
+#include <array>
 #include <format>
 
 namespace zsync::zsyncd {
@@ -23,6 +24,11 @@ const bus::Interface& PacketObjects::bus_interface() {
                 {"capture", "source_name", "options"},
                 {"report", "packets", "flows", "complaint"}
             )
+            .method<&PacketObjects::start_forward>(
+                "StartForward", {"first", "second", "options"}, {}
+            )
+            .method<&PacketObjects::stop_forward>("StopForward", {"first", "second", "options"}, {})
+            .method<&PacketObjects::list_forwards>("ListForwards", {}, {"forwards"})
             .build();
     return interface;
 }
@@ -31,9 +37,14 @@ PacketObjects::PacketObjects(
     Io io, Scope& scope, packet::Service& service, bus::Connection& connection, JobRegistry& jobs
 )
     : service_(service), connection_(connection), jobs_(jobs),
-      analyses_(io, scope, [this](const std::string& ifname, const packet::analysis::Alert& alert) {
-          tell(ifname, alert);
-      }) {}
+      analyses_(
+          io,
+          scope,
+          [this](const std::string& ifname, const packet::analysis::Alert& alert) {
+              tell(ifname, alert);
+          }
+      ),
+      forwards_(io, scope, service) {}
 
 PacketObjects::~PacketObjects() = default;
 
@@ -165,6 +176,68 @@ Task<Outcome<ReplayReply>> PacketObjects::replay(
 ) {
     ZCO_CHECK(options.refuse_rest());
     co_return co_await replays_.run(call.io(), jobs_, std::move(capture), printable(source_name));
+}
+
+Task<Outcome<void>> PacketObjects::start_forward(
+    bus::CallContext call, std::string first, std::string second, bus::Options options
+) {
+    ZCO_TRY(const auto rewrite, options.take<bool>("rewrite_addresses"));
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    packet::xsk::ForwardOptions wanted;
+    wanted.ports = {std::move(first), std::move(second)};
+    wanted.rewrite_addresses = rewrite.value_or(false);
+    ZCO_CHECK(co_await forwards_.start(std::move(wanted)));
+    publish();
+    co_return {};
+}
+
+Task<Outcome<void>> PacketObjects::stop_forward(
+    bus::CallContext call, std::string first, std::string second, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_CHECK(co_await forwards_.stop(std::move(first), std::move(second)));
+    publish();
+    co_return {};
+}
+
+Task<Outcome<std::vector<PacketObjects::ForwardRow>>>
+PacketObjects::list_forwards(bus::CallContext /*call*/) {
+    ZCO_TRY(const std::vector<ForwardView> views, co_await forwards_.list());
+    std::vector<ForwardRow> rows;
+    for (const ForwardView& view : views) {
+        const packet::xsk::ForwardStatus& status = view.status;
+        std::map<std::string, std::uint64_t> counts{
+            {"stations", status.stations},
+            {"queues", status.queues},
+            {"frames", status.balance.frames},
+            {"frames_free", status.balance.free},
+            {"frames_held", status.balance.held},
+            {"frames_receiving", status.balance.receiving},
+            {"frames_sending", status.balance.sending},
+            {"frames_add_up", status.balance.adds_up ? 1U : 0U},
+        };
+        constexpr std::array prefixes{"first_", "second_"};
+        for (std::size_t port = 0; port < 2; ++port) {
+            const packet::xsk::PortCounts& count = status.ports[port];
+            const std::string prefix = prefixes[port];
+            counts[prefix + "forwarded"] = count.forwarded;
+            counts[prefix + "bytes"] = count.bytes;
+            counts[prefix + "local"] = count.local;
+            counts[prefix + "unwanted"] = count.unwanted;
+            counts[prefix + "lost"] = count.lost;
+        }
+        rows.emplace_back(
+            view.ports[0],
+            view.ports[1],
+            std::string(packet::xsk::name_of(status.copy_modes[0])),
+            std::string(packet::xsk::name_of(status.copy_modes[1])),
+            view.rewrite_addresses,
+            std::move(counts)
+        );
+    }
+    co_return rows;
 }
 
 } // namespace zsync::zsyncd

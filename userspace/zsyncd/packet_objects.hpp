@@ -2,6 +2,8 @@
 #pragma once
 
 #include "packet_analyses.hpp"
+#include "packet_captures.hpp"
+#include "packet_forwards.hpp"
 #include "packet_replay.hpp"
 
 #include <zsync/bus/authorize.hpp>
@@ -56,11 +58,27 @@ public:
     Task<Outcome<void>> detach(bus::CallContext call, std::string ifname, bus::Options options);
     Task<Outcome<ReplayReply>>
     replay(bus::CallContext call, Fd capture, std::string source_name, bus::Options options);
+    Task<Outcome<void>> start_forward(
+        bus::CallContext call, std::string first, std::string second, bus::Options options
+    );
+    Task<Outcome<void>> stop_forward(
+        bus::CallContext call, std::string first, std::string second, bus::Options options
+    );
+    /// The ports, how packets come from and go to each, and counts by name.
+    using ForwardRow = std::tuple<
+        std::string,
+        std::string,
+        std::string,
+        std::string,
+        bool,
+        std::map<std::string, std::uint64_t>>;
+    Task<Outcome<std::vector<ForwardRow>>> list_forwards(bus::CallContext call);
     /// \}
 
     [[nodiscard]] packet::Service& service() noexcept { return service_; }
     [[nodiscard]] JobRegistry& jobs() noexcept { return jobs_; }
     [[nodiscard]] PacketAnalyses& analyses() noexcept { return analyses_; }
+    [[nodiscard]] PacketCaptures& captures() noexcept { return captures_; }
 
 private:
     packet::Service& service_;
@@ -69,6 +87,8 @@ private:
 
     JobRegistry& jobs_;
     PacketAnalyses analyses_;
+    PacketForwards forwards_;
+    PacketCaptures captures_;
     PacketReplays replays_;
     std::map<std::string, std::shared_ptr<PacketInterfaceObject>> objects_;
 };

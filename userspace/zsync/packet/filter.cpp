@@ -126,6 +126,7 @@ Outcome<LoadedProgram>
 Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const {
     Tables tables = ZTRY(compile(rules, slots, ZTRY(resolve_names(rules))));
     tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
+    tables.config.to_sockets = to_sockets_ ? 1 : 0;
     return load_program(tables, maps, hook_);
 }
 
@@ -135,6 +136,9 @@ Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedM
     ZTRY(pins_.pin(program.id, "counters", maps.counters));
     if (program.has_samples) {
         ZTRY(pins_.pin(program.id, "samples", maps.samples));
+    }
+    if (program.has_sockets) {
+        ZTRY(pins_.pin(program.id, "sockets", maps.sockets));
     }
     return pins_.pin(program.id, "stats", maps.stats);
 }
@@ -217,6 +221,7 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
         .counters = ZTRY(open("counters")),
         .stats = ZTRY(open("stats")),
         .samples = pins.open(facts->program_id, "samples").value_or(Fd()),
+        .sockets = pins.open(facts->program_id, "sockets").value_or(Fd()),
     };
     Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
     if (ZTRY(packet::program_id(program)) != facts->program_id ||
@@ -319,6 +324,9 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     pins_.remove_generations_but(program.id);
     if (!program.has_samples) {
         maps.samples.reset();
+    }
+    if (!program.has_sockets) {
+        maps.sockets.reset();
     }
     program_ = std::move(program.fd);
     slots.commit(assigned);

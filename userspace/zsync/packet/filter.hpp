@@ -100,6 +100,13 @@ public:
     /// the change in one step; rules with the same text keep their counts.
     Outcome<LoadReport> load(const RuleSet& rules);
 
+    /// Whether what passes goes to AF_XDP sockets from the next `load` on: to the one in
+    /// `socket_map` at the place of the queue that the packet came by, and without one there, as
+    /// after a restart, to the kernel. Nothing of that outlives this object but the map.
+    void send_to_sockets(bool on) noexcept { to_sockets_ = on; }
+    /// An XSKMAP, or none (false) while nothing goes to sockets.
+    [[nodiscard]] const Fd& socket_map() const noexcept { return maps_.sockets; }
+
     /// Ends the filtering and removes every pin. Also for a device that is gone.
     Outcome<void> detach();
 
@@ -158,6 +165,7 @@ private:
     HookKind hook_;
     std::uint64_t cgroup_id_;
     bool starts_at_network_ = false;
+    bool to_sockets_ = false;
     Pins pins_;
     SharedMaps maps_;
     SlotTable slots_;

@@ -53,6 +53,8 @@ constexpr std::size_t verifier_log_bytes_max = std::size_t{1} << 20;
 constexpr std::uint32_t tap_ring_bytes = 1U << 22;
 /// Packets that are analysed at a time, before others get their turn.
 constexpr std::size_t live_packets_per_turn = 4096;
+/// Bytes of a packet that a capture keeps.
+constexpr std::uint32_t capture_bytes = 1600;
 /// Bytes of the ring of the packets that rules sample.
 constexpr std::uint32_t sample_ring_bytes = 1U << 22;
 /// The sparsest sampling: one packet of so many.

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <fcntl.h>
 #include <format>
 
 namespace zsync::packet {
@@ -242,6 +244,36 @@ Outcome<Explanation> ManagedInterface::explain(const MadePacket& packet) const {
         );
     }
     return packet::explain(rules, packet);
+}
+
+Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
+    if (!filter_) {
+        return fail(
+            PacketError::not_attached,
+            std::format("{} is {}: it has no packets", desired_.name, name_of(state_))
+        );
+    }
+    if (!rules_known_) {
+        return fail(
+            PacketError::not_attached,
+            std::format("the saved rules of {} were lost: load them first", desired_.name)
+        );
+    }
+    filter_->send_to_sockets(on);
+    const auto loaded =
+        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
+    if (!loaded) {
+        filter_->send_to_sockets(!on);
+        return std::unexpected(loaded.error());
+    }
+    if (!on) {
+        return Fd();
+    }
+    Fd map(::fcntl(filter_->socket_map().get(), F_DUPFD_CLOEXEC, 0));
+    if (!map) {
+        return fail(os_error(errno), "no descriptor for a map of sockets");
+    }
+    return map;
 }
 
 Outcome<void> ManagedInterface::detach() {

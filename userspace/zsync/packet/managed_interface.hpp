@@ -108,6 +108,10 @@ public:
     /// What the rules decide about a made packet, by running the program over them. No counter of
     /// the interface counts it.
     [[nodiscard]] Outcome<Explanation> explain(const MadePacket& packet) const;
+    /// Has what passes go to AF_XDP sockets, or no more, by loading the rules once more, in one
+    /// step for packets. With `on` the XSKMAP to enter them in. Not desired state: a device that
+    /// comes back, or a daemon, begins without.
+    Outcome<Fd> send_to_sockets(bool on);
     /// Ends the filtering and forgets the desired state.
     Outcome<void> detach();
     /// Makes the host match: attaches a device that came, cleans up after one that went, follows

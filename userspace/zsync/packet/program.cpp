@@ -1,6 +1,7 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/program.hpp>
+#include <zsync/packet/xsk/limits.hpp>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -167,6 +168,29 @@ Outcome<Fd> create_sample_ring() {
     return ring;
 }
 
+Outcome<Fd> create_socket_map() {
+    Fd map(bpf_map_create(
+        BPF_MAP_TYPE_XSKMAP,
+        "zsync_sockets",
+        sizeof(std::uint32_t),
+        sizeof(std::uint32_t),
+        xsk::limits::queues_max,
+        nullptr
+    ));
+    if (!map) {
+        return map_fault();
+    }
+    return map;
+}
+
+/// Only the XDP program hands packets to sockets.
+bool share_sockets(const Object& object, const SharedMaps& maps, HookKind hook, bool has_sockets) {
+    if (hook != HookKind::xdp) {
+        return true;
+    }
+    return has_sockets ? share(object, "sockets", maps.sockets) : leave_out(object, "sockets");
+}
+
 } // namespace
 
 Outcome<SharedMaps> create_shared_maps() {
@@ -210,6 +234,10 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     if (has_samples && !maps.samples) {
         maps.samples = ZTRY(create_sample_ring());
     }
+    const bool has_sockets = hook == HookKind::xdp && tables.config.to_sockets != 0;
+    if (has_sockets && !maps.sockets) {
+        maps.sockets = ZTRY(create_socket_map());
+    }
     const Code code = code_of(hook);
     const Object object(bpf_object__open_mem(code.elf.data(), code.elf.size(), &options));
     if (!object || !fill(object, ".rodata.config", std::span(&tables.config, 1)) ||
@@ -219,7 +247,8 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
         !fill(object, ".rodata.bitmaps", std::span(tables.bitmaps)) ||
         !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats) ||
         !(has_samples ? share(object, "samples", maps.samples) : leave_out(object, "samples")) ||
-        !size_names(object, tables) || !only_program(object, code.program)) {
+        !share_sockets(object, maps, hook, has_sockets) || !size_names(object, tables) ||
+        !only_program(object, code.program)) {
         return map_fault();
     }
     if (const int error = bpf_object__load(object.get()); error < 0) {
@@ -227,6 +256,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     }
     LoadedProgram program;
     program.has_samples = has_samples;
+    program.has_sockets = has_sockets;
     const bpf_program* loaded = bpf_object__find_program_by_name(object.get(), code.program);
     program.fd = Fd(dup(bpf_program__fd(loaded)));
     if (!program.fd || !fill_names(object, tables)) {

@@ -14,6 +14,7 @@ struct LoadedProgram {
     Fd fd;
     std::uint32_t id = 0;
     bool has_samples = false; ///< whether it uses `SharedMaps::samples`
+    bool has_sockets = false; ///< whether it uses `SharedMaps::sockets`
 };
 
 /// The maps that programs of successive generations share. An action's maps are there while some
@@ -22,6 +23,7 @@ struct SharedMaps {
     Fd counters;
     Fd stats;
     Fd samples; ///< the ring of `sample`
+    Fd sockets; ///< AF_XDP sockets by queue, while what passes goes to them
 };
 
 /// New maps of the current layout, all zero.

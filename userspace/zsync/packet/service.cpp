@@ -246,6 +246,17 @@ Task<Outcome<void>> Service::detach(std::string name) {
     co_return {};
 }
 
+Task<Outcome<Fd>> Service::send_to_sockets(std::string name, bool on) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    Outcome<Fd> map = co_await io_.offload([&managed = entry->managed, on] {
+        return managed.send_to_sockets(on);
+    });
+    entry->view = entry->managed.view();
+    co_return map;
+}
+
 Task<Outcome<LoadReport>> Service::load(std::string name, std::string text, std::string source) {
     ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
     co_return co_await load_locked(std::move(name), std::move(text), std::move(source));

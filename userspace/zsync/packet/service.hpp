@@ -58,6 +58,8 @@ public:
     replace_set(std::string name, std::string set, std::string text, std::string source);
     /// What the rules of an interface decide about the packet that `text` describes.
     Task<Outcome<Explanation>> explain(std::string name, std::string text);
+    /// Has what passes on an interface go to AF_XDP sockets, or no more; with `on` the XSKMAP.
+    Task<Outcome<Fd>> send_to_sockets(std::string name, bool on);
     Task<Outcome<InterfaceReading>> read(std::string name);
     /// Brings configured interfaces up: attached, with the rules of their files. Every one is
     /// tried; the fault names all that failed.

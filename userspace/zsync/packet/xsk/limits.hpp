@@ -18,6 +18,8 @@ constexpr std::size_t sockets_max = 250;
 constexpr std::uint32_t ring_entries_max = 1U << 15;
 /// Queues of an interface that can have sockets: places of an XSKMAP.
 constexpr std::uint32_t queues_max = 256;
+/// Queues of one port that a forwarder opens sockets for.
+constexpr std::uint32_t forward_queues_max = 16;
 /// Frames that one call receives, forwards or takes back, before others get their turn.
 constexpr std::uint32_t batch_frames_max = 256;
 /// Frames of one packet: 17 fragments and the first (MAX_SKB_FRAGS + 1 of the kernel).

@@ -35,7 +35,7 @@ std::unexpected<Fault> cannot(std::string_view what, const std::string& ifname, 
 
 } // namespace
 
-Outcome<void> enter_map(const Fd& map, const Socket& socket) {
+Outcome<void> enter_map(FdRef map, const Socket& socket) {
     const std::uint32_t queue = socket.queue_id();
     const int fd = socket.fd().get();
     if (bpf_map_update_elem(map.get(), &queue, &fd, BPF_ANY) != 0) {

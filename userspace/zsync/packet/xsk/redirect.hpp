@@ -11,7 +11,7 @@ namespace zsync::packet::xsk {
 
 /// Puts a socket into an XSKMAP at its queue's place. The kernel takes it out when it is closed.
 /// `map` is the map of an XDP program. Fails in words.
-Outcome<void> enter_map(const Fd& map, const Socket& socket);
+Outcome<void> enter_map(FdRef map, const Socket& socket);
 
 /// An XDP program that does nothing but redirect (`bpf/zsync_redirect.bpf.c`), attached to an
 /// interface for as long as this object lives: for programs of their own. zsyncd's program has such

@@ -131,6 +131,9 @@ public:
     /// Waits until half of the ring for sending is free, or the socket's error.
     Task<Result<void>> wait_writable();
 
+    /// Whether there is something to fetch.
+    [[nodiscard]] bool has_received() noexcept { return receive_.available(1) != 0; }
+
     /// What is told by getsockopt(XDP_OPTIONS), not what was asked for.
     [[nodiscard]] CopyMode copy_mode() const noexcept {
         return zero_copy_ ? CopyMode::zero_copy : CopyMode::copy;

@@ -1,0 +1,135 @@
+"""Captures: readable by tshark, equal to tcpdump's beside them, and the conditions of a rule decide what is in them."""
+
+import contextlib
+import signal
+import struct
+import subprocess
+
+import pytest
+from lab import command, start, wait_until
+
+
+def tshark(path, *words: str) -> list[list[str]]:
+    """Fields of each frame."""
+    fields = ["frame.len", "frame.cap_len", "frame.protocols", *words]
+    options = [word for field in fields for word in ("-e", field)]
+    done = command("tshark", "-r", str(path), "-T", "fields", *options)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@contextlib.contextmanager
+def capturing(lab, *words: str):
+    """A capture that has begun; its process, to be waited for."""
+    path = lab.folder / "c.pcapng"
+    capture = start(
+        "zsyncctl", "--json", "packet", "capture", lab.near.ifname, *words, "-w", str(path),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=lab.environment(),
+    )  # fmt: skip
+    try:
+        wait_until("the capture", lambda: path.exists() and path.stat().st_size > 0)
+        yield capture, path
+    finally:
+        capture.kill()
+        capture.communicate()
+
+
+@contextlib.contextmanager
+def tcpdump(lab, expression: str = ""):
+    path = lab.folder / "t.pcap"
+    words = ["tcpdump", "-U", "-i", lab.near.ifname, "-w", str(path), *expression.split()]
+    dump = lab.near.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "listening" in dump.stderr.readline()
+    try:
+        yield dump, path
+    finally:
+        dump.kill()
+        dump.communicate()
+
+
+def traffic(lab) -> None:
+    lab.far.run("ping", "-q", "-c", "25", "-i", "0.01", "-s", "1000", lab.near.v4)
+    lab.far.run("ping", "-q", "-c", "15", "-i", "0.01", lab.near.v6)
+    lab.far.run("nc", "-z", "-w", "1", lab.near.v4, "80", check=False)
+
+
+def end_of(capture) -> str:
+    out, err = capture.communicate(timeout=20)
+    assert capture.returncode == 0, err
+    return out
+
+
+def without_group_reports(frames: list[list[str]]) -> list[list[str]]:
+    """What the kernel says of IPv6 groups when it likes is no part of a test."""
+    return [frame for frame in frames if "hopopts" not in frame[2]]
+
+
+@pytest.mark.parametrize(
+    "condition, expression, count",
+    [("", "", 82), ("proto icmp", "icmp", 50), ("proto icmp from 10.78.0.2", "icmp and src 10.78.0.2", 25)],
+)
+def test_equals_what_tcpdump_captures(lab, condition, expression, count):
+    lab.attach()
+    with (
+        capturing(lab, *condition.split(), "--for", "2.5") as (capture, ours),
+        tcpdump(lab, expression) as (_, theirs),
+    ):
+        traffic(lab)
+        end_of(capture)
+        frames = wait_until(
+            "tcpdump", lambda: [found for found in [without_group_reports(tshark(theirs))] if len(found) >= count]
+        )[0]
+    assert len(frames) == count
+    assert without_group_reports(tshark(ours)) == frames
+
+
+def test_ends_after_a_time_and_says_what_it_has(lab):
+    lab.attach()
+    with capturing(lab, "proto", "icmp", "--for", "1.5") as (capture, path):
+        traffic(lab)
+        assert '"packets": 50' in end_of(capture)
+    assert len(tshark(path)) == 50
+    info = command("capinfos", "-M", str(path)).stdout
+    assert "nanosecond" in info.lower()
+    # The last block: interface statistics, with what was received and dropped.
+    data = path.read_bytes()
+    length = struct.unpack("<I", data[-4:])[0]
+    block = data[-length:]
+    assert struct.unpack("<I", block[:4])[0] == 5
+    assert struct.pack("<HHQ", 4, 8, 50) in block and struct.pack("<HHQ", 5, 8, 0) in block
+
+
+def test_is_whole_when_its_client_is_interrupted(lab):
+    lab.attach()
+    with capturing(lab) as (capture, path):
+        lab.far.run("ping", "-q", "-c", "10", "-i", "0.01", lab.near.v4)
+        capture.send_signal(signal.SIGINT)
+        capture.wait()
+        wait_until("the end", lambda: lab.json("jobs") == [])
+    assert len(without_group_reports(tshark(path))) == 20
+    assert struct.unpack("<I", path.read_bytes()[-4:])[0] < 200
+    programs = lab.near.run("bpftool", "-j", "net", "show", "dev", lab.near.ifname).stdout
+    assert "tcx" not in programs  # nothing is left behind
+
+
+def test_streams_and_keeps_the_length_on_the_wire(lab):
+    lab.attach()
+    for side in (lab.near, lab.far):
+        side.ip("link", "set", side.ifname, "mtu", "3000")
+    with capturing(lab, "proto", "icmp", "--count", "2") as (capture, path):
+        lab.far.run("ping", "-q", "-c", "1", "-s", "2500", lab.near.v4)
+        end_of(capture)
+    assert [frame[:2] for frame in tshark(path)] == [["2542", "1600"]] * 2
+    lab.ctl("packet", "replay", str(path))
+
+
+def test_refuses_in_words(lab):
+    lab.attach()
+    answer = lab.ctl("packet", "capture", lab.near.ifname, check=False)
+    assert answer.code == 2 and "-w FILE" in answer.err
+    path = str(lab.folder / "x.pcapng")
+    answer = lab.ctl("packet", "capture", lab.near.ifname, "proto", "nosuch", "-w", path, check=False)
+    assert answer.code == 1 and "nosuch" in answer.err
+    answer = lab.ctl("packet", "capture", "nosuch0", "-w", path, check=False)
+    assert answer.code == 1 and "nosuch0" in answer.err
+    for words in (["--count", "0"], ["--for", "0"], ["--for", "86401"], ["--count", "x"]):
+        assert lab.ctl("packet", "capture", lab.near.ifname, "-w", path, *words, check=False).code == 2

@@ -1,0 +1,179 @@
+"""Forwarding between two interfaces by AF_XDP: real traffic, the filter before it, its end, and no frame lost on the way."""
+
+import contextlib
+import json
+import signal
+
+import pytest
+from lab import Side, command, wait_until
+
+THIRD_V4, THIRD_V6 = "10.78.0.3", "2001:db8:78::3"
+
+
+@pytest.fixture
+def bridge(lab):
+    """The lab with a third namespace on a second link of the near one; nothing but forwarding joins it with the far one."""
+    mark = lab.near.namespace.removeprefix("zsn")
+    third = Side(f"zst{mark}", f"zt{mark}", THIRD_V4, THIRD_V6)
+    second = f"zp{mark}"
+    command("ip", "netns", "add", third.namespace)
+    with contextlib.ExitStack() as undo:
+        undo.callback(command, "ip", "netns", "del", third.namespace, check=False)
+        third.ip("link", "set", "lo", "up")
+        third.ip("link", "add", third.ifname, "type", "veth", "peer", "name", second, "netns", lab.near.namespace)
+        third.run("ethtool", "-K", third.ifname, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
+        third.ip("addr", "add", f"{third.v4}/24", "dev", third.ifname)
+        third.ip("addr", "add", f"{third.v6}/64", "dev", third.ifname, "nodad")
+        third.ip("link", "set", third.ifname, "up")
+        lab.near.ip("link", "set", second, "up")
+        lab.third, lab.second = third, second
+        yield lab
+
+
+def forward(lab, *words: str, check: bool = True):
+    return lab.ctl("packet", "forward", lab.near.ifname, lab.second, *words, check=check)
+
+
+def forwards(lab) -> list[dict]:
+    return lab.json("packet", "forward")
+
+
+def ping(lab, address: str, count: int = 20, check: bool = True) -> str:
+    return lab.far.run("ping", "-q", "-c", str(count), "-i", "0.02", "-W", "1", address, check=check).stdout
+
+
+def settled(lab) -> dict:
+    """The counts once nothing is on its way any more."""
+
+    def quiet():
+        counts = forwards(lab)[0]["counts"]
+        return counts if counts["frames_sending"] == counts["frames_held"] == 0 else None
+
+    return wait_until("all frames back", quiet)
+
+
+def test_joins_two_links_and_loses_no_frame(bridge):
+    forward(bridge)
+    for address in (THIRD_V4, THIRD_V6):
+        assert " 0% packet loss" in ping(bridge, address, 100)
+    row = forwards(bridge)[0]
+    assert (row["first"], row["second"]) == (bridge.near.ifname, bridge.second)
+    assert (row["first_mode"], row["second_mode"]) == ("copy", "copy")
+    counts = settled(bridge)
+    assert counts["first_forwarded"] >= 200 and counts["second_forwarded"] >= 200
+    assert counts["first_lost"] == counts["second_lost"] == 0
+    assert counts["frames_add_up"] == 1
+    assert counts["frames_free"] + counts["frames_receiving"] == counts["frames"]
+    assert counts["stations"] == 2
+    assert "copy" in bridge.ctl("packet", "forward").out
+
+
+def test_carries_tcp_and_a_flood_of_datagrams(bridge):
+    forward(bridge)
+    server = bridge.third.start("iperf3", "-s", "-p", "5201", stdout=-3, stderr=-3)
+    try:
+        wait_until(
+            "iperf3", lambda: ":5201" in bridge.third.run("ss", "-Hltn").stdout, seconds_max=10
+        )
+        tcp = json.loads(bridge.far.run("iperf3", "-J", "-c", THIRD_V4, "-n", "20M").stdout)
+        assert tcp["end"]["sum_received"]["bytes"] >= 20_000_000
+        udp = bridge.far.run("iperf3", "-J", "-u", "-b", "40M", "-l", "200", "-t", "2", "-c", THIRD_V4).stdout
+        assert json.loads(udp)["end"]["sum"]["packets"] > 10_000
+    finally:
+        server.kill()
+        server.wait()
+    counts = settled(bridge)
+    assert counts["frames_add_up"] == 1
+    assert counts["first_forwarded"] > 30_000
+
+
+def test_filters_first_and_goes_on_over_loads(bridge):
+    rules = bridge.folder / "forward.rules"
+    rules.write_text("drop proto icmp\n")
+    forward(bridge, str(rules))
+    assert "100% packet loss" in ping(bridge, THIRD_V4, 3, check=False)
+    assert " 0% packet loss" in ping(bridge, THIRD_V6)
+    assert bridge.packets()[0] >= 3
+    for _ in range(5):
+        bridge.load("pass proto icmp")
+        bridge.load("drop proto tcp")
+    (bridge.folder / "test.rules").write_text("drop proto tcp\n")
+    bridge.ctl("packet", "load", bridge.second, str(bridge.folder / "test.rules"))
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+
+
+def test_ends_and_gives_packets_back_to_the_host(bridge):
+    forward(bridge)
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+    assert "100% packet loss" in ping(bridge, bridge.near.v4, 2, check=False)  # the host hears nothing
+    forward(bridge, "--off")
+    assert forwards(bridge) == []
+    assert "100% packet loss" in ping(bridge, THIRD_V4, 2, check=False)
+    assert " 0% packet loss" in ping(bridge, bridge.near.v4)
+    for _ in range(3):  # and at once again: the queues are busy for a moment
+        forward(bridge)
+        assert " 0% packet loss" in ping(bridge, THIRD_V4, 3)
+        forward(bridge, "--off")
+
+
+def test_rewrites_addresses(bridge):
+    second_mac = bridge.near.link(bridge.second)["address"]
+    forward(bridge, "--rewrite")
+    watch = bridge.third.start(
+        "tcpdump", "-l", "-n", "-e", "-c", "3", "-i", bridge.third.ifname, "icmp[0]=8", stdout=-1, stderr=-1, text=True
+    )
+    try:
+        assert "listening" in watch.stderr.readline() + watch.stderr.readline()
+        assert " 0% packet loss" in ping(bridge, THIRD_V4)
+        assert f" {second_mac} > " in watch.stdout.readline()
+    finally:
+        watch.kill()
+        watch.communicate()
+
+
+def test_goes_on_when_a_link_was_down(bridge):
+    forward(bridge)
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+    bridge.near.ip("link", "set", bridge.second, "down")
+    ping(bridge, THIRD_V4, 10, check=False)
+    bridge.near.ip("link", "set", bridge.second, "up")
+    wait_until("the link", lambda: " 0% packet loss" in ping(bridge, THIRD_V4, 3, check=False))
+    assert settled(bridge)["frames_add_up"] == 1
+
+
+def test_ends_with_the_other_namespace(bridge):
+    forward(bridge)
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+    command("ip", "netns", "del", bridge.third.namespace)
+    wait_until("the end", lambda: forwards(bridge) == [])
+    assert "no longer forward" in bridge.log()
+    wait_until("the host", lambda: " 0% packet loss" in ping(bridge, bridge.near.v4, 2, check=False))
+
+
+def test_ends_with_the_daemon_and_leaves_the_filter(bridge):
+    forward(bridge)
+    assert bridge.stop_daemon(signal.SIGTERM) == 0
+    assert "leaves" not in bridge.log()  # no descriptor, task or frame
+    assert " 0% packet loss" in ping(bridge, bridge.near.v4)
+    bridge.start_daemon()
+    assert forwards(bridge) == []
+    forward(bridge)
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+    bridge.stop_daemon(signal.SIGKILL)
+    # The kernel closes the sockets of a killed process a moment after its end.
+    wait_until("the host", lambda: " 0% packet loss" in ping(bridge, bridge.near.v4, 5, check=False))
+    bridge.start_daemon()
+
+
+def test_refuses_in_words(bridge):
+    answer = bridge.ctl("packet", "forward", bridge.near.ifname, bridge.near.ifname, check=False)
+    assert answer.code != 0 and "two different ports" in answer.err
+    answer = bridge.ctl("packet", "forward", bridge.near.ifname, "nosuch0", check=False)
+    assert answer.code != 0 and "nosuch0" in answer.err
+    forward(bridge)
+    answer = forward(bridge, check=False)
+    assert answer.code != 0 and "forwards already" in answer.err
+    forward(bridge, "--off")
+    answer = forward(bridge, "--off", check=False)
+    assert answer.code != 0 and "don't forward" in answer.err
+    assert bridge.ctl("packet", "forward", bridge.near.ifname, check=False).code == 2

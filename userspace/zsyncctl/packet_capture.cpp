@@ -1,0 +1,156 @@
+#include <zsync/core/error.hpp>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <fcntl.h>
+#include <format>
+#include <optional>
+#include <unistd.h>
+#include <zsyncctl/packet_view.hpp>
+#include <zsyncctl/quantity.hpp>
+#include <zsyncctl/session.hpp>
+#include <zsyncctl/verbs.hpp>
+
+namespace zsyncctl {
+namespace {
+
+constexpr std::array options{
+    Option{.name = "-w", .value = "FILE", .help = "the pcapng file; '-' is standard output"},
+    Option{.name = "--count", .value = "N", .help = "end after N packets"},
+    Option{.name = "--for", .value = "SECONDS", .help = "end after so long"},
+};
+
+std::optional<std::uint64_t> count_of(const Invocation& invocation) {
+    const std::string text = invocation.value("--count").value_or("0");
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool is_number = error == std::errc() && end == text.data() + text.size();
+    return is_number && (value > 0 || !invocation.has("--count")) ? std::optional(value)
+                                                                  : std::nullopt;
+}
+
+std::optional<std::uint64_t> duration_us_of(const Invocation& invocation) {
+    const std::string text = invocation.value("--for").value_or("0");
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool is_number = error == std::errc() && end == text.data() + text.size();
+    const bool is_given = invocation.has("--for");
+    if (!is_number || (is_given && !(value >= 0.001 && value <= limits::capture_seconds_max))) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint64_t>(std::llround(value * 1e6));
+}
+
+std::expected<void, UsageError> check(const Invocation& invocation) {
+    if (!invocation.has("-w")) {
+        return std::unexpected(
+            UsageError{.message = "no file to write to", .hint = "give one: -w FILE.pcapng"}
+        );
+    }
+    if (!count_of(invocation)) {
+        return std::unexpected(UsageError{
+            .message = std::format(
+                "'{}' is no number of packets", invocation.value("--count").value_or("")
+            ),
+            .hint = "--count takes a whole number from 1"
+        });
+    }
+    if (!duration_us_of(invocation)) {
+        return std::unexpected(UsageError{
+            .message = std::format(
+                "'{}' is no time for a capture", invocation.value("--for").value_or("")
+            ),
+            .hint =
+                std::format("--for takes seconds, from 0.001 to {}", limits::capture_seconds_max)
+        });
+    }
+    return {};
+}
+
+Answer<zsync::Fd> open_output(const std::string& path) {
+    zsync::Fd file(
+        path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+                    : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
+    );
+    if (!file) {
+        return refuse(
+            std::format("cannot write {}: {}", printable(path), zsync::os_error(errno).message())
+        );
+    }
+    return file;
+}
+
+Answer<void> run(Session& session) {
+    const std::string& ifname = session.operand(0);
+    const Invocation& invocation = session.invocation();
+    std::string condition;
+    for (std::size_t word = 1; word < invocation.operands.size(); ++word) {
+        condition += (condition.empty() ? "" : " ") + invocation.operands[word];
+    }
+    const std::string path = invocation.value("-w").value_or("");
+    Daemon daemon = ZTRY(session.daemon());
+    const zsync::Fd file = ZTRY(open_output(path));
+    daemon.reply_timeout(limits::capture_timeout);
+    const auto answer = daemon.call(
+        {.path = packet_object(ifname),
+         .interface = names::packet_interface,
+         .name = "Capture",
+         .reply_signature = "ttt",
+         .right = "org.zsync1.manage-packet"},
+        "hsa{sv}",
+        file.get(),
+        condition.c_str(),
+        2,
+        "count",
+        "t",
+        count_of(invocation).value_or(0),
+        "duration_usec",
+        "t",
+        duration_us_of(invocation).value_or(0)
+    );
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    if (path == "-") {
+        return {};
+    }
+    const std::uint64_t packets = number_at(*answer, 0);
+    const std::uint64_t bytes = number_at(*answer, 1);
+    const std::uint64_t lost = number_at(*answer, 2);
+    session.print_either(
+        {{"ifname", ifname}, {"file", path}, {"packets", packets}, {"bytes", bytes}, {"lost", lost}
+        },
+        std::format(
+            "{}: {} in {}, {} lost\n",
+            printable(ifname),
+            counted(packets, "packet"),
+            printable(path),
+            lost
+        )
+    );
+    return {};
+}
+
+} // namespace
+
+constinit const Verb packet_capture_verb{
+    .path = "packet capture",
+    .operands = "IFACE [CONDITION...]",
+    .operands_min = 1,
+    .operands_max = 64,
+    .summary = "Write packets of a filtered interface to a pcapng file",
+    .details =
+        "Both directions: what the filter lets pass, and what the host sends. Conditions are "
+        "those\n"
+        "of a rule ('proto udp dport 53'), decided in the kernel. It ends with --count, --for or\n"
+        "Ctrl-C, and the file is whole in each case.",
+    .options = options,
+    .check = check,
+    .run = run,
+};
+
+} // namespace zsyncctl

@@ -1,0 +1,73 @@
+// Pairs of interfaces whose packets zsyncd forwards by AF_XDP.
+#pragma once
+
+#include <zsync/core/fd.hpp>
+#include <zsync/core/io.hpp>
+#include <zsync/core/result.hpp>
+#include <zsync/core/scope.hpp>
+#include <zsync/core/worker_group.hpp>
+#include <zsync/packet/service.hpp>
+#include <zsync/packet/xsk/forwarder.hpp>
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace zsync::zsyncd {
+
+/// What is forwarded, and how far that has come.
+struct ForwardView {
+    std::array<std::string, 2> ports;
+    bool rewrite_addresses = false;
+    packet::xsk::ForwardStatus status;
+};
+
+/// The forwarders that run, by their ports. All run on one worker of their own, so that packets
+/// wait for nothing that the bus does; it is made with the first one. The filters of both
+/// interfaces are told to hand over what they pass, and no more when a forwarder ends, by hand or
+/// because an interface was deleted. None outlives the daemon: without it, packets go to the
+/// kernel.
+class PacketForwards {
+public:
+    /// Tasks run in `scope`, which outlives this.
+    PacketForwards(Io io, Scope& scope, packet::Service& service);
+
+    /// Begins to forward between two filtered interfaces, of which neither forwards yet.
+    Task<Outcome<void>> start(packet::xsk::ForwardOptions options);
+    /// Ends it, in either order of the ports.
+    Task<Outcome<void>> stop(std::string first, std::string second);
+    Task<Outcome<std::vector<ForwardView>>> list();
+
+private:
+    /// One that runs. `forwarder` belongs to the worker's thread.
+    struct Run {
+        explicit Run(packet::xsk::ForwardOptions wanted) : options(std::move(wanted)) {}
+        packet::xsk::ForwardOptions options;
+        std::array<Fd, 2> maps;
+        std::unique_ptr<packet::xsk::Forwarder> forwarder;
+        TaskRef task;
+        bool stopping = false;
+    };
+    using RunRef = std::shared_ptr<Run>;
+
+    [[nodiscard]] RunRef find(const std::string& port) const;
+    Outcome<WorkerAddress> worker();
+    Task<Outcome<void>> begin(RunRef run);
+    Task<void> follow(RunRef run);
+    Task<Outcome<void>> end(RunRef run);
+    static Task<Outcome<void>> open_there(Io io, RunRef run);
+    static Task<Result<void>> run_there(Io io, RunRef run);
+    static Task<packet::xsk::ForwardStatus> status_there(Io io, RunRef run);
+    static Task<void> close_there(Io io, RunRef run);
+
+    Io io_;
+    Scope& scope_;
+    packet::Service& service_;
+    std::unique_ptr<WorkerGroup> workers_;
+    std::vector<RunRef> runs_;
+};
+
+} // namespace zsync::zsyncd
