@@ -28,13 +28,17 @@ struct {
 	__uint(max_entries, 1 << 22);
 } samples SEC(".maps");
 
-/* A packet and the rule that it matched. */
-struct zsync_hit {
-	__u32 rule; /* index */
-	__u32 cell;
-	__u32 bytes; /* of the packet */
-	__u32 drop; /* the verdict, which an action may change */
-};
+#ifdef ZSYNC_HAS_REDIRECT
+/* The devices that rules redirect to. A device that goes away leaves its place empty. Only there while
+ * a rule redirects; resized before the load, filled before the program runs.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} targets SEC(".maps");
+#endif
 
 ZSYNC_INLINE int zsync_does(const struct zsync_hit *hit, int action)
 {
@@ -98,6 +102,15 @@ ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats, struc
 #endif
 	if (zsync_does(hit, ZSYNC_SAMPLE))
 		zsync_sample(ctx, stats, hit);
+#ifdef ZSYNC_HAS_REDIRECT
+	if (zsync_does(hit, ZSYNC_REDIRECT) && !hit->drop) {
+		if (bpf_redirect_map(&targets, zsync_argument(hit, ZSYNC_REDIRECT), XDP_DROP) ==
+		    XDP_REDIRECT)
+			hit->redirected = 1;
+		else
+			hit->drop = 1;
+	}
+#endif
 }
 
 #endif

@@ -38,6 +38,15 @@ struct {
 	__type(value, struct zsync_stats);
 } stats SEC(".maps");
 
+/* A packet and the rule that it matched. */
+struct zsync_hit {
+	__u32 rule; /* index */
+	__u32 cell;
+	__u32 bytes; /* of the packet */
+	__u32 drop; /* the verdict, which an action may change */
+	__u32 redirected; /* until the program's end, else 0 */
+};
+
 /*
  * What is known of the packet at hand. In a map and not on the stack because the verifier does not
  * remember what is written to a map: ways that meet again look alike to it, and it walks on from
@@ -49,6 +58,7 @@ struct scratch {
 	struct zsync_packet packet;
 	struct zsync_cursor cursor;
 	__u32 classes[ZSYNC_DIMENSIONS];
+	struct zsync_hit hit;
 	__u32 taken;
 };
 

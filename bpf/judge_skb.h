@@ -135,10 +135,10 @@ ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, stru
 			count(counter, packets, bytes);
 		drop = cell & ZSYNC_DROP;
 		if (config.actions) {
-			struct zsync_hit hit = { rule, cell, skb->len, drop };
-
-			zsync_act(skb, hook, &hit);
-			drop = hit.drop;
+			room->hit = (struct zsync_hit){ rule, cell, skb->len, drop, 0 };
+			zsync_act(skb, hook, &room->hit);
+			ZSYNC_MEET();
+			drop = room->hit.drop;
 		}
 	}
 	if (drop)

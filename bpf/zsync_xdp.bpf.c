@@ -14,6 +14,7 @@
 #define ZSYNC_CONTEXT struct xdp_md
 #define ZSYNC_COPY(ctx, to, bytes) bpf_xdp_load_bytes(ctx, 0, to, bytes)
 #define ZSYNC_STARTS_AT_NETWORK 0
+#define ZSYNC_HAS_REDIRECT
 
 /* AF_XDP sockets by queue, shared by generations. Resized before the load, and not made where
  * nothing goes to sockets.
@@ -63,10 +64,10 @@ int zsync_xdp(struct xdp_md *ctx)
 			count(counter, 1, frame.bytes);
 		drop = cell & ZSYNC_DROP;
 		if (config.actions) {
-			struct zsync_hit hit = { rule, cell, frame.bytes, drop };
-
-			zsync_act(ctx, interface, &hit);
-			drop = hit.drop;
+			room->hit = (struct zsync_hit){ rule, cell, frame.bytes, drop, 0 };
+			zsync_act(ctx, interface, &room->hit);
+			ZSYNC_MEET();
+			drop = room->hit.drop;
 		}
 	}
 	if (drop) {
@@ -74,6 +75,11 @@ int zsync_xdp(struct xdp_md *ctx)
 		return XDP_DROP;
 	}
 	count(&interface->passed, 1, frame.bytes);
+	if (config.actions >> ZSYNC_REDIRECT & 1 && room->hit.redirected) {
+		room->hit.redirected = 0;
+		interface->redirected++;
+		return XDP_REDIRECT;
+	}
 	if (config.to_sockets)
 		return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
 	return XDP_PASS;

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ZSYNC_LAYOUT_VERSION 2
+#define ZSYNC_LAYOUT_VERSION 3
 
 /* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
 #define ZSYNC_LEAF 0x80000000u
@@ -25,6 +25,7 @@
 enum zsync_action {
 	ZSYNC_MARK, /* sets the packet's mark, where it has one */
 	ZSYNC_SAMPLE, /* copies one packet of so many into the ring `samples` */
+	ZSYNC_REDIRECT, /* sends the frame out of a device: its place in `targets` */
 	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
 };
 
@@ -165,6 +166,7 @@ struct zsync_stats {
 	__u64 samples_lost; /* of these, without a place in the ring */
 	struct zsync_counter merged; /* of what GSO or GRO had merged: once here, segments elsewhere */
 	__u64 unjudged; /* dropped for want of room to judge them in */
+	__u64 redirected; /* of those passed, sent out of another device */
 };
 
 /* Bytes of a sampled packet that fit a small record: all headers, nearly always. */

@@ -150,6 +150,15 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         Case{
             "drop smaple 1/5", "r:1:6: error: unknown condition 'smaple'; hint: did you mean sample"
         },
+        Case{
+            "drop redirect lan0",
+            "r:1:6: error: redirect in a rule that drops; hint: write pass redirect"
+        },
+        Case{
+            "pass out redirect lan0",
+            "r:1:10: error: redirect in a rule for what is not received by this interface; hint: "
+            "write it without out, outside of a cgroup block"
+        },
         Case{"drop in out", "r:1:9: error: out is given twice; hint: a rule is for in or for out"},
         Case{
             "drop out mark 0x100000000",

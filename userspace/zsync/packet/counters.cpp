@@ -107,6 +107,7 @@ Result<InterfaceStats> read_stats(const Fd& stats) {
         sum.samples_lost += record.samples_lost;
         add(sum.merged, record.merged);
         sum.unjudged += record.unjudged;
+        sum.redirected += record.redirected;
     }
     return sum;
 }

@@ -43,7 +43,8 @@ struct InterfaceStats {
     std::uint64_t samples_lost = 0; ///< of these, because the ring was full
     /// What GSO or GRO had merged when it was judged, counted once here; elsewhere as its segments.
     RuleCount merged;
-    std::uint64_t unjudged = 0; ///< dropped because too many packets were under way on a CPU
+    std::uint64_t redirected = 0; ///< of those passed, sent out of another interface
+    std::uint64_t unjudged = 0;   ///< dropped because too many packets were under way on a CPU
 };
 
 /// The sums of all slots, by slot.

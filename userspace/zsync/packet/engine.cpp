@@ -308,6 +308,9 @@ private:
         const RuleBits unrestricted = open_dimension(ZSYNC_INTERFACE, [](const Rule& rule) {
             return !rule.interface.empty();
         });
+        if (tables_.config.used[ZSYNC_INTERFACE] == 0) {
+            return;
+        }
         for (const auto& [name, ifindex] : names_.interfaces) {
             RuleBits bits = unrestricted;
             for (std::size_t i = 0; i < rules_.rules.size(); ++i) {
@@ -371,9 +374,28 @@ private:
         }
     }
 
+    /// The devices that rules redirect to; a rule's argument is the place of its own.
+    void compile_redirects() {
+        std::map<std::string, std::uint32_t> places;
+        for (const Rule& rule : rules_.rules) {
+            const auto& name = rule.actions.redirect;
+            if (!name || places.contains(*name)) {
+                continue;
+            }
+            places.emplace(*name, static_cast<std::uint32_t>(tables_.targets.size()));
+            const auto found = names_.interfaces.find(*name);
+            tables_.targets.push_back(found == names_.interfaces.end() ? 0 : found->second);
+        }
+        compile_action(ZSYNC_REDIRECT, [&](const Rule& rule) -> std::optional<std::uint32_t> {
+            const auto& name = rule.actions.redirect;
+            return name ? std::optional(places.at(*name)) : std::nullopt;
+        });
+    }
+
     void compile_actions() {
         static_assert(ZSYNC_ACTION_SHIFT + ZSYNC_ACTIONS < 32);
         compile_action(ZSYNC_MARK, [](const Rule& rule) { return rule.actions.mark; });
+        compile_redirects();
         compile_action(ZSYNC_SAMPLE, [](const Rule& rule) { return rule.actions.sample; });
     }
 

@@ -30,6 +30,7 @@ struct Tables {
     std::vector<std::uint64_t> buckets;
     std::vector<std::uint64_t> bitmaps;
     std::vector<NameClass> names;
+    std::vector<std::uint32_t> targets; ///< interfaces that rules redirect to, by their indexes
 };
 
 /// Where each rule counts: one slot a rule, in the order of the rules, and the default verdict's.

@@ -90,6 +90,7 @@ Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rule
     }
     Filter filter(options, pins, *std::move(maps), SlotTable::fresh());
     filter.starts_at_network_ = found.starts_at_network();
+    filter.meta_.mode = options.mode == AttachMode::generic ? XdpMode::generic : XdpMode::native;
     if (auto attached = filter.attach_pinned(options, rules, found); !attached) {
         if (filter.link_) {
             bpf_link_detach(filter.link_.get());
@@ -124,7 +125,11 @@ Filter::attach_pinned(const FilterOptions& options, const RuleSet& rules, const 
 
 Outcome<LoadedProgram>
 Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const {
-    Tables tables = ZTRY(compile(rules, slots, ZTRY(resolve_names(rules))));
+    const NameIds names = ZTRY(resolve_names(rules));
+    if (meta_.mode != XdpMode::generic) {
+        ZTRY(check_redirects(rules, names));
+    }
+    Tables tables = ZTRY(compile(rules, slots, names));
     tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
     tables.config.to_sockets = to_sockets_ ? 1 : 0;
     return load_program(tables, maps, hook_);

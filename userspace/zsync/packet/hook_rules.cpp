@@ -1,7 +1,12 @@
 #include <zsync/packet/cgroup_tree.hpp>
+#include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/interface_facts.hpp>
 
+#include <bpf/libbpf.h>
+#include <linux/netdev.h>
+
+#include <format>
 #include <optional>
 
 namespace zsync::packet {
@@ -35,14 +40,44 @@ RuleSet rules_of_hook(const RuleSet& rules, std::uint32_t hook) {
 Outcome<NameIds> resolve_names(const RuleSet& rules) {
     NameIds ids;
     for (const Rule& rule : rules.rules) {
-        if (!rule.interface.empty() && !ids.interfaces.contains(rule.interface)) {
-            ids.interfaces.emplace(rule.interface, ZTRY(interface_facts(rule.interface)).ifindex);
+        for (const std::string& name : {rule.interface, rule.actions.redirect.value_or("")}) {
+            if (!name.empty() && !ids.interfaces.contains(name)) {
+                ids.interfaces.emplace(name, ZTRY(interface_facts(name)).ifindex);
+            }
         }
         if (!rule.cgroup.empty() && !ids.cgroups.contains(rule.cgroup)) {
             ids.cgroups.emplace(rule.cgroup, ZTRY(find_cgroup(rule.cgroup)).id);
         }
     }
     return ids;
+}
+
+Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names) {
+    for (const Rule& rule : rules.rules) {
+        if (!rule.actions.redirect) {
+            continue;
+        }
+        const std::string& name = *rule.actions.redirect;
+        LIBBPF_OPTS(bpf_xdp_query_opts, facts);
+        const int failed = bpf_xdp_query(static_cast<int>(names.interfaces.at(name)), 0, &facts);
+        if (failed != 0) {
+            return fail(os_error(-failed), std::format("cannot ask {} for its abilities", name));
+        }
+        if ((facts.feature_flags & NETDEV_XDP_ACT_NDO_XMIT) == 0) {
+            return fail(
+                PacketError::mode_unavailable,
+                std::format(
+                    "{} takes no frames from a driver's XDP program, so none can be redirected to "
+                    "it: {}attach this interface in generic mode",
+                    name,
+                    interface_facts(name).value_or(InterfaceFacts{}).kind == "veth"
+                        ? "give the other end of this veth an XDP program or GRO, or "
+                        : ""
+                )
+            );
+        }
+    }
+    return {};
 }
 
 } // namespace zsync::packet

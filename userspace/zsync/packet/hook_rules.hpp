@@ -24,4 +24,8 @@ struct NameIds {
 /// stood for then: a cgroup that is made again is another one.
 [[nodiscard]] Outcome<NameIds> resolve_names(const RuleSet& rules);
 
+/// Whether the devices that rules redirect to take the frames of a driver's XDP program: otherwise
+/// they would be lost without a word. `PacketError::mode_unavailable`.
+[[nodiscard]] Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names);
+
 } // namespace zsync::packet

@@ -91,6 +91,28 @@ bool fill_names(const Object& object, const Tables& tables) {
     });
 }
 
+/// Makes room for the devices that rules redirect to, if any does.
+bool size_targets(const Object& object, const Tables& tables) {
+    bpf_map* map = bpf_object__find_map_by_name(object.get(), "targets");
+    if (map == nullptr) {
+        return tables.targets.empty();
+    }
+    return tables.targets.empty()
+               ? bpf_map__set_autocreate(map, false) == 0
+               : bpf_map__set_max_entries(map, static_cast<std::uint32_t>(tables.targets.size())) ==
+                     0;
+}
+
+bool fill_targets(const Object& object, const Tables& tables) {
+    for (std::uint32_t i = 0; i < tables.targets.size(); ++i) {
+        const int map = bpf_object__find_map_fd_by_name(object.get(), "targets");
+        if (bpf_map_update_elem(map, &i, &tables.targets[i], BPF_ANY) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool only_program(const Object& object, const char* name) {
     bool found = false;
     bpf_program* program = nullptr;
@@ -248,6 +270,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
         !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats) ||
         !(has_samples ? share(object, "samples", maps.samples) : leave_out(object, "samples")) ||
         !share_sockets(object, maps, hook, has_sockets) || !size_names(object, tables) ||
+        !size_targets(object, tables) ||
         !only_program(object, code.program)) {
         return map_fault();
     }
@@ -259,7 +282,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     program.has_sockets = has_sockets;
     const bpf_program* loaded = bpf_object__find_program_by_name(object.get(), code.program);
     program.fd = Fd(dup(bpf_program__fd(loaded)));
-    if (!program.fd || !fill_names(object, tables)) {
+    if (!program.fd || !fill_names(object, tables) || !fill_targets(object, tables)) {
         return map_fault();
     }
     program.id = ZTRY(program_id(program.fd));

@@ -45,6 +45,7 @@ struct TcpFlagsMatch {
 /// What a rule does to a packet beyond its verdict; nothing of what is absent.
 struct Actions {
     std::optional<std::uint32_t> mark;   ///< sets the packet's mark
+    std::optional<std::string> redirect; ///< sends it out of that interface
     std::optional<std::uint32_t> sample; ///< copies one packet of so many for readers
 
     friend bool operator==(const Actions&, const Actions&) = default;

@@ -229,6 +229,17 @@ bool RuleSetBuilder::fits_hook(const RuleDraft& draft) {
             fits = false;
         }
     };
+    const auto& redirect_at = draft.actions_at[std::to_underlying(ActionWord::redirect)];
+    if (draft.verdict == Verdict::drop) {
+        refuse(redirect_at, "redirect in a rule that drops", "write pass redirect");
+    }
+    if (in_cgroup() || draft.direction == Direction::out) {
+        refuse(
+            redirect_at,
+            "redirect in a rule for what is not received by this interface",
+            "write it without out, outside of a cgroup block"
+        );
+    }
     if (in_cgroup()) {
         refuse(
             draft.place_of(Condition::vlan),

@@ -96,6 +96,8 @@ bool Parser::action(RuleDraft& draft, ActionWord which) {
         return mark(draft);
     case ActionWord::sample:
         return sample(draft);
+    case ActionWord::redirect:
+        return interface_name(draft.actions.redirect.emplace());
     }
     std::unreachable();
 }
@@ -158,7 +160,7 @@ bool Parser::condition(RuleDraft& draft, Condition which, const Token& word) {
         draft.fragment = true;
         return true;
     case Condition::interface:
-        return interface(draft);
+        return interface_name(draft.interface);
     case Condition::cgroup:
         return cgroup(draft);
     case Condition::name:
@@ -358,7 +360,7 @@ bool Parser::vlan(RuleDraft& draft) {
     return true;
 }
 
-bool Parser::interface(RuleDraft& draft) {
+bool Parser::interface_name(std::string& out) {
     const Token token = next();
     if (token.kind != TokenKind::word) {
         return fail_expected(token, "the name of an interface");
@@ -366,7 +368,7 @@ bool Parser::interface(RuleDraft& draft) {
     if (!is_interface_name(token.text)) {
         return fail(token, in_quotes(token.text) + " cannot be an interface's name");
     }
-    draft.interface = token.text;
+    out = token.text;
     return true;
 }
 

@@ -296,6 +296,9 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
     if (rule.actions.sample) {
         out += std::format(" sample 1/{}", *rule.actions.sample);
     }
+    if (rule.actions.redirect) {
+        out += std::format(" redirect {}", *rule.actions.redirect);
+    }
     if (!operands.from.empty()) {
         condition(Condition::from, operands.from);
     }

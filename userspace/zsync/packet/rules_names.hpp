@@ -21,8 +21,8 @@ inline constexpr std::array<std::string_view, 6> statement_words{
 inline constexpr std::array<std::string_view, 2> direction_words{"in", "out"};
 
 /// What a rule may do beyond its verdict, in canonical order.
-enum class ActionWord : std::uint8_t { mark, sample };
-inline constexpr std::array<std::string_view, 2> action_words{"mark", "sample"};
+enum class ActionWord : std::uint8_t { mark, sample, redirect };
+inline constexpr std::array<std::string_view, 3> action_words{"mark", "sample", "redirect"};
 
 /// Conditions in canonical order, then the name, which is none.
 enum class Condition : std::uint8_t {

@@ -52,7 +52,7 @@ private:
     bool length(RuleDraft& draft, const Token& word);
     bool words(std::vector<PlacedWord>& out, const Token& condition, std::string_view what);
     bool vlan(RuleDraft& draft);
-    bool interface(RuleDraft& draft);
+    bool interface_name(std::string& out);
     std::optional<std::string_view> cgroup_path();
     bool cgroup(RuleDraft& draft);
     bool rule_name(RuleDraft& draft);
