@@ -112,6 +112,22 @@ def test_configuration_asks_for_it_and_sets_thresholds(quiet_lab):
     wait_until("the alert", lambda: [alert["kind"] for alert in lab.json("alerts")] == ["icmp_flood"])
 
 
+def test_an_alerts_source_is_dropped_for_a_time_where_that_is_asked_for(quiet_lab):
+    lab = quiet_lab
+    ifname = lab.near.ifname
+    lab.config.write_text(f"[packet.alerts]\ndrop_source_seconds = 60\n[packet.interfaces.{ifname}]\nanalyse_every = 1\n")
+    lab.start_daemon()
+    lab.far.run("ping", "-c1", "-W2", lab.near.v4)
+    before = time.time()
+    lab.far.run("nmap", "-n", "-Pn", "-sS", "--top-ports", "60", lab.near.v4)
+    rule = wait_until("the rule", lambda: lab.stats()["temporary"])[0]
+    assert rule["rule"] == f"drop from {lab.far.v4}"
+    assert before + 60 <= rule["expires_at_us"] / 1e6 <= time.time() + 60
+    assert lab.far.run("ping", "-c1", "-W1", lab.near.v4, check=False).returncode == 1
+    lab.ctl("packet", "rule", "remove", ifname, rule["rule"])
+    lab.far.run("ping", "-c1", "-W2", lab.near.v4)
+
+
 def test_a_sample_is_a_sample(lab):
     lab.attach()
     lab.ctl("packet", "analyse", lab.near.ifname, "--sample", "1000000")

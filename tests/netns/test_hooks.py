@@ -5,8 +5,10 @@ import os
 import pathlib
 import signal
 import socket
+import time
 
 import pytest
+from lab import wait_until
 
 
 def unified_mount() -> pathlib.Path:
@@ -126,3 +128,59 @@ def test_samples_and_merged_packets_are_counted(lab):
             sender.sendto(b"x", (lab.near.v4, 7001))
     assert hooks(lab)["in"]["sampled"] == 3
     assert "sampled" in lab.ctl("packet", "stats", lab.near.ifname).out
+
+
+def test_a_temporary_rule_comes_first_survives_a_restart_and_ends_on_time(lab):
+    lab.filter("pass proto udp dport 7001\ndrop out proto udp dport 7002\n")
+    ifname = lab.near.ifname
+    rule = f"drop from {lab.far.v4} proto udp dport 7001"
+    sender = lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def dropped() -> bool:
+        before = lab.stats()["dropped"]
+        sender.sendto(b"x", (lab.near.v4, 7001))
+        return lab.stats()["dropped"] > before
+
+    assert not dropped()
+    answer = lab.json("packet", "rule", "add", ifname, "--for", "1h", rule)
+    assert answer["expires_at_us"] > (time.time() + 3500) * 1e6
+    assert dropped() and lab.rules()[0]["text"] == rule
+    lab.load("pass proto udp\n")
+    assert dropped(), "loading rules keeps it"
+    lab.stop_daemon(signal.SIGKILL)
+    lab.start_daemon()
+    assert dropped()
+    assert [row["rule"] for row in lab.stats()["temporary"]] == [rule]
+    assert f": {rule}\n" in lab.ctl("packet", "stats", ifname).out
+    # Given another time it ends on it, and so does one whose time was over while zsyncd was gone.
+    lab.ctl("packet", "rule", "add", ifname, "--for", "1s", rule)
+    assert len(lab.stats()["temporary"]) == 1
+    wait_until("the rule's end", lambda: not lab.stats()["temporary"])
+    assert not dropped()
+    lab.ctl("packet", "rule", "add", ifname, "--for", "1s", rule)
+    lab.stop_daemon()
+    wait_until("the rule's end", lambda end=time.time() + 1: time.time() > end)
+    lab.start_daemon()
+    assert not dropped()
+    # And one that is taken out.
+    lab.ctl("packet", "rule", "add", ifname, "--for", "7d", "drop", "proto", "udp")
+    assert dropped()
+    lab.ctl("packet", "rule", "remove", ifname, "drop proto udp")
+    assert not dropped()
+
+
+def test_temporary_rules_that_cannot_be_are_refused_in_words(lab):
+    lab.filter("pass\n")
+    ifname = lab.near.ifname
+    for words, code, error in (
+        (("add", ifname, "--for", "10m", "drop from 10.1.0.0/8"), 1, "use 10.0.0.0/8"),
+        (("add", ifname, "--for", "10m", "default drop"), 1, "this is no rule"),
+        (("add", ifname, "--for", "10m", "drop from @bad"), 1, "there is no set"),
+        (("remove", ifname, "drop"), 1, "no temporary rule 'drop'"),
+        (("add", ifname, "drop"), 2, "--for"),
+        (("add", ifname, "--for", "10", "drop"), 2, "no time"),
+        (("plus", ifname, "drop"), 2, "neither add nor remove"),
+    ):
+        answer = lab.ctl("packet", "rule", *words, check=False)
+        assert answer.code == code and error in answer.err, answer
+    assert lab.stats()["temporary"] == [] and len(lab.rules()) == 1

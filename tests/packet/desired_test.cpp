@@ -36,6 +36,36 @@ TEST(DesiredInterface, is_text_a_person_can_read) {
     );
 }
 
+TEST(DesiredInterface, keeps_temporary_rules_with_their_expiry) {
+    DesiredInterface desired;
+    desired.name = "eth0";
+    desired.rules = "default drop\n";
+    desired.temporary = {
+        {.text = "drop from 192.0.2.7 name \"50 % \xc3\xa9\"", .expires_realtime_us = 1'764},
+        {.text = "pass out", .expires_realtime_us = 5},
+    };
+    const std::string text = encode(desired);
+    EXPECT_TRUE(text.contains("\ntemporary 5 pass out\n\ndefault drop\n")) << text;
+    EXPECT_EQ(decode(text).value(), desired);
+    for (const auto* line :
+         {"temporary", "temporary 5", "temporary 5 default drop", "temporary x drop"}) {
+        std::string wrong_text = text;
+        wrong_text.replace(wrong_text.find("temporary 5 pass out"), 20, line);
+        EXPECT_TRUE(wrong(wrong_text).contains("something before the rules")) << line;
+    }
+}
+
+TEST(DesiredInterface, temporary_rules_at_their_limit) {
+    DesiredInterface desired;
+    desired.name = "eth0";
+    for (std::size_t i = 0; i < limits::temporary_rules_max; ++i) {
+        desired.temporary.push_back({.text = std::format("drop vlan {}", i)});
+    }
+    EXPECT_EQ(decode(encode(desired)).value(), desired);
+    desired.temporary.push_back({.text = "drop"});
+    EXPECT_FALSE(decode(encode(desired)));
+}
+
 TEST(DesiredInterface, comes_back_whatever_is_in_it) {
     using namespace std::string_literals;
     const std::array cases{

@@ -1,5 +1,7 @@
 #include <zsync/packet/address_text.hpp>
+#include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
+#include <zsync/packet/temporary_rules.hpp>
 
 #include <gtest/gtest.h>
 
@@ -68,7 +70,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 30> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 31> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -98,6 +100,7 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"drop vlan 1 Sample 1/010", "drop sample 1/10 vlan 1"},
         {"pass sample 1/1 from @bad", "pass sample 1/1 from @bad"},
         {"drop in vlan 1", "drop vlan 1"},
+        {"pass vlan 1 redirect lan0 sample 1/5", "pass sample 1/5 redirect lan0 vlan 1"},
         {"drop vlan 1 OUT", "drop out vlan 1"},
         {"pass sample 1/2 mark 16 out", "pass out mark 0x10 sample 1/2"},
         {"pass out mark 0XFFFFFFFF", "pass out mark 0xffffffff"},
@@ -217,6 +220,49 @@ cgroup /idle { }
     EXPECT_EQ(web.address_sets.size(), 1U);
     EXPECT_EQ(web.address_sets[*web.rules[0].to].size(), 2U);
     EXPECT_EQ(rules_of_hook(rules, 0).rules.front().text, "pass from @b");
+}
+
+TEST(Rules, a_temporary_rule_is_one_rule_in_its_canonical_form) {
+    EXPECT_EQ(canonical_rule("DROP from 192.0.2.7/32 # why").value(), "drop from 192.0.2.7");
+    EXPECT_EQ(
+        canonical_rule("drop out cgroup /a name \"x \\\" y\"").value(),
+        "drop out cgroup /a name \"x \\\" y\""
+    );
+    for (const auto* text :
+         {"", "default drop", "drop\ndrop", "set a { }", "drop from @bad", "dorp"}) {
+        const auto refused = canonical_rule(text);
+        ASSERT_FALSE(refused) << text;
+        EXPECT_EQ(refused.error().error, Error(PacketError::invalid_rules)) << text;
+    }
+}
+
+TEST(Rules, temporary_rules_come_before_those_of_the_file_the_last_first) {
+    const RuleSet rules =
+        rules_of("set s { 10.0.0.1 }\ndrop from @s\ncgroup /web {\n drop out to @s\n}\n");
+    const std::array temporary{
+        TemporaryRule{.text = canonical_rule("drop from 192.0.2.1").value()},
+        TemporaryRule{.text = canonical_rule("pass out to 192.0.2.2").value()},
+        TemporaryRule{.text = canonical_rule("pass from 192.0.2.3").value()},
+    };
+    const RuleSet all = with_temporary(rules, temporary);
+    ASSERT_EQ(all.hooks.size(), 2U);
+    EXPECT_EQ(all.hooks[0], (Hook{"", Direction::out, Verdict::pass}));
+    EXPECT_EQ(all.hooks[1].cgroup, "/web");
+    const auto texts = [&](std::uint32_t hook) {
+        std::vector<std::string> found;
+        for (const Rule& rule : rules_of_hook(all, hook).rules) {
+            found.push_back(rule.text);
+        }
+        return found;
+    };
+    EXPECT_EQ(
+        texts(0),
+        (std::vector<std::string>{"pass from 192.0.2.3", "drop from 192.0.2.1", "drop from @s"})
+    );
+    EXPECT_EQ(texts(1), std::vector<std::string>{"pass out to 192.0.2.2"});
+    EXPECT_EQ(texts(2), std::vector<std::string>{"drop out to @s"});
+    EXPECT_EQ(all.address_sets[*all.rules.front().from].front(), prefix_of("192.0.2.3"));
+    EXPECT_EQ(with_temporary(rules, {}), rules);
 }
 
 TEST(Rules, format_is_self_contained_and_stable) {

@@ -77,7 +77,10 @@ def complete(tmp_path):
         ("zsyncctl ", ["alerts", "features", "flows", "help", "jobs", "packet", "reload", "status", "tasks", "top"]),
         ("zsyncctl st", ["status"]),
         ("zsyncctl --json st", ["status"]),
-        ("zsyncctl packet ", ["analyse", "attach", "capture", "detach", "explain", "forward", "load", "replay", "rules", "set", "stats", "watch"]),
+        (
+            "zsyncctl packet ",
+            ["analyse", "attach", "capture", "detach", "explain", "forward", "load", "replay", "rule", "rules", "set", "stats", "watch"],
+        ),
         ("zsyncctl packet --json d", ["detach"]),
         ("zsyncctl help packet w", ["watch"]),
         ("zsyncctl packet rules ", ["veth-a", "wan0.42"]),

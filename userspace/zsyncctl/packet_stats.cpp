@@ -19,8 +19,11 @@ Answer<void> run(Session& session) {
     }
     Json json = stats_json(view, counters);
     json["hooks"] = hook_stats_json(hooks);
+    json["temporary"] = temporary_json(view);
     session.print_either(
-        json, stats_text(view, counters, session.style()) + hook_stats_text(hooks, session.style())
+        json,
+        stats_text(view, counters, session.style()) + hook_stats_text(hooks, session.style()) +
+            temporary_text(view)
     );
     return {};
 }
@@ -104,6 +107,22 @@ std::string stats_text(const InterfaceView& view, const CounterView& counters, c
     text += std::format(", {}", counted(view.prefixes, "prefix"));
     text += std::format(", loaded {}\n\n", time_text(view.loaded_at_us));
     return text + table.text(style);
+}
+
+Json temporary_json(const InterfaceView& view) {
+    Json rows = Json::array();
+    for (const auto& [rule, expires_us] : view.temporary) {
+        rows.push_back({{"rule", rule}, {"expires_at_us", expires_us}});
+    }
+    return rows;
+}
+
+std::string temporary_text(const InterfaceView& view) {
+    std::string text = view.temporary.empty() ? "" : "\ntemporary rules:\n";
+    for (const auto& [rule, expires_us] : view.temporary) {
+        text += std::format("  until {}: {}\n", time_text(expires_us), printable(rule));
+    }
+    return text;
 }
 
 Json hook_stats_json(const std::vector<HookView>& hooks) {

@@ -13,7 +13,7 @@ std::uint64_t CounterView::malformed_packets() const {
 }
 
 InterfaceView interface_view(const Json& properties) {
-    return {
+    InterfaceView view{
         .name = text_field(properties, "Name"),
         .ifindex = number_field(properties, "Ifindex"),
         .state = text_field(properties, "State"),
@@ -30,6 +30,12 @@ InterfaceView interface_view(const Json& properties) {
         .rules_source = text_field(properties, "RulesSource"),
         .loaded_at_us = number_field(properties, "LoadTimestamp"),
     };
+    if (const auto rules = properties.find("TemporaryRules"); rules != properties.end()) {
+        for (const Json& rule : *rules) {
+            view.temporary.emplace_back(text_at(rule, 0), number_at(rule, 1));
+        }
+    }
+    return view;
 }
 
 CounterView counter_view(const Json& stats_answer) {

@@ -28,6 +28,8 @@ struct InterfaceView {
     std::string malformed_verdict{};
     std::string rules_source{};
     std::uint64_t loaded_at_us = 0;
+    /// Temporary rules, and when each expires.
+    std::vector<std::pair<std::string, std::uint64_t>> temporary{};
 
     /// False while there is nothing to filter: no counters, no rules in force.
     [[nodiscard]] bool has_filter() const { return !mode.empty(); }

@@ -16,6 +16,7 @@ extern const Verb packet_attach_verb;
 extern const Verb packet_detach_verb;
 extern const Verb packet_load_verb;
 extern const Verb packet_set_verb;
+extern const Verb packet_rule_verb;
 extern const Verb packet_explain_verb;
 extern const Verb packet_rules_verb;
 extern const Verb packet_stats_verb;
@@ -39,6 +40,7 @@ inline constexpr std::array all_verbs{
     &packet_detach_verb,
     &packet_load_verb,
     &packet_set_verb,
+    &packet_rule_verb,
     &packet_explain_verb,
     &packet_rules_verb,
     &packet_stats_verb,

@@ -143,6 +143,9 @@ std::string hook_rules_text(const std::vector<HookView>& hooks, const Style& sty
 Json hook_stats_json(const std::vector<HookView>& hooks);
 std::string hook_stats_text(const std::vector<HookView>& hooks, const Style& style);
 
+Json temporary_json(const InterfaceView& view);
+std::string temporary_text(const InterfaceView& view);
+
 Json stats_json(const InterfaceView& view, const CounterView& counters);
 std::string stats_text(const InterfaceView& view, const CounterView& counters, const Style& style);
 

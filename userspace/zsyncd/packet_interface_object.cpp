@@ -39,6 +39,7 @@ constexpr Shown shown_properties[] = {
     {"MalformedVerdict", &same_member<&InterfaceView::malformed_verdict>},
     {"RulesSource", &same_member<&InterfaceView::rules_source>},
     {"LoadTimestamp", &same_member<&InterfaceView::load_realtime_us>},
+    {"TemporaryRules", &same_member<&InterfaceView::temporary>},
 };
 
 PacketInterfaceObject::ChangeReply change_reply(const packet::SetCounts& counts, TimePoint begin) {
@@ -56,6 +57,7 @@ Object::HookRow hook_row(const packet::HookReading& reading) {
         {"arp", stats.arp.packets},
         {"malformed", stats.malformed.packets},
         {"merged", stats.merged.packets},
+        {"redirected", stats.redirected},
         {"sampled", stats.sampled},
         {"samples_lost", stats.samples_lost},
         {"unjudged", stats.unjudged},
@@ -106,6 +108,7 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             .property<&Object::malformed_verdict>("MalformedVerdict", bus::Emits::change)
             .property<&Object::rules_source>("RulesSource", bus::Emits::change)
             .property<&Object::load_timestamp>("LoadTimestamp", bus::Emits::change)
+            .property<&Object::temporary_rules>("TemporaryRules", bus::Emits::change)
             .property<&Object::sample_every>("SampleEvery", bus::Emits::change)
             .method<&Object::load>(
                 "Load", {"rules", "source_name", "options"}, {"rules", "prefixes", "usec"}
@@ -123,6 +126,10 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
                 {"set", "prefixes", "source_name", "options"},
                 {"added", "removed", "size", "usec"}
             )
+            .method<&Object::add_rule>(
+                "AddRule", {"rule", "duration_usec", "options"}, {"expires_usec"}
+            )
+            .method<&Object::remove_rule>("RemoveRule", {"rule", "options"}, {})
             .method<&Object::explain>(
                 "Explain", {"packet", "options"}, {"verdict", "rule", "text", "name", "reasons"}
             )
@@ -254,6 +261,36 @@ Task<Outcome<PacketInterfaceObject::ChangeReply>> PacketInterfaceObject::replace
     );
     parent_.publish();
     co_return change_reply(report.counts, begin);
+}
+
+std::vector<std::tuple<std::string, std::uint64_t>> PacketInterfaceObject::temporary_rules() const {
+    std::vector<std::tuple<std::string, std::uint64_t>> rows;
+    for (const packet::TemporaryRule& rule : view_.temporary) {
+        rows.emplace_back(rule.text, rule.expires_realtime_us);
+    }
+    return rows;
+}
+
+Task<Outcome<std::uint64_t>> PacketInterfaceObject::add_rule(
+    bus::CallContext call, std::string rule, std::uint64_t duration_us, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(
+        const std::uint64_t expires_us,
+        co_await parent_.service().add_rule(view_.name, std::move(rule), duration_us)
+    );
+    parent_.publish();
+    co_return expires_us;
+}
+
+Task<Outcome<void>>
+PacketInterfaceObject::remove_rule(bus::CallContext call, std::string rule, bus::Options options) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_CHECK(co_await parent_.service().remove_rule(view_.name, std::move(rule)));
+    parent_.publish();
+    co_return {};
 }
 
 Task<Outcome<PacketInterfaceObject::ExplainReply>>

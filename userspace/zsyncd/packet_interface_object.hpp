@@ -69,6 +69,8 @@ public:
     [[nodiscard]] std::uint64_t load_timestamp() const { return view_.load_realtime_us; }
 
     [[nodiscard]] std::uint32_t sample_every() const { return sample_every_; }
+    /// Text, and when it expires.
+    [[nodiscard]] std::vector<std::tuple<std::string, std::uint64_t>> temporary_rules() const;
 
     using LoadReply = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;
     using CheckReply = std::tuple<std::uint32_t, std::uint64_t>;
@@ -103,6 +105,10 @@ public:
         std::string source_name,
         bus::Options options
     );
+    Task<Outcome<std::uint64_t>> add_rule(
+        bus::CallContext call, std::string rule, std::uint64_t duration_us, bus::Options options
+    );
+    Task<Outcome<void>> remove_rule(bus::CallContext call, std::string rule, bus::Options options);
     /// Verdict, the rule's index or -1, its text, its name, reasons.
     using ExplainReply =
         std::tuple<std::string, std::int32_t, std::string, std::string, std::vector<std::string>>;

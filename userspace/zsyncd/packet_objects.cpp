@@ -36,7 +36,7 @@ const bus::Interface& PacketObjects::bus_interface() {
 PacketObjects::PacketObjects(
     Io io, Scope& scope, packet::Service& service, bus::Connection& connection, JobRegistry& jobs
 )
-    : service_(service), connection_(connection), jobs_(jobs),
+    : service_(service), connection_(connection), scope_(scope), jobs_(jobs),
       analyses_(
           io,
           scope,
@@ -75,6 +75,18 @@ std::map<std::string, std::uint64_t> PacketObjects::limits() const {
 void PacketObjects::configure(const packet::analysis::DetectorOptions& options) {
     replays_.configure(options);
     analyses_.configure(options);
+    drop_source_seconds_ = options.drop_source_seconds;
+}
+
+Task<void>
+PacketObjects::drop_source(std::string ifname, std::string source, std::uint64_t duration_us) {
+    const auto added = co_await service_.add_rule(ifname, "drop from " + source, duration_us);
+    if (!added && !added.error().error.is_canceled()) {
+        log::error(std::format(
+            "{}: the source of an alert could not be dropped: {}", ifname, added.error().message()
+        ));
+    }
+    publish();
 }
 
 Task<Outcome<void>> PacketObjects::analyse(std::string ifname, std::uint32_t sample_every) {
@@ -97,6 +109,16 @@ void PacketObjects::tell(const std::string& ifname, const packet::analysis::Aler
     const auto text_of = [](const packet::analysis::Address& address) {
         return address == packet::analysis::Address{} ? std::string() : to_string(address);
     };
+    if (const std::string source = text_of(subject.source);
+        drop_source_seconds_ > 0 && !source.empty()) {
+        constexpr double usec_a_second = 1e6;
+        scope_.spawn(
+            "packet-drop-source",
+            drop_source(
+                ifname, source, static_cast<std::uint64_t>(drop_source_seconds_ * usec_a_second)
+            )
+        );
+    }
     connection_.emit(
         found->second->path(),
         PacketInterfaceObject::bus_interface(),

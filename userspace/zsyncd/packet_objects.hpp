@@ -84,7 +84,10 @@ private:
     packet::Service& service_;
     bus::Connection& connection_;
     void tell(const std::string& ifname, const packet::analysis::Alert& alert);
+    Task<void> drop_source(std::string ifname, std::string source, std::uint64_t duration_us);
 
+    Scope& scope_;
+    double drop_source_seconds_ = 0;
     JobRegistry& jobs_;
     PacketAnalyses analyses_;
     PacketForwards forwards_;

@@ -3,6 +3,7 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <format>
 #include <optional>
@@ -11,6 +12,7 @@ namespace zsync::packet {
 namespace {
 
 constexpr std::string_view first_line = "zsync-packet 1";
+constexpr std::string_view temporary_key = "temporary";
 
 bool is_plain(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
@@ -52,6 +54,29 @@ std::optional<std::string> unescape_value(std::string_view text) {
     }
     // One way to write a value: what is escaped without need was not written here.
     return escape_value(out) == text ? std::optional(out) : std::nullopt;
+}
+
+std::optional<std::uint64_t> time_of(std::string_view text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    return whole && std::to_string(value) == text ? std::optional(value) : std::nullopt;
+}
+
+/// `temporary EXPIRY RULE`, the rule in its canonical form.
+std::optional<TemporaryRule> temporary_of(std::string_view line) {
+    if (!line.starts_with(temporary_key) || line.substr(temporary_key.size(), 1) != " ") {
+        return std::nullopt;
+    }
+    line.remove_prefix(temporary_key.size() + 1);
+    const std::size_t space = std::min(line.find(' '), line.size() - 1);
+    const auto expires = time_of(line.substr(0, space));
+    auto text = unescape_value(line.substr(space + 1));
+    const auto canonical = text ? canonical_rule(*text) : Outcome<std::string>(std::string());
+    if (!expires || !text || !canonical || *canonical != *text) {
+        return std::nullopt;
+    }
+    return TemporaryRule{.text = *std::move(text), .expires_realtime_us = *expires};
 }
 
 class Reader {
@@ -98,15 +123,20 @@ private:
 } // namespace
 
 std::string encode(const DesiredInterface& desired) {
-    return std::format(
-        "{}\ninterface {}\nmode {}\nsource {}\nloaded {}\n\n{}",
+    std::string text = std::format(
+        "{}\ninterface {}\nmode {}\nsource {}\nloaded {}\n",
         first_line,
         escape_value(desired.name),
         name_of(desired.mode),
         escape_value(desired.source),
-        desired.load_realtime_us,
-        desired.rules
+        desired.load_realtime_us
     );
+    for (const TemporaryRule& rule : desired.temporary) {
+        text += std::format(
+            "{} {} {}\n", temporary_key, rule.expires_realtime_us, escape_value(rule.text)
+        );
+    }
+    return text + '\n' + desired.rules;
 }
 
 Outcome<DesiredInterface> decode(std::string_view text) {
@@ -125,15 +155,18 @@ Outcome<DesiredInterface> decode(std::string_view text) {
     }
     desired.mode = *mode;
     desired.source = ZTRY(reader.value("source"));
-    const std::string loaded = ZTRY(reader.value("loaded"));
-    const char* const loaded_end = loaded.data() + loaded.size();
-    const auto [end, error] = std::from_chars(loaded.data(), loaded_end, desired.load_realtime_us);
-    if (error != std::errc() || end != loaded_end ||
-        std::to_string(desired.load_realtime_us) != loaded) {
+    const auto load_time = time_of(ZTRY(reader.value("loaded")));
+    if (!load_time) {
         return reader.wrong("a time that is no number");
     }
-    if (!ZTRY(reader.line()).empty()) {
-        return reader.wrong("something before the rules");
+    desired.load_realtime_us = *load_time;
+    std::string_view line = ZTRY(reader.line());
+    for (; !line.empty(); line = ZTRY(reader.line())) {
+        auto rule = temporary_of(line);
+        if (!rule || desired.temporary.size() == limits::temporary_rules_max) {
+            return reader.wrong("something before the rules");
+        }
+        desired.temporary.push_back(*std::move(rule));
     }
     if (reader.rest().size() > limits::file_bytes_max) {
         return reader.wrong(std::format("over {} bytes of rules behind it", limits::file_bytes_max)

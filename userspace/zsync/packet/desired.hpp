@@ -3,10 +3,12 @@
 
 #include <zsync/core/result.hpp>
 #include <zsync/packet/attach_mode.hpp>
+#include <zsync/packet/temporary_rules.hpp>
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace zsync::packet {
 
@@ -20,11 +22,14 @@ struct DesiredInterface {
     std::string rules;
     /// When they were loaded, in microseconds since 1970; 0 where none were.
     std::uint64_t load_realtime_us = 0;
+    /// In the order in which they were added. They stay when rules are loaded.
+    std::vector<TemporaryRule> temporary{};
 
     friend bool operator==(const DesiredInterface&, const DesiredInterface&) = default;
 };
 
-/// `zsync-packet 1`, a line `KEY VALUE` for each field, an empty line, the rules. Unprintable bytes
+/// `zsync-packet 1`, a line `KEY VALUE` for each field, one `temporary EXPIRY RULE` for each
+/// temporary rule, an empty line, the rules. Unprintable bytes
 /// of a value and `%` are written `%XX`.
 [[nodiscard]] std::string encode(const DesiredInterface& desired);
 

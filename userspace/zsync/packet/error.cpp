@@ -70,6 +70,9 @@ constexpr std::array entries{
         std::to_underlying(PacketError::invalid_packet), "InvalidPacket", "no packet to be made"
     },
     ErrorEntry{std::to_underlying(PacketError::no_such_cgroup), "NoSuchCgroup", "no such cgroup"},
+    ErrorEntry{
+        std::to_underlying(PacketError::no_such_rule), "NoSuchRule", "no such temporary rule"
+    },
     ErrorEntry{std::to_underlying(PacketError::no_samples), "NoSamples", "no rule samples"},
 };
 

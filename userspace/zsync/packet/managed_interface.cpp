@@ -1,6 +1,7 @@
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
+#include <zsync/packet/limits.hpp>
 #include <zsync/packet/managed_interface.hpp>
 #include <zsync/packet/rules.hpp>
 #include <zsync/store/store.hpp>
@@ -82,6 +83,10 @@ void ManagedInterface::set_state(InterfaceState state, std::string reason) {
 }
 
 Outcome<RuleSet> ManagedInterface::desired_rules() const {
+    return with_temporary(ZTRY(loaded_rules()), desired_.temporary);
+}
+
+Outcome<RuleSet> ManagedInterface::loaded_rules() const {
     if (desired_.rules.empty()) {
         return pass_everything();
     }
@@ -138,6 +143,9 @@ Outcome<void> ManagedInterface::attach(Presence presence) {
 
 void ManagedInterface::adopt(bool rules_known) {
     rules_known_ = rules_known;
+    std::erase_if(desired_.temporary, [now = realtime_us()](const TemporaryRule& rule) {
+        return rule.expires_realtime_us <= now;
+    });
     hooks_.adopt();
     auto filter = Filter::adopt(options());
     if (filter) {
@@ -198,7 +206,7 @@ Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
         );
         return report;
     }
-    Outcome<LoadReport> loaded = apply(rules);
+    Outcome<LoadReport> loaded = apply(with_temporary(rules, desired_.temporary));
     if (!loaded) {
         desired_ = before;
         ZTRY(save());
@@ -216,7 +224,7 @@ Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
 }
 
 Outcome<SetReport> ManagedInterface::change_set(SetChange change) {
-    RuleSet rules = ZTRY(desired_rules());
+    RuleSet rules = ZTRY(loaded_rules());
     SetReport report{.counts = ZTRY(packet::change_set(rules, std::move(change))), .load = {}};
     if (report.counts.added == 0 && report.counts.removed == 0) {
         return report;
@@ -228,6 +236,79 @@ Outcome<SetReport> ManagedInterface::change_set(SetChange change) {
     }
     report.load = ZTRY(load(*std::move(checked), desired_.source));
     return report;
+}
+
+Outcome<void> ManagedInterface::change_temporary(std::vector<TemporaryRule> temporary) {
+    if (!rules_known_) {
+        return fail(
+            PacketError::invalid_desired_state,
+            std::format("the saved rules of {} were lost: load them first", desired_.name)
+        );
+    }
+    std::vector<TemporaryRule> before = std::exchange(desired_.temporary, std::move(temporary));
+    Outcome<void> saved = save();
+    if (!saved) {
+        desired_.temporary = std::move(before);
+        return saved;
+    }
+    if (!filter_) {
+        return {};
+    }
+    const auto applied =
+        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
+    if (applied) {
+        return {};
+    }
+    desired_.temporary = std::move(before);
+    ZTRY(save());
+    load_desired();
+    return std::unexpected(applied.error());
+}
+
+Outcome<std::string>
+ManagedInterface::add_rule(std::string_view text, std::uint64_t expires_realtime_us) {
+    const std::string canonical = ZTRY(canonical_rule(text));
+    std::vector<TemporaryRule> temporary = desired_.temporary;
+    std::erase_if(temporary, [&](const TemporaryRule& rule) { return rule.text == canonical; });
+    if (temporary.size() == limits::temporary_rules_max) {
+        return fail(
+            CoreError::limit_reached,
+            std::format(
+                "{} has {} temporary rules, which is the limit",
+                desired_.name,
+                limits::temporary_rules_max
+            )
+        );
+    }
+    temporary.push_back({.text = canonical, .expires_realtime_us = expires_realtime_us});
+    ZTRY(change_temporary(std::move(temporary)));
+    return canonical;
+}
+
+Outcome<std::string> ManagedInterface::remove_rule(std::string_view text) {
+    const std::string canonical = ZTRY(canonical_rule(text));
+    std::vector<TemporaryRule> temporary = desired_.temporary;
+    if (std::erase_if(temporary, [&](const TemporaryRule& rule) {
+            return rule.text == canonical;
+        }) == 0) {
+        return fail(
+            PacketError::no_such_rule,
+            std::format("{} has no temporary rule '{}'", desired_.name, canonical)
+        );
+    }
+    ZTRY(change_temporary(std::move(temporary)));
+    return canonical;
+}
+
+Outcome<bool> ManagedInterface::expire(std::uint64_t now_realtime_us) {
+    std::vector<TemporaryRule> temporary = desired_.temporary;
+    if (std::erase_if(temporary, [&](const TemporaryRule& rule) {
+            return rule.expires_realtime_us <= now_realtime_us;
+        }) == 0) {
+        return false;
+    }
+    ZTRY(change_temporary(std::move(temporary)));
+    return true;
 }
 
 Outcome<Explanation> ManagedInterface::explain(const MadePacket& packet) const {
@@ -375,6 +456,7 @@ InterfaceView ManagedInterface::view() const {
         .adopted = adopted_,
         .rules_source = desired_.source,
         .load_realtime_us = desired_.load_realtime_us,
+        .temporary = desired_.temporary,
     };
     if (filter_) {
         view.ifindex = filter_->ifindex();

@@ -55,6 +55,7 @@ struct InterfaceView {
     Verdict malformed_verdict = Verdict::pass;
     std::string rules_source; ///< the file the rules came from; empty if none were loaded
     std::uint64_t load_realtime_us = 0;
+    std::vector<TemporaryRule> temporary;
 
     friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
 };
@@ -105,6 +106,13 @@ public:
     /// Changes one set of the rules, in the store and for packets, in one step. On failure both
     /// stay as they were. A change that changes nothing writes and loads nothing.
     Outcome<SetReport> change_set(SetChange change);
+    /// Puts a rule before the others until it expires, or gives one that is there another expiry;
+    /// in the store and for packets. On failure both stay as they were. Returns the canonical text.
+    Outcome<std::string> add_rule(std::string_view text, std::uint64_t expires_realtime_us);
+    /// Takes a temporary rule out. `PacketError::no_such_rule`.
+    Outcome<std::string> remove_rule(std::string_view text);
+    /// Takes out what has expired by then; whether anything had.
+    Outcome<bool> expire(std::uint64_t now_realtime_us);
     /// What the rules decide about a made packet, by running the program over them. No counter of
     /// the interface counts it.
     [[nodiscard]] Outcome<Explanation> explain(const MadePacket& packet) const;
@@ -124,7 +132,11 @@ public:
 
 private:
     [[nodiscard]] FilterOptions options() const;
+    /// Of the file alone.
+    [[nodiscard]] Outcome<RuleSet> loaded_rules() const;
+    /// With the temporary ones.
     [[nodiscard]] Outcome<RuleSet> desired_rules() const;
+    Outcome<void> change_temporary(std::vector<TemporaryRule> temporary);
     Outcome<void> save() const;
     Outcome<void> attach_filter();
     Outcome<LoadReport> apply(const RuleSet& rules);

@@ -8,11 +8,19 @@
 #include <zsync/store/store.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <format>
 #include <set>
 
 namespace zsync::packet {
 namespace {
+
+std::uint64_t realtime_us() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now).count()
+    );
+}
 
 Outcome<RuleSet> parse(std::string_view text, std::string_view source) {
     auto rules = parse_rules(text, source, &read_regular_file);
@@ -324,6 +332,115 @@ Service::replace_set(std::string name, std::string set, std::string text, std::s
     SetChange change{.set = std::move(set), .add = {}, .remove = {}, .replace = true};
     ZCO_TRY(change.add, co_await io_.offload([&] { return parse_prefix_list(text, source); }));
     co_return co_await change_set(std::move(name), std::move(change));
+}
+
+Task<Outcome<std::uint64_t>>
+Service::add_rule(std::string name, std::string text, std::uint64_t duration_us) {
+    constexpr std::uint64_t usec_a_second = 1'000'000;
+    if (duration_us == 0 || duration_us > limits::temporary_seconds_max * usec_a_second) {
+        co_return fail(
+            CoreError::invalid_argument,
+            std::format(
+                "a temporary rule stays from 1 microsecond to {} seconds",
+                limits::temporary_seconds_max
+            )
+        );
+    }
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    const std::uint64_t expires_us = realtime_us() + duration_us;
+    ZCO_TRY(const std::string added, co_await io_.offload([&] {
+        return entry->managed.add_rule(text, expires_us);
+    }));
+    entry->view = entry->managed.view();
+    expiries_.notify();
+    log::info(
+        std::format("packet: {} has a rule for {} s: {}", name, duration_us / usec_a_second, added),
+        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", added}}
+    );
+    co_return expires_us;
+}
+
+Task<Outcome<void>> Service::remove_rule(std::string name, std::string text) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    ZCO_TRY(const std::string removed, co_await io_.offload([&] {
+        return entry->managed.remove_rule(text);
+    }));
+    entry->view = entry->managed.view();
+    log::info(
+        std::format("packet: {} lost a temporary rule: {}", name, removed),
+        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", removed}}
+    );
+    co_return {};
+}
+
+std::optional<std::uint64_t> Service::next_expiry_us() const {
+    std::optional<std::uint64_t> next;
+    for (const auto& [name, entry] : entries_) {
+        for (const TemporaryRule& rule : entry->view.temporary) {
+            next = std::min(next.value_or(rule.expires_realtime_us), rule.expires_realtime_us);
+        }
+    }
+    return next;
+}
+
+Task<Outcome<void>> Service::expire() {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    for (const auto& [name, entry] : std::map(entries_)) {
+        ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+        const auto expired = co_await io_.offload([&managed = entry->managed] {
+            return managed.expire(realtime_us());
+        });
+        if (!expired) {
+            log::error(std::format(
+                "packet: {}: an expired rule could not be taken out: {}",
+                name,
+                expired.error().message()
+            ));
+            continue;
+        }
+        if (*expired) {
+            entry->view = entry->managed.view();
+            log::info(
+                std::format("packet: {}: a temporary rule expired", name),
+                {{"ZSYNC_INTERFACE", name}}
+            );
+            changes_.notify();
+        }
+    }
+    co_return {};
+}
+
+// The clock of expiries may be set while this waits, so no wait is longer than a minute.
+Task<Result<void>> Service::follow_expiries() {
+    constexpr Duration patience = std::chrono::minutes(1);
+    constexpr Duration pause = std::chrono::seconds(1);
+    for (;;) {
+        const std::optional<std::uint64_t> next = next_expiry_us();
+        const std::uint64_t now = realtime_us();
+        if (!next) {
+            ZCO_CHECK(co_await expiries_.wait());
+            continue;
+        }
+        if (*next > now) {
+            const Duration left =
+                std::min(patience, Duration(std::chrono::microseconds(*next - now)));
+            const Result<void> woken = co_await expiries_.wait().until(Clock::now() + left);
+            if (!woken && woken.error() != Error(CoreError::timed_out)) {
+                co_return woken;
+            }
+            continue;
+        }
+        if (const Outcome<void> done = co_await expire(); !done) {
+            co_return fail(done.error().error);
+        }
+        if (next_expiry_us().value_or(now + 1) <= now) {
+            ZCO_CHECK(co_await io_.sleep_for(pause)); // it could not be taken out: again later
+        }
+    }
 }
 
 Task<Outcome<Explanation>> Service::explain(std::string name, std::string text) {

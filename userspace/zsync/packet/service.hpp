@@ -42,6 +42,8 @@ public:
     Task<Outcome<void>> start();
     /// Follows devices until cancelled.
     Task<Result<void>> follow_links();
+    /// Takes temporary rules out when they expire, until cancelled.
+    Task<Result<void>> follow_expiries();
 
     /// Attaches an interface with rules that pass everything. Attaching again in the same mode is
     /// no error and changes nothing.
@@ -56,6 +58,12 @@ public:
     /// The same from the text of a set file, which replaces what the set has.
     Task<Outcome<SetReport>>
     replace_set(std::string name, std::string set, std::string text, std::string source);
+    /// Puts one rule before the others for a time; kept over restarts. Returns when it expires, in
+    /// microseconds since 1970.
+    Task<Outcome<std::uint64_t>>
+    add_rule(std::string name, std::string text, std::uint64_t duration_us);
+    /// Takes a temporary rule out again (`PacketError::no_such_rule`).
+    Task<Outcome<void>> remove_rule(std::string name, std::string text);
     /// What the rules of an interface decide about the packet that `text` describes.
     Task<Outcome<Explanation>> explain(std::string name, std::string text);
     /// Has what passes on an interface go to AF_XDP sockets, or no more; with `on` the XSKMAP.
@@ -89,6 +97,9 @@ private:
     Task<Outcome<void>> attach_locked(std::string name, AttachMode mode, Presence presence);
     Task<Outcome<LoadReport>> load_locked(std::string name, std::string text, std::string source);
     Task<Outcome<void>> configure_one(ConfiguredInterface configured);
+    Task<Outcome<void>> expire();
+    /// Of the next temporary rule to expire; nothing without one.
+    [[nodiscard]] std::optional<std::uint64_t> next_expiry_us() const;
     void rekey(const EntryRef& entry, const std::string& old_name);
 
     Io io_;
@@ -97,6 +108,7 @@ private:
     Mutex commands_; ///< held around every change
     std::map<std::string, EntryRef> entries_;
     Notify changes_;
+    Notify expiries_; ///< the next expiry may be another one
 };
 
 } // namespace zsync::packet

@@ -46,6 +46,8 @@ struct DetectorOptions {
     double bogon_packets_per_second = 1;
     /// The same is not told again before.
     double quiet_seconds = 60;
+    /// How long packets of an alert's source are dropped where it is filtered; 0: not at all.
+    double drop_source_seconds = 0;
 
     friend bool operator==(const DetectorOptions&, const DetectorOptions&) = default;
 };
@@ -81,6 +83,7 @@ inline constexpr std::array detector_option_list{
     },
     DetectorOption{"bogon_packets_per_second", &DetectorOptions::bogon_packets_per_second, 0, 1e9},
     DetectorOption{"quiet_seconds", &DetectorOptions::quiet_seconds, 0, 86400},
+    DetectorOption{"drop_source_seconds", &DetectorOptions::drop_source_seconds, 0, 31536000},
 };
 
 } // namespace zsync::packet::analysis
