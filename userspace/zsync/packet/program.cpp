@@ -270,8 +270,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
         !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats) ||
         !(has_samples ? share(object, "samples", maps.samples) : leave_out(object, "samples")) ||
         !share_sockets(object, maps, hook, has_sockets) || !size_names(object, tables) ||
-        !size_targets(object, tables) ||
-        !only_program(object, code.program)) {
+        !size_targets(object, tables) || !only_program(object, code.program)) {
         return map_fault();
     }
     if (const int error = bpf_object__load(object.get()); error < 0) {
