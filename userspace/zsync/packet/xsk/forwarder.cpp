@@ -157,7 +157,7 @@ Task<Result<void>> Forwarder::follow(std::uint8_t from, std::size_t queue) {
         }
         if (moved != 0) {
             // Others get their turn between batches.
-            co_await io_.yield();
+            ZCO_CHECK(co_await io_.yield());
             continue;
         }
         if (source.has_received()) {
