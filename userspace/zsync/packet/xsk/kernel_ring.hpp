@@ -51,7 +51,7 @@ public:
     }
     void produce(const Entry& entry) noexcept { entries_[mine_++ & mask_] = entry; }
     /// Shows the other side what was produced.
-    void publish() noexcept { std::atomic_ref(*producer_).store(mine_, std::memory_order_release); }
+    void publish() noexcept { std::atomic_ref(*producer_).store(mine_, std::memory_order_seq_cst); }
     /// Entries that the other side has not consumed.
     [[nodiscard]] std::uint32_t unconsumed() noexcept {
         theirs_ = std::atomic_ref(*consumer_).load(std::memory_order_acquire);
@@ -84,9 +84,9 @@ public:
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
     /// Whether the kernel waits to be told about new entries (XDP_USE_NEED_WAKEUP).
     [[nodiscard]] bool needs_wakeup() const noexcept {
-        // What was published must be seen by a kernel that has just raised its flag.
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        return (std::atomic_ref(*flags_).load(std::memory_order_relaxed) & XDP_RING_NEED_WAKEUP) !=
+        // In one order with the entries' publication: a kernel that has just raised its flag either
+        // sees them, or is told.
+        return (std::atomic_ref(*flags_).load(std::memory_order_seq_cst) & XDP_RING_NEED_WAKEUP) !=
                0;
     }
     [[nodiscard]] explicit operator bool() const noexcept { return memory_ != nullptr; }
