@@ -81,11 +81,12 @@ RuleSet RandomTraffic::rules(std::size_t rules_max) {
     const std::uint64_t rules = below(rules_max + 1);
     // A rarely asked dimension must not be asked by all the rule sets, or it is never left out.
     const std::uint64_t rarity = 2 + below(12);
+    const bool samples = chance(2);
     for (std::uint64_t i = 0; i < rules; ++i) {
         Rule& rule = set.rules.emplace_back();
         rule.text = std::format("rule {}", i);
         rule.verdict = chance(2) ? Verdict::pass : Verdict::drop;
-        if (chance(8 * rarity)) {
+        if (samples && chance(12)) {
             rule.actions.sample = 1;
         }
         if (chance(2)) {

@@ -40,13 +40,13 @@ def test_active_means_that_the_name_is_owned(service):
     assert manager_property(service, "Pid") == main_pid(service)
 
 
-def test_daemon_is_not_root_and_holds_three_capabilities(service):
+def test_daemon_is_not_root_and_holds_four_capabilities(service):
     status = service.sh(f"cat /proc/{main_pid(service)}/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     uid = service.sh("id -u zsync")
     assert uid != "0" and set(fields["Uid"].split()) == {uid}
-    net_admin, perfmon, bpf = 1 << 12, 1 << 38, 1 << 39
-    assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == net_admin | perfmon | bpf
+    net_admin, net_raw, perfmon, bpf = 1 << 12, 1 << 13, 1 << 38, 1 << 39
+    assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == net_admin | net_raw | perfmon | bpf
     assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2"
 
 

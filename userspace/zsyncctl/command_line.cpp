@@ -110,6 +110,8 @@ UsageError unknown_option(Verbs verbs, std::string_view name) {
             names.push_back(option.name);
         }
     }
+    // One letter is near to every other.
+    std::erase_if(names, [](std::string_view known) { return !known.starts_with("--"); });
     const std::string_view meant = nearest(name, names);
     return {
         .message = std::format("unknown option '{}'", name),
