@@ -61,13 +61,17 @@ ZSYNC_INLINE void zsync_copy_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stat
 		ZSYNC_ADD(&stats->samples_lost, 1);
 		return;
 	}
-	/* The compiler must not lose what the verifier has just learned. */
+	/* Two comparisons, which the compiler must not make one: the verifier would not see that it leaves
+	 * out zero.
+	 */
 	asm volatile("" : "+r"(bytes));
-	if (bytes == 0 || bytes > room || ZSYNC_COPY(ctx, sample->data, bytes)) {
-		bpf_ringbuf_discard(sample, 0);
-		ZSYNC_ADD(&stats->samples_lost, 1);
-		return;
-	}
+	if (bytes == 0)
+		goto lose;
+	asm volatile("" : "+r"(bytes));
+	if (bytes > room)
+		goto lose;
+	if (ZSYNC_COPY(ctx, sample->data, bytes))
+		goto lose;
 	sample->time_ns = bpf_ktime_get_ns();
 	sample->wire_bytes = hit->bytes;
 	sample->captured_bytes = bytes;
@@ -76,6 +80,10 @@ ZSYNC_INLINE void zsync_copy_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stat
 	sample->starts_at_network = ZSYNC_STARTS_AT_NETWORK;
 	__builtin_memset(sample->reserved, 0, sizeof(sample->reserved));
 	bpf_ringbuf_submit(sample, 0);
+	return;
+lose:
+	bpf_ringbuf_discard(sample, 0);
+	ZSYNC_ADD(&stats->samples_lost, 1);
 }
 
 /* Of all packets one in `every`, at random, so that no pattern in the traffic decides which. */
