@@ -18,7 +18,6 @@
 
 #include <array>
 #include <chrono>
-#include <cstdio>
 #include <format>
 #include <fstream>
 #include <ifaddrs.h>
@@ -129,15 +128,7 @@ public:
     }
 
     [[nodiscard]] std::uint64_t dropped() const {
-        const std::unique_ptr<FILE, int (*)(FILE*)> pipe(
-            popen(("nft list chain netdev " + name_ + " c").c_str(), "r"), &pclose
-        );
-        require(pipe != nullptr, "nft");
-        std::string text;
-        std::array<char, 4096> part{};
-        while (std::fgets(part.data(), part.size(), pipe.get()) != nullptr) {
-            text += part.data();
-        }
+        const std::string text = output_of("nft list chain netdev " + name_ + " c");
         constexpr std::string_view word = "counter packets ";
         return std::stoull(text.substr(text.find(word) + word.size()));
     }

@@ -11,9 +11,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <format>
+#include <memory>
 #include <sched.h>
 #include <stdexcept>
 #include <unistd.h>
@@ -63,6 +66,17 @@ Veth::Veth(std::string name, std::string peer) : name_(std::move(name)), peer_(s
 }
 
 Veth::~Veth() { (void)std::system(std::format("ip link del {} 2>/dev/null", peer_).c_str()); }
+
+std::string output_of(const std::string& command_line) {
+    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command_line.c_str(), "r"), &pclose);
+    require(pipe != nullptr, command_line.c_str());
+    std::string text;
+    std::array<char, 4096> part{};
+    while (std::fgets(part.data(), part.size(), pipe.get()) != nullptr) {
+        text += part.data();
+    }
+    return text;
+}
 
 FrameSender::FrameSender(std::string_view ifname)
     : socket_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)),

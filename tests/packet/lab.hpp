@@ -34,6 +34,9 @@ private:
 /// Runs a command line and fails the test when it fails.
 void run(const std::string& command_line);
 
+/// What a command line prints.
+std::string output_of(const std::string& command_line);
+
 /// A veth pair, both ends up. Deleted at the end of its life.
 class Veth {
 public:

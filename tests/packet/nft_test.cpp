@@ -11,12 +11,9 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <format>
 #include <fstream>
-#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -181,16 +178,6 @@ private:
     const RuleSet& rules_;
     std::string text_;
 };
-
-std::string output_of(const std::string& command) {
-    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), &pclose);
-    std::string text;
-    std::array<char, 4096> part{};
-    while (pipe && std::fgets(part.data(), part.size(), pipe.get()) != nullptr) {
-        text += part.data();
-    }
-    return text;
-}
 
 /// Packets of `counter NAME { packets N bytes M }`, of the rules and then of the rest.
 std::vector<std::uint64_t> nft_counters(std::size_t rules) {

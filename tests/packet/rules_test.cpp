@@ -229,7 +229,14 @@ TEST(Rules, a_temporary_rule_is_one_rule_in_its_canonical_form) {
         "drop out cgroup /a name \"x \\\" y\""
     );
     for (const auto* text :
-         {"", "default drop", "drop\ndrop", "set a { }", "drop from @bad", "dorp"}) {
+         {"",
+          "default drop",
+          "drop\ndrop",
+          "set a { }",
+          "drop from @bad",
+          "dorp",
+          "cgroup /a { drop proto tcp }",
+          "malformed pass drop proto tcp"}) {
         const auto refused = canonical_rule(text);
         ASSERT_FALSE(refused) << text;
         EXPECT_EQ(refused.error().error, Error(PacketError::invalid_rules)) << text;

@@ -17,8 +17,6 @@ constexpr std::uint32_t captures_max = 16;
 constexpr std::uint64_t capture_duration_us_max = std::uint64_t{366} * 24 * 3600 * 1'000'000;
 /// Pairs of interfaces that forward at the same time.
 constexpr std::size_t forwards_max = 16;
-/// How often somebody who ends a forwarder looks whether it has ended.
-constexpr std::chrono::milliseconds forward_end_interval{5};
 /// First and longest wait between attempts to reach a lost bus again.
 constexpr std::chrono::milliseconds reconnect_delay_first{50};
 constexpr std::chrono::milliseconds reconnect_delay_max{1000};

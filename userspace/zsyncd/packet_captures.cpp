@@ -2,13 +2,14 @@
 
 #include "jobs.hpp"
 #include "limits.hpp"
+#include "turn.hpp"
 
 #include <zsync/packet/analysis/capture_writer.hpp>
 #include <zsync/packet/capture.hpp>
 #include <zsync/packet/limits.hpp>
 
 #include <algorithm>
-#include <ctime>
+#include <chrono>
 #include <format>
 #include <limits>
 #include <poll.h>
@@ -21,23 +22,11 @@ using packet::CaptureCounts;
 using packet::analysis::CaptureWriter;
 using packet::analysis::Frame;
 
-/// Counts a capture for as long as it lives.
-class Turn {
-public:
-    explicit Turn(std::uint32_t& running) noexcept : running_(running) { ++running_; }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-    ~Turn() { --running_; }
-
-private:
-    std::uint32_t& running_;
-};
-
 std::uint64_t realtime_ns() {
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-           static_cast<std::uint64_t>(now.tv_nsec);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()
+    );
 }
 
 /// What is going into a file.

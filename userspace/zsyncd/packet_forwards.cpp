@@ -15,8 +15,8 @@ using packet::xsk::Forwarder;
 using packet::xsk::ForwardOptions;
 using packet::xsk::ForwardStatus;
 
-PacketForwards::PacketForwards(Io io, Scope& scope, packet::Service& service)
-    : io_(io), scope_(scope), service_(service) {}
+PacketForwards::PacketForwards(Scope& scope, packet::Service& service)
+    : scope_(scope), service_(service) {}
 
 PacketForwards::RunRef PacketForwards::find(const std::string& port) const {
     const auto found = std::ranges::find_if(runs_, [&](const RunRef& run) {
@@ -58,7 +58,7 @@ Task<Outcome<void>> PacketForwards::start(ForwardOptions options) {
     runs_.push_back(run);
     Outcome<void> begun = co_await begin(run);
     if (!begun) {
-        ZCO_CHECK(co_await end(run));
+        (void)co_await end(run); // what it may say says less
         co_return begun;
     }
     run->task = scope_.spawn("packet-forward", follow(run));
@@ -86,22 +86,22 @@ Task<void> PacketForwards::follow(RunRef run) {
             ended.error().message()
         ));
     }
-    const CancelProtection protection;
-    if (const auto cleared = co_await end(run); !cleared && !cleared.error().error.is_canceled()) {
+    if (const auto cleared = co_await end(run); !cleared) {
         log::warning(cleared.error().message());
     }
 }
 
-/// Closes what is open and has the filters keep their packets.
+/// Closes what is open and has the filters keep their packets, whoever is in a hurry.
 Task<Outcome<void>> PacketForwards::end(RunRef run) {
-    if (std::exchange(run->stopping, true)) {
-        co_return {};
-    }
+    const CancelProtection protection;
+    run->stopping = true;
     Outcome<void> outcome;
     if (workers_) {
-        ZCO_CHECK(
-            co_await (*workers_)[0].call("packet-forward-close", &PacketForwards::close_there, run)
-        );
+        const Result<void> closed =
+            co_await (*workers_)[0].call("packet-forward-close", &PacketForwards::close_there, run);
+        if (!closed) {
+            outcome = fail(closed.error());
+        }
     }
     for (std::size_t port = 0; port < 2; ++port) {
         if (!run->maps[port]) {
@@ -114,6 +114,7 @@ Task<Outcome<void>> PacketForwards::end(RunRef run) {
         }
     }
     std::erase(runs_, run);
+    run->ended.set();
     co_return outcome;
 }
 
@@ -125,9 +126,7 @@ Task<Outcome<void>> PacketForwards::stop(std::string first, std::string second) 
         );
     }
     run->task.request_cancel();
-    while (std::ranges::contains(runs_, run)) {
-        ZCO_CHECK(co_await io_.sleep_for(limits::forward_end_interval));
-    }
+    ZCO_CHECK(co_await run->ended.wait());
     log::info(std::format("{} and {} no longer forward", first, second));
     co_return {};
 }

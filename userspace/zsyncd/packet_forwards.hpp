@@ -1,6 +1,7 @@
 // Pairs of interfaces whose packets zsyncd forwards by AF_XDP.
 #pragma once
 
+#include <zsync/core/event.hpp>
 #include <zsync/core/fd.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/result.hpp>
@@ -33,7 +34,7 @@ struct ForwardView {
 class PacketForwards {
 public:
     /// Tasks run in `scope`, which outlives this.
-    PacketForwards(Io io, Scope& scope, packet::Service& service);
+    PacketForwards(Scope& scope, packet::Service& service);
 
     /// Begins to forward between two filtered interfaces, of which neither forwards yet.
     Task<Outcome<void>> start(packet::xsk::ForwardOptions options);
@@ -50,6 +51,7 @@ private:
         std::unique_ptr<packet::xsk::Forwarder> forwarder;
         TaskRef task;
         bool stopping = false;
+        Event ended; ///< it is no more among those that run
     };
     using RunRef = std::shared_ptr<Run>;
 
@@ -63,7 +65,6 @@ private:
     static Task<packet::xsk::ForwardStatus> status_there(Io io, RunRef run);
     static Task<void> close_there(Io io, RunRef run);
 
-    Io io_;
     Scope& scope_;
     packet::Service& service_;
     std::unique_ptr<WorkerGroup> workers_;

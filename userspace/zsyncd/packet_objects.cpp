@@ -44,7 +44,7 @@ PacketObjects::PacketObjects(
               tell(ifname, alert);
           }
       ),
-      forwards_(io, scope, service) {}
+      forwards_(scope, service) {}
 
 PacketObjects::~PacketObjects() = default;
 

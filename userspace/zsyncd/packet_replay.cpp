@@ -3,6 +3,7 @@
 #include "jobs.hpp"
 #include "limits.hpp"
 #include "sealed_file.hpp"
+#include "turn.hpp"
 
 #include <zsync/packet/analysis/error.hpp>
 #include <zsync/packet/analysis/replay.hpp>
@@ -20,18 +21,6 @@ namespace {
 
 using packet::analysis::AnalyserOptions;
 using packet::analysis::Replay;
-
-/// Counts a replay for as long as it lives.
-class Turn {
-public:
-    explicit Turn(std::uint32_t& running) noexcept : running_(running) { ++running_; }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-    ~Turn() { --running_; }
-
-private:
-    std::uint32_t& running_;
-};
 
 Outcome<std::uint64_t> bytes_of(const Fd& file) {
     struct stat status{};

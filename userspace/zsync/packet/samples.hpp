@@ -3,13 +3,14 @@
 
 #include <zsync/core/fd.hpp>
 #include <zsync/core/result.hpp>
+#include <zsync/packet/record_ring.hpp>
 #include <zsync/packet/rule_set.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
+#include <utility>
 
 namespace zsync::packet {
 
@@ -34,21 +35,17 @@ class SampleReader {
 public:
     /// Reads `ring`; the descriptor is not kept.
     static Outcome<SampleReader> open(const Fd& ring);
-    SampleReader(SampleReader&&) noexcept;
-    SampleReader& operator=(SampleReader&&) noexcept;
-    ~SampleReader();
 
     /// Readable while there are samples to take.
-    [[nodiscard]] int ready_fd() const noexcept;
+    [[nodiscard]] int ready_fd() const noexcept { return ring_.ready_fd(); }
     /// Visits at most `samples_max` samples, the oldest first; how many there were.
     Outcome<std::size_t>
     take(std::size_t samples_max, const std::function<void(const Sample&)>& visit);
 
 private:
-    struct State;
-    explicit SampleReader(std::unique_ptr<State> state) noexcept;
+    explicit SampleReader(RecordRing ring) noexcept : ring_(std::move(ring)) {}
 
-    std::unique_ptr<State> state_;
+    RecordRing ring_;
 };
 
 } // namespace zsync::packet

@@ -1,5 +1,6 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/record_ring.hpp>
 #include <zsync/packet/tap.hpp>
 
 #include <bpf/bpf.h>
@@ -9,9 +10,9 @@
 #include <zsync_tap.skel.h>
 
 #include <cerrno>
-#include <ctime>
 #include <format>
 #include <fstream>
+#include <optional>
 #include <vector>
 
 namespace zsync::packet {
@@ -22,9 +23,6 @@ struct CloseSkeleton {
 };
 struct CloseLink {
     void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-struct FreeRing {
-    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
 
 std::unexpected<Fault> cannot(std::string_view what, const std::string& name, int error) {
@@ -59,38 +57,14 @@ Outcome<analysis::LinkType> link_type_of(const std::string& name) {
     );
 }
 
-std::uint64_t clock_ns(clockid_t clock) {
-    timespec now{};
-    ::clock_gettime(clock, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 } // namespace
 
 struct Tap::State {
     std::unique_ptr<zsync_tap, CloseSkeleton> skeleton;
     std::unique_ptr<bpf_link, CloseLink> link_in;
     std::unique_ptr<bpf_link, CloseLink> link_out;
-    std::unique_ptr<ring_buffer, FreeRing> ring;
+    std::optional<RecordRing> ring;
     analysis::LinkType link_type = analysis::LinkType::ethernet;
-    std::uint64_t realtime_offset_ns = 0; ///< of the clock that stamps records
-    const std::function<void(const analysis::Frame&)>* visit = nullptr;
-
-    static int record(void* context, void* data, std::size_t bytes) {
-        const State& state = *static_cast<State*>(context);
-        const auto& record = *static_cast<zsync_tap_record*>(data);
-        if (bytes < sizeof record || record.captured_bytes > bytes - sizeof record) {
-            return -EBADMSG;
-        }
-        (*state.visit)({
-            .time_ns = record.time_ns + state.realtime_offset_ns,
-            .link_type = state.link_type,
-            .wire_bytes = record.wire_bytes,
-            .bytes = {record.data, record.captured_bytes},
-        });
-        return 0;
-    }
 };
 
 Tap::Tap(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
@@ -115,12 +89,11 @@ Tap::attach(std::uint32_t ifindex, const std::string& name, const TapOptions& op
     if (const int error = zsync_tap__load(&skeleton); error != 0) {
         return cannot("load the tap for", name, -error);
     }
-    state->ring.reset(
-        ring_buffer__new(bpf_map__fd(skeleton.maps.records), &State::record, state.get(), nullptr)
-    );
-    if (!state->ring) {
-        return cannot("map the tap's ring for", name, errno);
+    auto ring = RecordRing::open(bpf_map__fd(skeleton.maps.records));
+    if (!ring) {
+        return cannot("map the tap's ring for", name, ring.error().os_error());
     }
+    state->ring = *std::move(ring);
     const auto device = static_cast<int>(ifindex);
     state->link_in.reset(bpf_program__attach_tcx(skeleton.progs.tap_in, device, nullptr));
     if (!state->link_in) {
@@ -133,18 +106,25 @@ Tap::attach(std::uint32_t ifindex, const std::string& name, const TapOptions& op
     return Tap(std::move(state));
 }
 
-int Tap::ready_fd() const noexcept { return ring_buffer__epoll_fd(state_->ring.get()); }
+int Tap::ready_fd() const noexcept { return state_->ring->ready_fd(); }
 
 Outcome<std::size_t>
 Tap::take(std::size_t packets_max, const std::function<void(const analysis::Frame&)>& visit) {
-    // Each time anew: the clock may have been set.
-    state_->realtime_offset_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
-    state_->visit = &visit;
-    const int taken = ring_buffer__consume_n(state_->ring.get(), packets_max);
-    if (taken < 0) {
-        return fail(os_error(-taken), "cannot read the tap's ring");
+    const auto taken = state_->ring->take<zsync_tap_record>(
+        packets_max,
+        [&](const zsync_tap_record& record, std::uint64_t time_ns) {
+            visit({
+                .time_ns = time_ns,
+                .link_type = state_->link_type,
+                .wire_bytes = record.wire_bytes,
+                .bytes = {record.data, record.captured_bytes},
+            });
+        }
+    );
+    if (!taken) {
+        return fail(taken.error(), "cannot read the tap's ring");
     }
-    return static_cast<std::size_t>(taken);
+    return *taken;
 }
 
 Outcome<TapCounts> Tap::counts() const {
