@@ -1,3 +1,4 @@
+#include <zsync/core/assert.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/rules.hpp>
 #include <zsync/packet/temporary_rules.hpp>
@@ -57,10 +58,9 @@ Outcome<std::string> canonical_rule(std::string_view text) {
 RuleSet with_temporary(const RuleSet& rules, std::span<const TemporaryRule> temporary) {
     RuleSet all = rules;
     for (const TemporaryRule& added : temporary) {
-        RuleSet one = parse_rule(added.text).value_or(RuleSet{});
-        if (one.rules.size() != 1) {
-            continue;
-        }
+        Outcome<RuleSet> parsed = parse_rule(added.text);
+        ZASSERT(parsed && parsed->rules.size() == 1, "a temporary rule is in its canonical form");
+        RuleSet& one = *parsed;
         Rule& rule = one.rules.front();
         rule.hook = rule.hook == 0 ? 0 : hook_in(all, one.hooks[rule.hook - 1]);
         const auto sets = static_cast<std::uint32_t>(all.address_sets.size());
