@@ -115,7 +115,7 @@ def test_examples_build_against_the_library_package(fresh):
         fresh.write(f"/src/{source.parent.name}/{source.name}", source.read_text())
     fresh.write("/src/page/main.cpp", program_of_the_runtime_page())
     fresh.write("/src/page/CMakeLists.txt", PAGE)
-    for name in ("c_echo", "checksum_tree", "http_server", "page"):
+    for name in ("c_echo", "checksum_tree", "http_server", "packet_echo", "page"):
         fresh.sh(f"cmake -G Ninja -S /src/{name} -B /src/{name}/build && cmake --build /src/{name}/build", timeout=300)
     file = "/src/http_server/main.cpp"
     assert fresh.sh(f"/src/checksum_tree/build/checksum_tree /src/http_server | grep {file}") == fresh.sh(f"cksum {file}")
