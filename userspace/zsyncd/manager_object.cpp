@@ -3,6 +3,7 @@
 #include "jobs.hpp"
 
 #include <zsync/bus/authorize.hpp>
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <chrono>
@@ -10,13 +11,6 @@
 
 namespace zsync::zsyncd {
 namespace {
-
-template <class ClockType> std::uint64_t now_us() {
-    const auto now = ClockType::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(now).count()
-    );
-}
 
 std::uint64_t in_us(std::chrono::nanoseconds duration) {
     return static_cast<std::uint64_t>(
@@ -50,8 +44,8 @@ ManagerObject::ManagerObject(
     Io io, const Features& features, const JobRegistry& jobs, Reload reload
 )
     : io_(io), features_(features), jobs_(jobs), reload_(std::move(reload)),
-      start_realtime_us_(now_us<std::chrono::system_clock>()),
-      start_monotonic_us_(now_us<Clock>()) {}
+      start_realtime_us_(epoch_time<std::chrono::microseconds>()),
+      start_monotonic_us_(epoch_time<std::chrono::microseconds, Clock>()) {}
 
 std::string ManagerObject::version() const { return ZSYNC_VERSION; }
 

@@ -4,6 +4,7 @@
 #include "limits.hpp"
 #include "turn.hpp"
 
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/analysis/capture_writer.hpp>
 #include <zsync/packet/capture.hpp>
 #include <zsync/packet/limits.hpp>
@@ -21,13 +22,6 @@ using packet::Capture;
 using packet::CaptureCounts;
 using packet::analysis::CaptureWriter;
 using packet::analysis::Frame;
-
-std::uint64_t realtime_ns() {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()
-    );
-}
 
 /// What is going into a file.
 struct Written {
@@ -132,7 +126,9 @@ PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
     }
     CaptureWriter::end(
         written.text,
-        {.time_ns = realtime_ns(), .received = counts->matched, .dropped = counts->lost}
+        {.time_ns = epoch_time<std::chrono::nanoseconds>(),
+         .received = counts->matched,
+         .dropped = counts->lost}
     );
     if (const auto ended = co_await write_out(io, file, written); !ended) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(ended.error())));

@@ -1,3 +1,4 @@
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/filter.hpp>
@@ -54,13 +55,6 @@ Pins pins_of(const FilterOptions& options) {
         options.on_step,
         folder_of(options.hook)
     };
-}
-
-std::uint64_t realtime_usec() {
-    using namespace std::chrono;
-    return static_cast<std::uint64_t>(
-        duration_cast<microseconds>(system_clock::now().time_since_epoch()).count()
-    );
 }
 
 } // namespace
@@ -161,7 +155,7 @@ Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint
         .malformed_verdict = rules.malformed_verdict,
         .default_slot = slots.by_default,
         .prefixes = prefix_count(rules),
-        .loaded_realtime_usec = realtime_usec(),
+        .loaded_realtime_usec = epoch_time<std::chrono::microseconds>(),
         .rules = {},
     };
     for (std::size_t i = 0; i < rules.rules.size(); ++i) {

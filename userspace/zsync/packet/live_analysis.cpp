@@ -1,22 +1,12 @@
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/analysis/json_writer.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/live_analysis.hpp>
 
 #include <algorithm>
-#include <ctime>
+#include <chrono>
 
 namespace zsync::packet {
-namespace {
-
-std::uint64_t now_ns() {
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-} // namespace
-
 Outcome<std::unique_ptr<LiveAnalysis>> LiveAnalysis::start(
     std::uint32_t ifindex,
     const std::string& name,
@@ -47,7 +37,7 @@ Outcome<std::size_t> LiveAnalysis::work() {
 
 Outcome<std::string> LiveAnalysis::report(std::string_view ifname) {
     const TapCounts counts = ZTRY(tap_.counts());
-    analyser_.expire(now_ns());
+    analyser_.expire(epoch_time<std::chrono::nanoseconds>());
     std::string text;
     analysis::JsonWriter json(text);
     json.begin_object();

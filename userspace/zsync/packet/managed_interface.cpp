@@ -1,3 +1,4 @@
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
@@ -43,13 +44,6 @@ constexpr std::string_view find_name(const std::array<Named<Value>, N>& names, V
         }
     }
     return {};
-}
-
-std::uint64_t realtime_us() {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(now).count()
-    );
 }
 
 /// An interface that no rules were loaded for lets everything through.
@@ -143,9 +137,12 @@ Outcome<void> ManagedInterface::attach(Presence presence) {
 
 void ManagedInterface::adopt(bool rules_known) {
     rules_known_ = rules_known;
-    std::erase_if(desired_.temporary, [now = realtime_us()](const TemporaryRule& rule) {
-        return rule.expires_realtime_us <= now;
-    });
+    std::erase_if(
+        desired_.temporary,
+        [now = epoch_time<std::chrono::microseconds>()](const TemporaryRule& rule) {
+            return rule.expires_realtime_us <= now;
+        }
+    );
     hooks_.adopt();
     auto filter = Filter::adopt(options());
     if (filter) {
@@ -189,7 +186,7 @@ Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
     const DesiredInterface before = desired_;
     desired_.rules = format_rules(rules);
     desired_.source = std::move(source);
-    desired_.load_realtime_us = realtime_us();
+    desired_.load_realtime_us = epoch_time<std::chrono::microseconds>();
     if (const Outcome<void> saved = save(); !saved) {
         desired_ = before;
         return fail(saved.error().error, saved.error().detail);

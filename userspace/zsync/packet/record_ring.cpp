@@ -1,3 +1,4 @@
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/record_ring.hpp>
 
 #include <bpf/libbpf.h>
@@ -11,13 +12,6 @@ namespace {
 struct FreeRing {
     void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
-
-template <class SomeClock> std::uint64_t now_ns() {
-    const auto now = SomeClock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()
-    );
-}
 
 } // namespace
 
@@ -50,8 +44,9 @@ int RecordRing::ready_fd() const noexcept { return ring_buffer__epoll_fd(state_-
 
 Result<std::size_t> RecordRing::take_any(std::size_t records_max, const VisitAny& visit) {
     // Each time anew: the clock may have been set.
+    using std::chrono::nanoseconds;
     state_->realtime_offset_ns =
-        now_ns<std::chrono::system_clock>() - now_ns<std::chrono::steady_clock>();
+        epoch_time<nanoseconds>() - epoch_time<nanoseconds, std::chrono::steady_clock>();
     state_->visit = &visit;
     const int taken = ring_buffer__consume_n(state_->ring.get(), records_max);
     if (taken < 0) {

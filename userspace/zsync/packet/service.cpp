@@ -1,3 +1,4 @@
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/core/log.hpp>
 #include <zsync/core/text.hpp>
 #include <zsync/packet/error.hpp>
@@ -14,13 +15,6 @@
 
 namespace zsync::packet {
 namespace {
-
-std::uint64_t realtime_us() {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(now).count()
-    );
-}
 
 Outcome<RuleSet> parse(std::string_view text, std::string_view source) {
     auto rules = parse_rules(text, source, &read_regular_file);
@@ -349,7 +343,7 @@ Service::add_rule(std::string name, std::string text, std::uint64_t duration_us)
     ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
     ZCO_TRY(const EntryRef entry, find(name));
     ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
-    const std::uint64_t expires_us = realtime_us() + duration_us;
+    const std::uint64_t expires_us = epoch_time<std::chrono::microseconds>() + duration_us;
     ZCO_TRY(const std::string added, co_await io_.offload([&] {
         return entry->managed.add_rule(text, expires_us);
     }));
@@ -392,7 +386,7 @@ Task<Outcome<void>> Service::expire() {
     for (const auto& [name, entry] : std::map(entries_)) {
         ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
         const auto expired = co_await io_.offload([&managed = entry->managed] {
-            return managed.expire(realtime_us());
+            return managed.expire(epoch_time<std::chrono::microseconds>());
         });
         if (!expired) {
             log::error(std::format(
@@ -420,7 +414,7 @@ Task<Result<void>> Service::follow_expiries() {
     constexpr Duration pause = std::chrono::seconds(1);
     for (;;) {
         const std::optional<std::uint64_t> next = next_expiry_us();
-        const std::uint64_t now = realtime_us();
+        const std::uint64_t now = epoch_time<std::chrono::microseconds>();
         if (!next) {
             ZCO_CHECK(co_await expiries_.wait());
             continue;
