@@ -9,9 +9,10 @@
  * action_words (rules_names.hpp) that Parser::action reads and canonical_text writes, and its maps
  * in load_program and Filter::pin_generation.
  *
- * The includer defines ZSYNC_CONFIG and ZSYNC_CELL(i) as for match.h; ZSYNC_CONTEXT, the type of its
- * context; ZSYNC_COPY(ctx, to, bytes), which copies the packet's first bytes, and is 0 when it could;
- * and ZSYNC_STARTS_AT_NETWORK, whether those are of the network header.
+ * The includer defines ZSYNC_CONFIG and ZSYNC_CELL(i) as for match.h, ZSYNC_LIMIT_AT(i) as for
+ * limiter.h; ZSYNC_CONTEXT, the type of its context; ZSYNC_COPY(ctx, to, bytes), which copies the
+ * packet's first bytes, and is 0 when it could; ZSYNC_STARTS_AT_NETWORK, whether those are of the
+ * network header; ZSYNC_PACKETS(hit) and ZSYNC_COUNTED_BYTES(hit), as how much the packet counts.
  */
 #ifndef ZSYNC_ACT_H
 #define ZSYNC_ACT_H
@@ -19,6 +20,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "limiter.h"
 #include "parse.h"
 #include "zsync_xdp.h"
 
@@ -101,9 +103,18 @@ ZSYNC_INLINE void zsync_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
 		zsync_copy_sample(ctx, stats, hit, ZSYNC_SAMPLE_BYTES_MAX);
 }
 
-/* Does what the rule says, what may change the verdict first. */
-ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats, struct zsync_hit *hit)
+/* Does what the rule says, what may change the verdict first. `key` is room for a limit's key. */
+ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
+			    struct zsync_rule_counter *counter, const struct zsync_packet *packet,
+			    struct zsync_limit_key *key, struct zsync_hit *hit)
 {
+	if (zsync_does(hit, ZSYNC_LIMIT) &&
+	    zsync_limit_over(ZSYNC_LIMIT_AT(zsync_argument(hit, ZSYNC_LIMIT)), packet, key,
+			     ZSYNC_PACKETS(hit), ZSYNC_COUNTED_BYTES(hit),
+			     hit->cell & ZSYNC_SLOT_MASK)) {
+		ZSYNC_ADD(&counter->limited, ZSYNC_PACKETS(hit));
+		hit->drop = 1;
+	}
 #ifdef ZSYNC_HAS_MARK
 	if (zsync_does(hit, ZSYNC_MARK))
 		ctx->mark = zsync_argument(hit, ZSYNC_MARK);

@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "limit.h"
 #include "parse.h"
 #include "zsync_xdp.h"
 
@@ -22,13 +23,14 @@ const volatile __u32 cells[1] SEC(".rodata.cells");
 const volatile struct zsync_node nodes[1] SEC(".rodata.nodes");
 const volatile __u64 buckets[1] SEC(".rodata.buckets");
 const volatile __u64 bitmaps[1] SEC(".rodata.bitmaps");
+const volatile struct zsync_limit limits[1] SEC(".rodata.limits");
 
 /* A slot a rule. Resized before the load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct zsync_counter);
+	__type(value, struct zsync_rule_counter);
 } counters SEC(".maps");
 
 struct {
@@ -45,6 +47,10 @@ struct zsync_hit {
 	__u32 bytes; /* of the packet */
 	__u32 drop; /* the verdict, which an action may change */
 	__u32 redirected; /* until the program's end, else 0 */
+#ifdef ZSYNC_MERGED
+	__u32 packets; /* that it stands for, and their bytes on the wire */
+	__u32 counted_bytes;
+#endif
 };
 
 /*
@@ -60,6 +66,7 @@ struct scratch {
 	__u32 classes[ZSYNC_DIMENSIONS];
 	struct zsync_hit hit;
 	__u32 taken;
+	struct zsync_limit_key limit_key;
 };
 
 /* Of these there are as many a CPU as programs can be under way on it. */
@@ -87,6 +94,7 @@ struct {
 #define ZSYNC_NODE(i) (RESIZED(nodes) + ((i) & config.nodes_mask))
 #define ZSYNC_BUCKET(i) RESIZED(buckets)[(i) & config.buckets_mask]
 #define ZSYNC_BITMAP(i) RESIZED(bitmaps)[(i) & config.bitmaps_mask]
+#define ZSYNC_LIMIT_AT(i) (RESIZED(limits) + ((i) & config.limits_mask))
 
 /* Each CPU has its own record. Where nothing can come in between on the same CPU, a plain add loses
  * nothing; otherwise the includer says how to add.

@@ -12,6 +12,9 @@
 #define ZSYNC_CONTEXT struct __sk_buff
 #define ZSYNC_COPY(ctx, to, bytes) bpf_skb_load_bytes(ctx, 0, to, bytes)
 #define ZSYNC_HAS_MARK
+#define ZSYNC_MERGED
+#define ZSYNC_PACKETS(hit) ((hit)->packets)
+#define ZSYNC_COUNTED_BYTES(hit) ((hit)->counted_bytes)
 
 #include "generation.h"
 #include "match.h"
@@ -120,7 +123,7 @@ ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, stru
 	} else if (room->packet.network == ZSYNC_NETWORK_ARP) {
 		count(&hook->arp, packets, bytes);
 	} else {
-		struct zsync_counter *counter;
+		struct zsync_rule_counter *counter;
 		__u32 rule, cell, slot;
 
 		if (config.used[ZSYNC_INTERFACE])
@@ -131,12 +134,13 @@ ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, stru
 		cell = ZSYNC_CELL(config.rule_cells + rule);
 		slot = cell & ZSYNC_SLOT_MASK;
 		counter = bpf_map_lookup_elem(&counters, &slot);
-		if (counter)
-			count(counter, packets, bytes);
+		if (!counter)
+			return 1;
+		count(&counter->matched, packets, bytes);
 		drop = cell & ZSYNC_DROP;
 		if (config.actions) {
-			room->hit = (struct zsync_hit){ rule, cell, skb->len, drop, 0 };
-			zsync_act(skb, hook, &room->hit);
+			room->hit = (struct zsync_hit){ rule, cell, skb->len, drop, 0, packets, bytes };
+			zsync_act(skb, hook, counter, &room->packet, &room->limit_key, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;
 		}

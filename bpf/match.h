@@ -214,10 +214,32 @@ ZSYNC_INLINE __u64 zsync_and(const __u32 classes[ZSYNC_DIMENSIONS], __u32 word, 
 /* The index of the first rule that matches, or the number of rules when none does. `classes` is
  * room to work in.
  */
+/* Ends a loop, if it comes round some millions of times. Each round that the verifier meets is to it as
+ * the one before, so that it need not walk through them all: for loops whose end is sure, but not from
+ * a count. The instruction is `may_goto`, which assemblers know for newer processors only.
+ */
+#ifdef __bpf__
+#define ZSYNC_MAY_LOOP()                                                                         \
+	({                                                                                       \
+		__label__ zsync_out, zsync_on;                                                   \
+		int zsync_goes_on = 1;                                                           \
+												 \
+		asm volatile goto("1: .byte 0xe5; .byte 0;"                                      \
+				  ".long ((%l[zsync_out] - 1b - 8) / 8) & 0xffff; .short 0"      \
+				  : : : : zsync_out);                                            \
+		goto zsync_on;                                                                   \
+zsync_out:                                                                                       \
+		zsync_goes_on = 0;                                                               \
+zsync_on:                                                                                        \
+		zsync_goes_on;                                                                   \
+	})
+#else
+#define ZSYNC_MAY_LOOP() 1
+#endif
+
 ZSYNC_INLINE __u32 zsync_match(const struct zsync_packet *packet, __u32 classes[ZSYNC_DIMENSIONS])
 {
 	__u64 candidates, bits;
-	__u32 i;
 
 	if (ZSYNC_CONFIG.rules == 0)
 		return 0;
@@ -225,7 +247,7 @@ ZSYNC_INLINE __u32 zsync_match(const struct zsync_packet *packet, __u32 classes[
 	candidates = zsync_and(classes, 0, ZSYNC_CONFIG.summary);
 	if (ZSYNC_CONFIG.words == 1)
 		return candidates ? ZSYNC_FIRST_BIT(candidates) : ZSYNC_CONFIG.rules;
-	for (i = 0; i < ZSYNC_CONFIG.words && candidates; i++) {
+	while (candidates && ZSYNC_MAY_LOOP()) {
 		__u32 word = ZSYNC_FIRST_BIT(candidates);
 
 		bits = zsync_and(classes, 1 + word, ~0ULL);

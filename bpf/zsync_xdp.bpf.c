@@ -15,6 +15,8 @@
 #define ZSYNC_COPY(ctx, to, bytes) bpf_xdp_load_bytes(ctx, 0, to, bytes)
 #define ZSYNC_STARTS_AT_NETWORK 0
 #define ZSYNC_HAS_REDIRECT
+#define ZSYNC_PACKETS(hit) 1
+#define ZSYNC_COUNTED_BYTES(hit) ((hit)->bytes)
 
 /* AF_XDP sockets by queue, shared by generations. Resized before the load, and not made where
  * nothing goes to sockets.
@@ -58,14 +60,15 @@ int zsync_xdp(struct xdp_md *ctx)
 		__u32 rule = zsync_match(&room->packet, room->classes);
 		__u32 cell = ZSYNC_CELL(config.rule_cells + rule);
 		__u32 slot = cell & ZSYNC_SLOT_MASK;
-		struct zsync_counter *counter = bpf_map_lookup_elem(&counters, &slot);
+		struct zsync_rule_counter *counter = bpf_map_lookup_elem(&counters, &slot);
 
-		if (counter)
-			count(counter, 1, frame.bytes);
+		if (!counter)
+			return XDP_ABORTED;
+		count(&counter->matched, 1, frame.bytes);
 		drop = cell & ZSYNC_DROP;
 		if (config.actions) {
 			room->hit = (struct zsync_hit){ rule, cell, frame.bytes, drop, 0 };
-			zsync_act(ctx, interface, &room->hit);
+			zsync_act(ctx, interface, counter, &room->packet, &room->limit_key, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;
 		}

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ZSYNC_LAYOUT_VERSION 3
+#define ZSYNC_LAYOUT_VERSION 4
 
 /* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
 #define ZSYNC_LEAF 0x80000000u
@@ -24,6 +24,7 @@
 /* What a rule can do beyond its verdict, each with one argument: see act.h. */
 enum zsync_action {
 	ZSYNC_MARK, /* sets the packet's mark, where it has one */
+	ZSYNC_LIMIT, /* drops what comes too fast; the argument is an index into `limits` */
 	ZSYNC_SAMPLE, /* copies one packet of so many into the ring `samples` */
 	ZSYNC_REDIRECT, /* sends the frame out of a device: its place in `targets` */
 	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
@@ -146,11 +147,20 @@ struct zsync_config {
 	__u32 to_sockets; /* what passes goes to AF_XDP sockets, where there are some */
 	__u32 actions; /* a bit for each that some rule has */
 	__u32 arguments[ZSYNC_ACTIONS]; /* a cell for each rule */
+	__u32 limits_mask; /* see limit.h */
+	__u32 limit_parts; /* what keys are made of, of all rules that limit */
+	__u32 limits_sliding; /* some rule has such a limit */
 };
 
 struct zsync_counter {
 	__u64 packets;
 	__u64 bytes;
+};
+
+/* A rule's. */
+struct zsync_rule_counter {
+	struct zsync_counter matched;
+	__u64 limited; /* packets that it dropped because they came too fast */
 };
 
 #define ZSYNC_MALFORMED_COUNTERS 63

@@ -148,6 +148,48 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "N, with N from 1 to 1048576"
         },
         Case{
+            "pass limit",
+            "r:1:11: error: the end of the file where a rate should be; hint: N/s, N/m, N/h or N/d "
+            "for packets, Nkbit, Nmbit or Ngbit for bits a second"
+        },
+        Case{
+            "pass limit 1000 by source",
+            "r:1:12: error: '1000' where a rate should be; hint: N/s, N/m, N/h or N/d for packets, "
+            "Nkbit, Nmbit or Ngbit for bits a second"
+        },
+        Case{
+            "pass limit 5/s burst by source",
+            "r:1:22: error: 'by' where a burst should be; hint: a number of packets"
+        },
+        Case{
+            "pass limit 5mbit burst 9",
+            "r:1:24: error: '9' where a burst should be; hint: Nb, Nkb or Nmb, of at least 1600 "
+            "bytes"
+        },
+        Case{
+            "pass limit 5/s by sport",
+            "r:1:19: error: 'sport' where what to limit by should be; hint: rule, source, "
+            "source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport or flow"
+        },
+        Case{
+            "pass limit 5/s by source/40/64",
+            "r:1:19: error: 'source/40/64' where what to limit by should be; hint: rule, source, "
+            "source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport or flow"
+        },
+        Case{
+            "pass limit 5/s burst 3 sliding",
+            "r:1:6: error: a sliding window has no burst; hint: leave burst out, or use gcra"
+        },
+        Case{
+            "drop limit 5/s",
+            "r:1:6: error: drop with a limit; hint: pass limit ...: what is over the limit is "
+            "dropped"
+        },
+        Case{
+            "pass limit 1/d burst 400",
+            "r:1:6: error: that burst takes longer than 366 days to fill"
+        },
+        Case{
             "drop smaple 1/5", "r:1:6: error: unknown condition 'smaple'; hint: did you mean sample"
         },
         Case{

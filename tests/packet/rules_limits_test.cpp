@@ -312,3 +312,34 @@ TEST(RulesLimits, cgroups) {
         )
     );
 }
+
+TEST(RulesLimits, of_limits) {
+    const auto good = [](std::string_view limit) {
+        EXPECT_EQ(errors_of(std::format("pass limit {}", limit)), "") << limit;
+    };
+    const auto bad = [](std::string_view limit) {
+        EXPECT_NE(errors_of(std::format("pass limit {}", limit)), "") << limit;
+    };
+    good(std::format("{}/s", limits::limit_packets_max));
+    bad(std::format("{}/s", limits::limit_packets_max + 1));
+    bad("0/s");
+    good(std::format("{}bit", limits::limit_bits_max));
+    bad(std::format("{}bit", limits::limit_bits_max + 1));
+    good(std::format("{}bit", limits::limit_bits_min));
+    bad(std::format("{}bit", limits::limit_bits_min - 1));
+    bad("99999999999999999999gbit");
+    good(std::format("1000/s burst {}", limits::limit_burst_max));
+    bad(std::format("1000/s burst {}", limits::limit_burst_max + 1));
+    bad("1000/s burst 0");
+    good(std::format("1mbit burst {}b", limits::limit_burst_bytes_min));
+    bad(std::format("1mbit burst {}b", limits::limit_burst_bytes_min - 1));
+    good(std::format("{}/d sliding", limits::limit_window_max));
+    bad(std::format("{}/d sliding", limits::limit_window_max + 1));
+    good(std::format("1/d burst {}", limits::limit_fill_days_max));
+    bad(std::format("1/d burst {}", limits::limit_fill_days_max + 1));
+    good("1/s by source/32/128");
+    bad("1/s by source/33/128");
+    bad("1/s by source/32/129");
+    bad("1/s by source/0");
+    bad("1/s by dport/8");
+}

@@ -70,7 +70,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 31> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 42> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -106,6 +106,20 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"pass out mark 0XFFFFFFFF", "pass out mark 0xffffffff"},
         {"drop cgroup /a/b.service interface eth0.1 out",
          "drop out interface eth0.1 cgroup /a/b.service"},
+        {"pass limit 1000/s", "pass limit 1000/s burst 100"},
+        {"pass limit 7/s", "pass limit 7/s burst 5"},
+        {"pass vlan 1 LIMIT 060/M By Source/24 burst 9",
+         "pass limit 60/m burst 9 by source/24/24 vlan 1"},
+        {"pass limit 5/h token by source/24/56", "pass limit 5/h burst 5 by source/24/56 token"},
+        {"pass limit 5/d by destination/64", "pass limit 5/d burst 5 by destination/32/64"},
+        {"pass limit 9/s sliding by flow", "pass limit 9/s by flow sliding"},
+        {"pass limit 1000kbit", "pass limit 1mbit burst 64kb"},
+        {"pass limit 1500kbit burst 2500b by dport", "pass limit 1500kbit burst 2500b by dport"},
+        {"pass limit 10gbit burst 15000kb token sample 1/2",
+         "pass limit 10gbit burst 15mb token sample 1/2"},
+        {"pass limit 1/s by rule dport 80 proto tcp", "pass limit 1/s burst 5 proto tcp dport 80"},
+        {"pass limit 1/s by dport dport @ports proto tcp",
+         "pass limit 1/s burst 5 by dport proto tcp dport @ports"},
     }};
     for (const auto& [text, canonical] : cases) {
         const RuleSet rules =
@@ -329,6 +343,13 @@ private:
         text += way;
         text += !way.empty() && below(4) == 0 ? " cgroup /a/b" : "";
         text += !way.empty() && below(4) == 0 ? " mark 7" : "";
+        if (text == "pass" && below(3) == 0) {
+            constexpr std::array keys{"", " by source/24/56", " by destination", " by flow"};
+            constexpr std::array kinds{"", " token"};
+            text += below(2) == 0 ? std::format(" limit {}/m burst {}", 1 + below(9), 1 + below(9))
+                                  : std::format(" limit {}kbit", 1 + below(9'000));
+            text += std::string(keys[below(4)]) + kinds[below(2)];
+        }
         text += below(4) == 0 ? std::format(" sample 1/{}", 1 + below(1U << 20)) : "";
         if (below(2) == 0) {
             text += below(2) == 0 ? " from " : " to ";

@@ -61,13 +61,18 @@ void add(RuleCount& sum, const zsync_counter& counter) {
     sum.bytes += counter.bytes;
 }
 
+void add(RuleCount& sum, const zsync_rule_counter& counter) {
+    add(sum, counter.matched);
+    sum.limited += counter.limited;
+}
+
 } // namespace
 
 Result<std::vector<RuleCount>> read_counters(const Fd& counters) {
     const std::uint32_t slots = ZTRY(info_of(counters)).max_entries;
     const std::size_t cpu_count = cpus();
     std::vector<std::uint32_t> keys(slots);
-    std::vector<zsync_counter> values(slots * cpu_count);
+    std::vector<zsync_rule_counter> values(slots * cpu_count);
     std::uint32_t batch = 0;
     std::uint32_t count = slots;
     if (bpf_map_lookup_batch(
@@ -113,8 +118,9 @@ Result<InterfaceStats> read_stats(const Fd& stats) {
 }
 
 Result<void> write_counter(const Fd& counters, std::uint32_t slot, RuleCount value) {
-    std::vector<zsync_counter> values(cpus());
-    values.front() = {.packets = value.packets, .bytes = value.bytes};
+    std::vector<zsync_rule_counter> values(cpus());
+    values.front(
+    ) = {.matched = {.packets = value.packets, .bytes = value.bytes}, .limited = value.limited};
     if (bpf_map_update_elem(counters.get(), &slot, values.data(), BPF_ANY) < 0) {
         return fail(os_error(errno));
     }
@@ -137,7 +143,7 @@ bool carry_counters(const Fd& from, const Fd& to) {
         }
         RuleCount sum;
         for (std::size_t at = 0; at + 1 < words->size(); at += stride) {
-            add(sum, {.packets = (*words)[at], .bytes = (*words)[at + 1]});
+            add(sum, zsync_counter{.packets = (*words)[at], .bytes = (*words)[at + 1]});
         }
         if (sum != RuleCount{} && !write_counter(to, slot, sum)) {
             return false;

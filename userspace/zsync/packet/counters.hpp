@@ -17,8 +17,9 @@ namespace zsync::packet {
 
 /// What one rule has counted on all CPUs.
 struct RuleCount {
-    std::uint64_t packets = 0;
+    std::uint64_t packets = 0; ///< that it matched
     std::uint64_t bytes = 0;
+    std::uint64_t limited = 0; ///< packets of these that it dropped because they came too fast
 
     friend bool operator==(const RuleCount&, const RuleCount&) = default;
 };

@@ -1,6 +1,7 @@
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/ipv4_ranges.hpp>
+#include <zsync/packet/limit_table.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/rule_classes.hpp>
 #include <zsync/packet/trie.hpp>
@@ -392,9 +393,22 @@ private:
         });
     }
 
+    /// Its index.
+    std::uint32_t compile_limit_of(const Rule& rule) {
+        const zsync_limit limit = compile_limit(rule);
+        zsync_config& config = tables_.config;
+        config.limit_parts |= limit.key;
+        config.limits_sliding |= limit.algorithm == ZSYNC_LIMIT_SLIDING ? 1U : 0U;
+        tables_.limits.push_back(limit);
+        return static_cast<std::uint32_t>(tables_.limits.size() - 1);
+    }
+
     void compile_actions() {
         static_assert(ZSYNC_ACTION_SHIFT + ZSYNC_ACTIONS < 32);
         compile_action(ZSYNC_MARK, [](const Rule& rule) { return rule.actions.mark; });
+        compile_action(ZSYNC_LIMIT, [this](const Rule& rule) {
+            return rule.actions.limit ? std::optional(compile_limit_of(rule)) : std::nullopt;
+        });
         compile_redirects();
         compile_action(ZSYNC_SAMPLE, [](const Rule& rule) { return rule.actions.sample; });
     }
@@ -409,6 +423,7 @@ private:
         tables_.config.nodes_mask = pad(tables_.nodes);
         tables_.config.buckets_mask = pad(tables_.buckets);
         tables_.config.bitmaps_mask = pad(tables_.bitmaps);
+        tables_.config.limits_mask = pad(tables_.limits);
     }
 
     const RuleSet& rules_;

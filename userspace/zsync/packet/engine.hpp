@@ -9,6 +9,9 @@
 #include <zsync/packet/rule_set.hpp>
 
 #include <bpf/zsync_xdp.h>
+extern "C" {
+#include <bpf/limit.h>
+}
 
 #include <cstdint>
 #include <span>
@@ -29,6 +32,7 @@ struct Tables {
     std::vector<zsync_node> nodes;
     std::vector<std::uint64_t> buckets;
     std::vector<std::uint64_t> bitmaps;
+    std::vector<zsync_limit> limits;
     std::vector<NameClass> names;
     std::vector<std::uint32_t> targets; ///< interfaces that rules redirect to, by their indexes
 };

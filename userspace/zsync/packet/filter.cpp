@@ -139,6 +139,10 @@ Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedM
     if (program.has_sockets) {
         ZTRY(pins_.pin(program.id, "sockets", maps.sockets));
     }
+    if (program.has_limits) {
+        ZTRY(pins_.pin(program.id, "limit_lines", maps.limits.lines));
+        ZTRY(pins_.pin(program.id, "limit_keys", maps.limits.keys));
+    }
     return pins_.pin(program.id, "stats", maps.stats);
 }
 
@@ -221,6 +225,11 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
         .stats = ZTRY(open("stats")),
         .samples = pins.open(facts->program_id, "samples").value_or(Fd()),
         .sockets = pins.open(facts->program_id, "sockets").value_or(Fd()),
+        .limits =
+            {
+                .lines = pins.open(facts->program_id, "limit_lines").value_or(Fd()),
+                .keys = pins.open(facts->program_id, "limit_keys").value_or(Fd()),
+            },
     };
     Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
     if (ZTRY(packet::program_id(program)) != facts->program_id ||
@@ -305,6 +314,7 @@ Outcome<LoadReport> Filter::load(const RuleSet& rules) {
 Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots) {
     const auto start = std::chrono::steady_clock::now();
     const CounterSlots assigned = ZTRY(slots.assign(rules, meta_.rules, maps.counters));
+    ZTRY(forget_limits(rules, assigned, maps.limits));
     LoadedProgram program = ZTRY(load_rules(rules, assigned, maps));
     Meta meta = describe(rules, assigned, program.id);
     if (auto switched = switch_to(program, maps, meta); !switched) {
@@ -326,6 +336,9 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     }
     if (!program.has_sockets) {
         maps.sockets.reset();
+    }
+    if (!program.has_limits) {
+        maps.limits = {};
     }
     program_ = std::move(program.fd);
     slots.commit(assigned);
@@ -387,6 +400,27 @@ Result<std::vector<RuleCount>> Filter::rule_counts() const {
 Result<RuleCount> Filter::default_count() const {
     const std::vector<RuleCount> by_slot = ZTRY(read_counters(maps_.counters));
     return meta_.default_slot < by_slot.size() ? by_slot[meta_.default_slot] : RuleCount{};
+}
+
+/// New rules begin without what the former ones of their slots left. No program uses these yet.
+Outcome<void> Filter::forget_limits(
+    const RuleSet& rules, const CounterSlots& assigned, const LimitMaps& limits
+) const {
+    if (!limits) {
+        return {};
+    }
+    for (std::size_t i = 0; i < rules.rules.size(); ++i) {
+        const std::uint32_t slot = assigned.rules[i];
+        if (rules.rules[i].actions.limit &&
+            !std::ranges::contains(meta_.rules, slot, &LiveRule::slot)) {
+            ZTRY(forget_slot(limits, slot));
+        }
+    }
+    return {};
+}
+
+Outcome<LimitReading> Filter::read_limits(std::size_t keys_max) const {
+    return maps_.limits ? packet::read_limits(maps_.limits, keys_max) : LimitReading{};
 }
 
 Outcome<SampleReader> Filter::read_samples() const {

@@ -121,6 +121,8 @@ public:
     /// What rules with `sample` copy. `PacketError::no_samples` when no rule has it. The reader
     /// goes on over loads whose rules still have it.
     [[nodiscard]] Outcome<SampleReader> read_samples() const;
+    /// The keys of rules with `limit`: nothing when no rule has it.
+    [[nodiscard]] Outcome<LimitReading> read_limits(std::size_t keys_max) const;
     [[nodiscard]] const std::vector<LiveRule>& live_rules() const { return meta_.rules; }
 
     /// Asks the kernel where the device is by now.
@@ -158,6 +160,9 @@ private:
     [[nodiscard]] Meta
     describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id) const;
     Outcome<LoadReport> replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots);
+    [[nodiscard]] Outcome<void> forget_limits(
+        const RuleSet& rules, const CounterSlots& assigned, const LimitMaps& limits
+    ) const;
     [[nodiscard]] Outcome<void>
     switch_to(const LoadedProgram& program, const SharedMaps& maps, const Meta& meta) const;
 

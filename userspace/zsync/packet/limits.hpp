@@ -60,6 +60,25 @@ constexpr std::size_t live_packets_per_turn = 4096;
 constexpr std::uint32_t capture_bytes = 1600;
 /// Bytes of the ring of the packets that rules sample.
 constexpr std::uint32_t sample_ring_bytes = 1U << 22;
+/// A limit's packets in its period, and bits a second: 100 Gbit/s.
+constexpr std::uint64_t limit_packets_max = 100'000'000;
+constexpr std::uint64_t limit_bits_min = 1000;
+constexpr std::uint64_t limit_bits_max = 100'000'000'000;
+/// A limit's burst: packets or bytes. Of bytes so many that a whole frame passes.
+constexpr std::uint64_t limit_burst_max = 1'000'000'000;
+constexpr std::uint64_t limit_burst_bytes_min = 1600;
+/// How long a burst may take to fill.
+constexpr std::uint64_t limit_fill_days_max = 366;
+/// Packets or bytes in a sliding window: two counts and the window's number share a word.
+constexpr std::uint64_t limit_window_max = (1U << 24) - 1;
+/// Keys of all limits of one interface that have a state of their own: 2 MiB, and 8 for who they
+/// are.
+constexpr std::uint32_t limit_keys_max = 131'072;
+/// Words that the other keys of a rule share.
+constexpr std::uint32_t limit_shared_states = 16;
+/// The most limited keys that are shown.
+constexpr std::size_t limit_keys_shown_max = 64;
+
 /// The sparsest sampling: one packet of so many.
 constexpr std::uint32_t sample_every_max = 1U << 20;
 

@@ -5,6 +5,7 @@
 //                                 /counters    shared by generations of the same layout
 //                                 /stats
 //                                 /samples     the ring of `sample`, if a rule has it; shared too
+//                                 /limit_lines, /limit_keys    the same of `limit`
 //                                 /meta        the generation's own record (meta.hpp)
 //     BPF_DIR/packet_out/INTERFACE/...         the same, of what the interface sends
 //     BPF_DIR/packet_sockets/INTERFACE.ID.in/...   of what a cgroup's sockets receive; .out: send

@@ -221,7 +221,7 @@ Outcome<SharedMaps> create_shared_maps() {
         BPF_MAP_TYPE_PERCPU_ARRAY,
         "zsync_counters",
         sizeof(std::uint32_t),
-        sizeof(zsync_counter),
+        sizeof(zsync_rule_counter),
         limits::counter_slots,
         nullptr
     ));
@@ -260,6 +260,20 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     if (has_sockets && !maps.sockets) {
         maps.sockets = ZTRY(create_socket_map());
     }
+    const bool has_limits = (tables.config.actions >> ZSYNC_LIMIT & 1) != 0;
+    std::vector<zsync_limit> limits_of_seed = tables.limits;
+    if (has_limits) {
+        if (!maps.limits) {
+            maps.limits = ZTRY(create_limit_maps());
+        }
+        const std::uint64_t seed = ZTRY(limit_seed(maps.limits));
+        for (zsync_limit& limit : limits_of_seed) {
+            limit.start = zsync_limit_mix(seed, limit.id);
+        }
+    }
+    const auto use = [&](const Object& object, bool used, const char* name, const Fd& map) {
+        return used ? share(object, name, map) : leave_out(object, name);
+    };
     const Code code = code_of(hook);
     const Object object(bpf_object__open_mem(code.elf.data(), code.elf.size(), &options));
     if (!object || !fill(object, ".rodata.config", std::span(&tables.config, 1)) ||
@@ -267,8 +281,11 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
         !fill(object, ".rodata.nodes", std::span(tables.nodes)) ||
         !fill(object, ".rodata.buckets", std::span(tables.buckets)) ||
         !fill(object, ".rodata.bitmaps", std::span(tables.bitmaps)) ||
+        !fill(object, ".rodata.limits", std::span(std::as_const(limits_of_seed))) ||
         !share(object, "counters", maps.counters) || !share(object, "stats", maps.stats) ||
-        !(has_samples ? share(object, "samples", maps.samples) : leave_out(object, "samples")) ||
+        !use(object, has_samples, "samples", maps.samples) ||
+        !use(object, has_limits, "limit_lines", maps.limits.lines) ||
+        !use(object, has_limits, "limit_keys", maps.limits.keys) ||
         !share_sockets(object, maps, hook, has_sockets) || !size_names(object, tables) ||
         !size_targets(object, tables) || !only_program(object, code.program)) {
         return map_fault();
@@ -279,6 +296,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     LoadedProgram program;
     program.has_samples = has_samples;
     program.has_sockets = has_sockets;
+    program.has_limits = has_limits;
     const bpf_program* loaded = bpf_object__find_program_by_name(object.get(), code.program);
     program.fd = Fd(dup(bpf_program__fd(loaded)));
     if (!program.fd || !fill_names(object, tables) || !fill_targets(object, tables)) {

@@ -5,6 +5,7 @@
 #include <zsync/core/result.hpp>
 #include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/engine.hpp>
+#include <zsync/packet/limit_table.hpp>
 
 #include <cstdint>
 
@@ -15,6 +16,7 @@ struct LoadedProgram {
     std::uint32_t id = 0;
     bool has_samples = false; ///< whether it uses `SharedMaps::samples`
     bool has_sockets = false; ///< whether it uses `SharedMaps::sockets`
+    bool has_limits = false;  ///< whether it uses `SharedMaps::limits`
 };
 
 /// The maps that programs of successive generations share. An action's maps are there while some
@@ -22,8 +24,9 @@ struct LoadedProgram {
 struct SharedMaps {
     Fd counters;
     Fd stats;
-    Fd samples; ///< the ring of `sample`
-    Fd sockets; ///< AF_XDP sockets by queue, while what passes goes to them
+    Fd samples;       ///< the ring of `sample`
+    Fd sockets;       ///< AF_XDP sockets by queue, while what passes goes to them
+    LimitMaps limits; ///< of `limit`
 };
 
 /// New maps of the current layout, all zero.

@@ -42,8 +42,32 @@ struct TcpFlagsMatch {
     friend bool operator==(const TcpFlagsMatch&, const TcpFlagsMatch&) = default;
 };
 
+enum class LimitAlgorithm : std::uint8_t {
+    gcra,    ///< even distances, early by as much as the burst allows
+    token,   ///< a bucket that fills: decides as `gcra` does, by the same word of state
+    sliding, ///< so many in a window, from the counts of two
+};
+
+/// How many of a rule's packets pass: what comes faster is dropped and counted.
+struct Limit {
+    LimitAlgorithm algorithm = LimitAlgorithm::gcra;
+    bool in_bits = false;        ///< the rate is in bits a second, the burst in bytes
+    std::uint64_t rate = 0;      ///< packets in a period, or bits a second
+    std::uint32_t period_s = 1;  ///< a second, a minute, an hour or a day
+    std::uint64_t burst = 0;     ///< packets or bytes at once; none of `sliding`
+    bool by_source = false;      ///< each source has a limit of its own
+    bool by_destination = false; ///< each destination
+    bool by_destination_port = false;
+    bool by_flow = false;        ///< each of addresses, protocol and ports together
+    std::uint8_t ipv4_bits = 32; ///< of addresses that are told apart
+    std::uint8_t ipv6_bits = 128;
+
+    friend bool operator==(const Limit&, const Limit&) = default;
+};
+
 /// What a rule does to a packet beyond its verdict; nothing of what is absent.
 struct Actions {
+    std::optional<Limit> limit;          ///< drops what comes too fast
     std::optional<std::uint32_t> mark;   ///< sets the packet's mark
     std::optional<std::string> redirect; ///< sends it out of that interface
     std::optional<std::uint32_t> sample; ///< copies one packet of so many for readers

@@ -56,7 +56,7 @@ bool Parser::action_or_condition(RuleDraft& draft, const Token& word) {
     if (const auto act = std::ranges::find(action_words, name); act != action_words.end()) {
         const auto index = static_cast<std::size_t>(act - action_words.begin());
         return once(draft.actions_at[index], word, "each action once a rule") &&
-               action(draft, static_cast<ActionWord>(index));
+               action(draft, static_cast<ActionWord>(index), word);
     }
     if (const auto way = std::ranges::find(direction_words, name); way != direction_words.end()) {
         draft.direction = static_cast<Direction>(way - direction_words.begin());
@@ -90,10 +90,12 @@ bool Parser::once(std::optional<Place>& place, const Token& word, std::string_vi
     return true;
 }
 
-bool Parser::action(RuleDraft& draft, ActionWord which) {
+bool Parser::action(RuleDraft& draft, ActionWord which, const Token& word) {
     switch (which) {
     case ActionWord::mark:
         return mark(draft);
+    case ActionWord::limit:
+        return limit(draft, word);
     case ActionWord::sample:
         return sample(draft);
     case ActionWord::redirect:

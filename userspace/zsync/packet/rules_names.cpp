@@ -290,6 +290,10 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
     if (operands.direction == Direction::out) {
         out += " out";
     }
+    if (rule.actions.limit) {
+        out += ' ';
+        out += limit_text(*rule.actions.limit);
+    }
     if (rule.actions.mark) {
         out += std::format(" mark {:#x}", *rule.actions.mark);
     }

@@ -21,8 +21,10 @@ inline constexpr std::array<std::string_view, 6> statement_words{
 inline constexpr std::array<std::string_view, 2> direction_words{"in", "out"};
 
 /// What a rule may do beyond its verdict, in canonical order.
-enum class ActionWord : std::uint8_t { mark, sample, redirect };
-inline constexpr std::array<std::string_view, 3> action_words{"mark", "sample", "redirect"};
+enum class ActionWord : std::uint8_t { limit, mark, sample, redirect };
+inline constexpr std::array<std::string_view, 4> action_words{
+    "limit", "mark", "sample", "redirect"
+};
 
 /// Conditions in canonical order, then the name, which is none.
 enum class Condition : std::uint8_t {
@@ -110,6 +112,9 @@ struct OperandTexts {
 /// What stands behind `CONDITION @` in a canonical text; empty where the operand is inline or
 /// absent. Canonical texts have no strings, so a condition's word stands nowhere else.
 [[nodiscard]] std::string_view set_reference(std::string_view text, Condition condition);
+
+/// `limit 1000/s burst 100 by source/24`.
+[[nodiscard]] std::string limit_text(const Limit& limit);
 
 /// `drop sample 1/100 from @bad proto tcp dport 22`: actions, then conditions in canonical order,
 /// without the name.

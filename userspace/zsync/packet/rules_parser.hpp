@@ -18,7 +18,7 @@ namespace zsync::packet {
 
 /// Recursive descent, one token ahead. A function that returns false has reported why, and the
 /// statement it is in is skipped. Statements and lists are in rules_parser.cpp, a rule's conditions
-/// in rules_conditions.cpp.
+/// in rules_conditions.cpp, its limit in rules_limit.cpp.
 class Parser {
 public:
     Parser(std::string_view text, std::string_view source, const ReadFile& read)
@@ -41,9 +41,13 @@ private:
 
     bool action_or_condition(RuleDraft& draft, const Token& word);
     bool once(std::optional<Place>& place, const Token& word, std::string_view hint);
-    bool action(RuleDraft& draft, ActionWord which);
+    bool action(RuleDraft& draft, ActionWord which, const Token& word);
     bool mark(RuleDraft& draft);
     bool sample(RuleDraft& draft);
+    bool limit(RuleDraft& draft, const Token& word);
+    bool limit_part(Limit& limit, const Token& word, bool& known);
+    bool limit_burst(Limit& limit);
+    bool limit_key(Limit& limit);
     bool condition(RuleDraft& draft, Condition which, const Token& word);
     bool operand(std::optional<Operand>& out, ElementKind wanted, const Token& word);
     bool protocol(RuleDraft& draft);

@@ -1,0 +1,286 @@
+#include <zsync/packet/address_text.hpp>
+#include <zsync/packet/counters.hpp>
+#include <zsync/packet/error.hpp>
+#include <zsync/packet/limit_table.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules_names.hpp>
+
+#include <bpf/bpf.h>
+#include <bpf/zsync_xdp.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <format>
+#include <memory>
+extern "C" {
+#include <bpf/limit.h>
+}
+
+namespace zsync::packet {
+namespace {
+
+constexpr std::uint32_t seed_line = ZSYNC_LIMIT_SEED_LINE(limits::counter_slots);
+constexpr std::uint64_t ticks_per_second = std::uint64_t{1'000'000'000} << ZSYNC_TICKS_PER_NS_LOG2;
+static_assert(ZSYNC_LIMIT_LINES * ZSYNC_LIMIT_WAYS == limits::limit_keys_max);
+static_assert(ZSYNC_LIMIT_SHARED_LINES * 2 * ZSYNC_LIMIT_WAYS == limits::limit_shared_states);
+static_assert(ZSYNC_WINDOW_COUNT_MAX == limits::limit_window_max);
+static_assert(sizeof(zsync_limit_line) == 64 && sizeof(zsync_limit_seen) == 64);
+
+/// A map of the kernel's, read where it is.
+template <class T> class Mapped {
+public:
+    Mapped(const Fd& map, std::size_t count)
+        : bytes_(count * sizeof(T)),
+          memory_(::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, map.get(), 0)) {}
+    Mapped(const Mapped&) = delete;
+    Mapped& operator=(const Mapped&) = delete;
+    ~Mapped() {
+        if (*this) {
+            ::munmap(memory_, bytes_);
+        }
+    }
+    explicit operator bool() const { return memory_ != MAP_FAILED; }
+    /// A copy: the kernel goes on writing.
+    [[nodiscard]] T operator[](std::size_t index) const {
+        T value;
+        __builtin_memcpy(&value, static_cast<const T*>(memory_) + index, sizeof value);
+        return value;
+    }
+
+private:
+    std::size_t bytes_;
+    void* memory_;
+};
+
+Outcome<Fd>
+create_array(const char* name, std::size_t value_bytes, std::uint32_t count, std::uint32_t flags) {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
+    Fd map(bpf_map_create(
+        BPF_MAP_TYPE_ARRAY,
+        name,
+        sizeof(std::uint32_t),
+        static_cast<std::uint32_t>(value_bytes),
+        count,
+        &options
+    ));
+    if (!map) {
+        const int error = errno;
+        return fail(
+            error == EPERM ? Error(PacketError::not_permitted, error) : os_error(error),
+            std::format("cannot make the tables of limits: {}", os_error(error).message())
+        );
+    }
+    return map;
+}
+
+Result<void> write(const Fd& map, std::uint32_t key, const void* value) {
+    if (bpf_map_update_elem(map.get(), &key, value, BPF_ANY) < 0) {
+        return fail(os_error(errno));
+    }
+    return {};
+}
+
+std::uint8_t window_of(std::uint32_t period_s) {
+    switch (period_s) {
+    case 60:
+        return ZSYNC_LIMIT_MINUTE;
+    case 3600:
+        return ZSYNC_LIMIT_HOUR;
+    case 86'400:
+        return ZSYNC_LIMIT_DAY;
+    default:
+        return ZSYNC_LIMIT_SECOND;
+    }
+}
+
+std::uint64_t rounded(unsigned __int128 dividend, std::uint64_t divisor) {
+    return static_cast<std::uint64_t>((dividend + divisor / 2) / divisor);
+}
+
+struct Costs {
+    std::uint64_t each = 0;
+    std::uint64_t burst = 0;
+};
+
+Costs costs_of(const Limit& limit) {
+    Costs costs;
+    if (limit.in_bits) {
+        const auto second = static_cast<unsigned __int128>(ticks_per_second)
+                            << ZSYNC_BYTE_COST_LOG2;
+        costs.each = std::max<std::uint64_t>(rounded(second * 8, limit.rate), 1);
+        costs.burst = static_cast<std::uint64_t>(
+            static_cast<unsigned __int128>(costs.each) * limit.burst >> ZSYNC_BYTE_COST_LOG2
+        );
+    } else {
+        const auto period = static_cast<unsigned __int128>(ticks_per_second) * limit.period_s;
+        costs.each = std::max<std::uint64_t>(rounded(period, limit.rate), 1);
+        costs.burst = costs.each * limit.burst;
+    }
+    return costs;
+}
+
+std::uint64_t high_bits(unsigned count) {
+    return count == 0 ? 0 : ~std::uint64_t{0} << (64 - std::min(count, 64U));
+}
+
+std::string address_text(const zsync_limit_key& key, const __u64 (&address)[2]) {
+    const bool is_ipv4 = (key.ports & 0xffff) == ZSYNC_NETWORK_IPV4;
+    Prefix prefix;
+    prefix.family = is_ipv4 ? Family::ipv4 : Family::ipv6;
+    prefix.length = static_cast<std::uint8_t>(key.shown >> (is_ipv4 ? 8 : 16) & 0xff);
+    for (std::size_t i = 0; i < prefix.address.size(); ++i) {
+        prefix.address[i] = static_cast<std::uint8_t>(address[i / 8] >> (56 - i % 8 * 8));
+    }
+    std::string out;
+    append_prefix(out, prefix);
+    return out;
+}
+
+std::string key_text(const zsync_limit_key& key) {
+    const std::uint32_t parts = key.shown & 0xff;
+    if ((key.ports & 0xffff) == ZSYNC_NETWORK_OTHER && parts != 0) {
+        return "not IP";
+    }
+    const auto source_port = static_cast<std::uint16_t>(key.ports >> 48);
+    const auto port = static_cast<std::uint16_t>(key.ports >> 32);
+    if ((parts & ZSYNC_LIMIT_BY_FLOW) != 0) {
+        return std::format(
+            "{} {} {} > {} {}",
+            protocol_text(static_cast<std::uint8_t>(key.ports >> 16)),
+            address_text(key, key.source),
+            source_port,
+            address_text(key, key.destination),
+            port
+        );
+    }
+    if ((parts & ZSYNC_LIMIT_BY_SOURCE) != 0) {
+        return address_text(key, key.source);
+    }
+    if ((parts & ZSYNC_LIMIT_BY_DESTINATION) != 0) {
+        return address_text(key, key.destination);
+    }
+    return (parts & ZSYNC_LIMIT_BY_DPORT) != 0 ? std::format("port {}", port) : "all";
+}
+
+} // namespace
+
+Outcome<LimitMaps> create_limit_maps() {
+    LimitMaps maps{
+        .lines = ZTRY(
+            create_array("zsync_limits", sizeof(zsync_limit_line), seed_line + 1, BPF_F_MMAPABLE)
+        ),
+        .keys = ZTRY(create_array(
+            "zsync_limited", sizeof(zsync_limit_seen), limits::limit_keys_max, BPF_F_MMAPABLE
+        )),
+    };
+    zsync_limit_line line{};
+    // Cannot fail for so few bytes once the system is up.
+    (void)::getrandom(line.words, sizeof line.words, 0);
+    ZTRY(write(maps.lines, seed_line, &line));
+    return maps;
+}
+
+Result<std::uint64_t> limit_seed(const LimitMaps& maps) {
+    zsync_limit_line line{};
+    if (bpf_map_lookup_elem(maps.lines.get(), &seed_line, &line) < 0) {
+        return fail(os_error(errno));
+    }
+    return line.words[0];
+}
+
+Result<void> forget_slot(const LimitMaps& maps, std::uint32_t slot) {
+    const zsync_limit_line none{};
+    for (std::uint32_t i = 0; i < ZSYNC_LIMIT_SHARED_LINES; ++i) {
+        ZTRY(write(maps.lines, ZSYNC_LIMIT_LINES + slot * ZSYNC_LIMIT_SHARED_LINES + i, &none));
+    }
+    return {};
+}
+
+std::uint32_t limit_id(std::string_view rule_text) {
+    std::uint32_t hash = 0x811c9dc5; // FNV-1a
+    for (const char c : rule_text) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193;
+    }
+    return hash;
+}
+
+zsync_limit compile_limit(const Rule& rule) {
+    const Limit& limit = *rule.actions.limit;
+    const auto part = [](bool has, unsigned bits) { return has ? bits : 0U; };
+    const unsigned parts =
+        part(limit.by_source, ZSYNC_LIMIT_BY_SOURCE) |
+        part(limit.by_destination, ZSYNC_LIMIT_BY_DESTINATION) |
+        part(limit.by_destination_port, ZSYNC_LIMIT_BY_DPORT) |
+        part(
+            limit.by_flow, ZSYNC_LIMIT_BY_FLOW | ZSYNC_LIMIT_BY_SOURCE | ZSYNC_LIMIT_BY_DESTINATION
+        );
+    zsync_limit compiled{};
+    compiled.id = limit_id(rule.text);
+    compiled.key = static_cast<__u8>(parts);
+    compiled.in_bytes = limit.in_bits ? 1 : 0;
+    compiled.ipv4_mask = static_cast<__u32>(high_bits(limit.ipv4_bits) >> 32);
+    compiled.ipv6_mask[0] = high_bits(limit.ipv6_bits);
+    compiled.ipv6_mask[1] = high_bits(limit.ipv6_bits > 64 ? limit.ipv6_bits - 64U : 0);
+    compiled.shown =
+        ZSYNC_SHOWN(parts, std::uint32_t{limit.ipv4_bits}, std::uint32_t{limit.ipv6_bits});
+    if (limit.algorithm == LimitAlgorithm::sliding) {
+        compiled.algorithm = ZSYNC_LIMIT_SLIDING;
+        compiled.window = window_of(limit.period_s);
+        compiled.burst = limit.in_bits ? limit.rate / 8 : limit.rate;
+        return compiled;
+    }
+    compiled.algorithm = ZSYNC_LIMIT_GCRA;
+    const Costs costs = costs_of(limit);
+    compiled.cost = costs.each;
+    compiled.burst_cost = costs.burst;
+    compiled.burst = limit.burst;
+    return compiled;
+}
+
+Outcome<LimitReading> read_limits(const LimitMaps& maps, std::size_t keys_max) {
+    const std::uint64_t seed = ZTRY(limit_seed(maps));
+    const Mapped<zsync_limit_line> lines(maps.lines, seed_line + 1);
+    const Mapped<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
+    if (!lines || !keys) {
+        const int error = errno;
+        return fail(
+            os_error(error),
+            std::format("cannot read the tables of limits: {}", os_error(error).message())
+        );
+    }
+    LimitReading reading;
+    std::vector<zsync_limit_seen> most;
+    const auto more = [](const zsync_limit_seen& a, const zsync_limit_seen& b) {
+        return a.limited > b.limited;
+    };
+    for (std::uint32_t at = 0; at < limits::limit_keys_max; ++at) {
+        const __u64 name = lines[at / ZSYNC_LIMIT_WAYS].entries[at % ZSYNC_LIMIT_WAYS].name;
+        if (name == 0) {
+            continue;
+        }
+        ++reading.keys;
+        zsync_limit_seen seen = keys[at];
+        seen.limited += name >> ZSYNC_NAME_OVER_SHIFT;
+        // A key that is being written does not belong to the name yet.
+        const __u64 hash =
+            zsync_limit_hash(&seen.key, seen.key.shown & 0xff, zsync_limit_mix(seed, seen.key.id));
+        if (seen.limited == 0 || keys_max == 0 || ((hash ^ name) & ZSYNC_NAME_HASH) != 0) {
+            continue;
+        }
+        most.push_back(seen);
+        std::ranges::push_heap(most, more);
+        if (most.size() > keys_max) {
+            std::ranges::pop_heap(most, more);
+            most.pop_back();
+        }
+    }
+    std::ranges::sort(most, more);
+    for (const zsync_limit_seen& seen : most) {
+        reading.most.push_back({seen.key.id, key_text(seen.key), seen.limited});
+    }
+    return reading;
+}
+
+} // namespace zsync::packet
