@@ -14,7 +14,8 @@
  * evenly (GCRA, ITU-T I.371), in ticks of 1/16 ns. It decides as a token bucket does.
  * sliding: a window's number, and what came in the one before and in it.
  *
- * Entries are found by the rule's text and not by its place, so they go on over loads.
+ * Entries are found by the rule's text, without its rate and burst, and not by its place, so they go on
+ * over loads and over a change of the rate.
  * Here is what user space shares; limiter.h is the packet's side.
  */
 #ifndef ZSYNC_LIMIT_H
@@ -64,7 +65,7 @@ struct zsync_limit {
 	__u64 burst; /* packets or bytes; sliding: as many as a window takes */
 	__u64 ipv6_mask[2];
 	__u32 ipv4_mask;
-	__u32 id; /* of the rule's text */
+	__u32 id; /* of the rule's text, without rate and burst */
 	__u8 algorithm;
 	__u8 key;
 	__u8 in_bytes;

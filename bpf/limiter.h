@@ -144,8 +144,12 @@ ZSYNC_INLINE int zsync_gcra(__u64 *state, __u64 now, __u64 first, __u64 cost, __
 		__u64 before = *(volatile __u64 *)state;
 		__u64 due = before > now ? before : now;
 
-		if (due + first > now + burst)
+		if (due + first > now + burst) {
+			/* Owed under a slower rate: nobody waits longer than a burst takes to fill. */
+			if (due > now + burst)
+				__sync_val_compare_and_swap(state, before, now + burst);
 			return 1;
+		}
 		if (__sync_val_compare_and_swap(state, before, due + cost) == before)
 			return 0;
 	}

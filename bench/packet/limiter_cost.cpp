@@ -68,7 +68,7 @@ void measure(std::string_view what, std::string_view limit, std::size_t keys = k
     const double added = median(with.ns) - median(without.ns);
     print_limit(what, added, "ns added", 60);
     const RuleCount count = limited.count();
-    const LimitReading reading = must(read_limits(limited.maps.limits, 1));
+    const LimitTable reading = must(read_limits(limited.maps.limits, 1));
     std::cerr << std::format(
         "{}: {:.1f} ns above {:.1f} ns; ran {} times, matched {}, limited {}, keys {}\n",
         what,

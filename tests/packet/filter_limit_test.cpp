@@ -181,14 +181,15 @@ TEST_F(FilterTest, limit_is_not_escaped_by_a_flood_of_other_keys) {
         seen = filter.rule_counts()->front().packets;
     }
     ASSERT_GE(seen, 4 * limits::limit_keys_max);
-    const LimitReading reading = must(filter.read_limits(3));
+    const LimitTable reading = must(filter.read_limits(3));
     EXPECT_LE(reading.keys, limits::limit_keys_max);
     EXPECT_GT(reading.keys, limits::limit_keys_max * 95 / 100);
     const std::uint64_t before = passed(filter);
     EXPECT_LE(before, 3 * (std::uint64_t{reading.keys} + limits::limit_shared_states));
     test_run(program.get(), udp_from(someone), 1000);
     EXPECT_EQ(passed(filter), before) << "its bucket was reset";
-    ASSERT_FALSE(reading.most.empty());
+    ASSERT_EQ(reading.rules.size(), 1U);
+    EXPECT_FALSE(reading.rules.begin()->second.most.empty()) << "the one who was over before";
 }
 
 TEST_F(FilterTest, limit_says_who_is_over) {
@@ -198,15 +199,17 @@ TEST_F(FilterTest, limit_says_who_is_over) {
     test_run(program.get(), udp_from(someone), 12);
     test_run(program.get(), udp_from(someone_else), 102);
     test_run(program.get(), udp_from(0x0a000001), 1);
-    const LimitReading reading = must(filter.read_limits(10));
-    EXPECT_EQ(reading.keys, 3U);
-    ASSERT_EQ(reading.most.size(), 2U);
-    EXPECT_EQ(reading.most[0].text, "192.0.2.2");
-    EXPECT_EQ(reading.most[0].limited, 100U);
-    EXPECT_EQ(reading.most[0].id, limit_id(filter.live_rules()[0].text));
-    EXPECT_EQ(reading.most[1].text, "192.0.2.1");
-    EXPECT_EQ(reading.most[1].limited, 10U);
-    EXPECT_EQ(must(filter.read_limits(1)).most.size(), 1U);
+    const LimitTable table = must(filter.read_limits(10));
+    EXPECT_EQ(table.keys, 3U);
+    ASSERT_EQ(table.rules.size(), 1U);
+    const LimitedKeys& keys = table.rules.at(limit_id(filter.live_rules()[0].text));
+    EXPECT_EQ(keys.keys, 3U);
+    ASSERT_EQ(keys.most.size(), 2U);
+    EXPECT_EQ(keys.most[0].text, "192.0.2.2");
+    EXPECT_EQ(keys.most[0].limited, 100U);
+    EXPECT_EQ(keys.most[1].text, "192.0.2.1");
+    EXPECT_EQ(keys.most[1].limited, 10U);
+    EXPECT_EQ(must(filter.read_limits(1)).rules.begin()->second.most.size(), 1U);
 }
 
 TEST_F(FilterTest, limit_goes_on_over_a_load_and_a_restart) {
@@ -223,9 +226,25 @@ TEST_F(FilterTest, limit_goes_on_over_a_load_and_a_restart) {
     filter = must(Filter::adopt(options()));
     send(100);
     EXPECT_EQ(passed(filter), 10U);
-    must(filter.load(rules_of("pass limit 1/d burst 11 by source proto udp")));
+    must(filter.load(rules_of("pass limit 1/d burst 12 by source proto udp")));
+    send(100);
+    EXPECT_EQ(passed(filter), 2U) << "another burst is not a new one";
+    must(filter.load(rules_of("pass limit 1/d burst 11 by source length 1-65535 proto udp")));
     send(100);
     EXPECT_EQ(passed(filter), 11U) << "another rule begins anew";
+}
+
+TEST_F(FilterTest, limit_that_gets_faster_does_not_wait_for_what_the_slow_one_owed) {
+    Filter filter = attach(options(), "pass limit 1/d burst 100 by source");
+    const auto send = [&](std::uint32_t packets) {
+        test_run(live_program(filter, lab_.bpf_dir()).get(), udp_from(someone), packets);
+    };
+    send(1000); // owes a hundred days
+    EXPECT_EQ(passed(filter), 100U);
+    must(filter.load(rules_of("pass limit 100000000/s burst 10 by source")));
+    send(1); // over, and owes 10 packets' time from here on
+    send(100);
+    EXPECT_GE(passed(filter), 10U);
 }
 
 TEST_F(FilterTest, limit_of_a_rule_that_is_gone_leaves_nothing_to_its_slot) {

@@ -339,6 +339,48 @@ TEST(Rules, document_has_rules_only_and_the_table_what_they_leave) {
     );
 }
 
+TEST(Limits, keys_that_are_over_stand_under_their_rule) {
+    const Json answer = Json::array({Json::array(
+        {Json::array(
+             {"in",
+              "pass limit 5/s burst 9 by source",
+              "a flood",
+              "5/s burst 9",
+              40U,
+              17U,
+              3U,
+              Json::array({Json::array({"192.0.2.1", 12U}), Json::array({"192.0.2.7", 5U})})}
+         ),
+         Json::array(
+             {"out",
+              "pass out limit 1mbit burst 64kb",
+              "",
+              "1mbit burst 64kb",
+              7U,
+              0U,
+              1U,
+              Json::array()}
+         )}
+    )});
+    const std::vector<LimitView> limits = limit_views(answer);
+    EXPECT_EQ(
+        limits_text(limits, plain),
+        "#  HOOK  RATE              PASSED  LIMITED  KEYS  RULE\n"
+        "0  in    5/s burst 9           40       17     3  pass limit 5/s burst 9 by source\n"
+        "                                        12          192.0.2.1\n"
+        "                                         5          192.0.2.7\n"
+        "1  out   1mbit burst 64kb       7        0     1  pass out limit 1mbit burst 64kb\n"
+    );
+    EXPECT_EQ(
+        limits_json(limits)[0].dump(),
+        R"({"index":0,"hook":"in","rule":"pass limit 5/s burst 9 by source","name":"a flood",)"
+        R"("rate":"5/s burst 9","passed":40,"limited":17,"keys":3,)"
+        R"("most_limited":[{"key":"192.0.2.1","limited":12},{"key":"192.0.2.7","limited":5}]})"
+    );
+    EXPECT_EQ(limits_text({}, plain), "no rule limits\n");
+    EXPECT_EQ(limits_json({}).dump(), "[]");
+}
+
 TEST(Stats, document_has_the_fields_that_the_manual_promises) {
     const Json document =
         stats_json(interface_view(interface_properties()), counter_view(stats_answer()));

@@ -77,10 +77,24 @@ struct HookView {
     RuleList list{};
 };
 
+/// A rule that limits.
+struct LimitView {
+    std::string hook{};
+    std::string rule{};
+    std::string name{};
+    std::string rate{};
+    std::uint64_t passed = 0;
+    std::uint64_t limited = 0;
+    std::uint64_t keys = 0;
+    /// Keys with most packets dropped, and how many.
+    std::vector<std::pair<std::string, std::uint64_t>> most{};
+};
+
 InterfaceView interface_view(const Json& properties);
 CounterView counter_view(const Json& stats_answer);
 RuleList rule_list(const Json& list_answer);
 std::vector<HookView> hook_views(const Json& hooks_answer);
+std::vector<LimitView> limit_views(const Json& limits_answer);
 /// From the objects of the ObjectManager, sorted by name.
 std::vector<InterfaceView> interface_views(const Json& managed_objects);
 

@@ -143,6 +143,12 @@ std::string hook_rules_text(const std::vector<HookView>& hooks, const Style& sty
 Json hook_stats_json(const std::vector<HookView>& hooks);
 std::string hook_stats_text(const std::vector<HookView>& hooks, const Style& style);
 
+// packet limits
+
+Json limits_json(const std::vector<LimitView>& limits);
+/// Under each rule its keys that are over.
+std::string limits_text(const std::vector<LimitView>& limits, const Style& style);
+
 Json temporary_json(const InterfaceView& view);
 std::string temporary_text(const InterfaceView& view);
 

@@ -5,7 +5,9 @@
 #include "read_text.hpp"
 
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules_names.hpp>
 
+#include <algorithm>
 #include <format>
 
 namespace zsync::zsyncd {
@@ -135,6 +137,8 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             )
             .method<&Object::list_rules>("ListRules", {}, {"rules"})
             .method<&Object::list_hooks>("ListHooks", {}, {"hooks"})
+            .method<&Object::list_limits>("ListLimits", {"keys_max"}, {"limits"})
+            .method<&Object::set_limit>("SetLimit", {"rule", "rate", "options"}, {"changed"})
             .method<&Object::stats>(
                 "Stats",
                 {},
@@ -355,6 +359,47 @@ PacketInterfaceObject::list_hooks(bus::CallContext /*call*/) {
         rows.push_back(hook_row(hook));
     }
     co_return rows;
+}
+
+Task<Outcome<std::vector<PacketInterfaceObject::LimitRow>>>
+PacketInterfaceObject::list_limits(bus::CallContext /*call*/, std::uint32_t keys_max) {
+    ZCO_TRY(
+        const std::vector<packet::LimitReading> readings,
+        co_await parent_.service().read_limits(
+            view_.name, std::min(keys_max, packet::limits::limit_keys_shown_max)
+        )
+    );
+    std::vector<LimitRow> rows;
+    for (const packet::LimitReading& reading : readings) {
+        std::vector<std::tuple<std::string, std::uint64_t>> most;
+        for (const packet::LimitedKey& key : reading.keys.most) {
+            most.emplace_back(key.text, key.limited);
+        }
+        rows.emplace_back(
+            reading.hook,
+            reading.rule,
+            reading.name,
+            std::string(packet::limit_rate(reading.rule)),
+            reading.passed,
+            reading.limited,
+            reading.keys.keys,
+            std::move(most)
+        );
+    }
+    co_return rows;
+}
+
+Task<Outcome<std::string>> PacketInterfaceObject::set_limit(
+    bus::CallContext call, std::string rule, std::string rate, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(
+        std::string changed,
+        co_await parent_.service().change_limit(view_.name, std::move(rule), std::move(rate))
+    );
+    parent_.publish();
+    co_return changed;
 }
 
 Task<Outcome<void>>

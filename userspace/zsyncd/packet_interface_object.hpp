@@ -129,6 +129,19 @@ public:
         std::map<std::string, std::uint64_t>,
         std::vector<HookRuleRow>>;
     Task<Outcome<std::vector<HookRow>>> list_hooks(bus::CallContext call);
+    /// Hook, rule, name, rate, packets passed and limited, keys, the most limited of them.
+    using LimitRow = std::tuple<
+        std::string,
+        std::string,
+        std::string,
+        std::string,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint32_t,
+        std::vector<std::tuple<std::string, std::uint64_t>>>;
+    Task<Outcome<std::vector<LimitRow>>> list_limits(bus::CallContext call, std::uint32_t keys_max);
+    Task<Outcome<std::string>>
+    set_limit(bus::CallContext call, std::string rule, std::string rate, bus::Options options);
     Task<Outcome<StatsReply>> stats(bus::CallContext call);
     Task<Outcome<void>> start_analysis(bus::CallContext call, bus::Options options);
     Task<Outcome<void>> stop_analysis(bus::CallContext call, bus::Options options);

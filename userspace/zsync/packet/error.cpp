@@ -71,7 +71,7 @@ constexpr std::array entries{
     },
     ErrorEntry{std::to_underlying(PacketError::no_such_cgroup), "NoSuchCgroup", "no such cgroup"},
     ErrorEntry{
-        std::to_underlying(PacketError::no_such_rule), "NoSuchRule", "no such temporary rule"
+        std::to_underlying(PacketError::no_such_rule), "NoSuchRule", "no such rule"
     },
     ErrorEntry{std::to_underlying(PacketError::no_samples), "NoSamples", "no rule samples"},
 };

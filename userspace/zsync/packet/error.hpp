@@ -40,7 +40,7 @@ enum class PacketError : std::uint16_t {
     invalid_packet,
     /// Rules name a cgroup that is not there.
     no_such_cgroup,
-    /// No temporary rule has that text.
+    /// No temporary rule, or none that limits, has that text.
     no_such_rule,
     /// No rule copies packets.
     no_samples,

@@ -419,8 +419,8 @@ Outcome<void> Filter::forget_limits(
     return {};
 }
 
-Outcome<LimitReading> Filter::read_limits(std::size_t keys_max) const {
-    return maps_.limits ? packet::read_limits(maps_.limits, keys_max) : LimitReading{};
+Outcome<LimitTable> Filter::read_limits(std::size_t keys_max) const {
+    return maps_.limits ? packet::read_limits(maps_.limits, keys_max) : LimitTable{};
 }
 
 Outcome<SampleReader> Filter::read_samples() const {

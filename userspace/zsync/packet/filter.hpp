@@ -122,7 +122,7 @@ public:
     /// goes on over loads whose rules still have it.
     [[nodiscard]] Outcome<SampleReader> read_samples() const;
     /// The keys of rules with `limit`: nothing when no rule has it.
-    [[nodiscard]] Outcome<LimitReading> read_limits(std::size_t keys_max) const;
+    [[nodiscard]] Outcome<LimitTable> read_limits(std::size_t keys_max) const;
     [[nodiscard]] const std::vector<LiveRule>& live_rules() const { return meta_.rules; }
 
     /// Asks the kernel where the device is by now.

@@ -199,9 +199,13 @@ Result<void> forget_slot(const LimitMaps& maps, std::uint32_t slot) {
 }
 
 std::uint32_t limit_id(std::string_view rule_text) {
+    const std::string_view rate = limit_rate(rule_text);
+    const auto begin = rate.empty() ? 0 : static_cast<std::size_t>(rate.data() - rule_text.data());
     std::uint32_t hash = 0x811c9dc5; // FNV-1a
-    for (const char c : rule_text) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193;
+    for (std::size_t i = 0; i < rule_text.size(); ++i) {
+        if (i < begin || i >= begin + rate.size()) {
+            hash = (hash ^ static_cast<unsigned char>(rule_text[i])) * 0x01000193;
+        }
     }
     return hash;
 }
@@ -239,7 +243,7 @@ zsync_limit compile_limit(const Rule& rule) {
     return compiled;
 }
 
-Outcome<LimitReading> read_limits(const LimitMaps& maps, std::size_t keys_max) {
+Outcome<LimitTable> read_limits(const LimitMaps& maps, std::size_t keys_max) {
     const std::uint64_t seed = ZTRY(limit_seed(maps));
     const Mapped<zsync_limit_line> lines(maps.lines, seed_line + 1);
     const Mapped<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
@@ -250,8 +254,8 @@ Outcome<LimitReading> read_limits(const LimitMaps& maps, std::size_t keys_max) {
             std::format("cannot read the tables of limits: {}", os_error(error).message())
         );
     }
-    LimitReading reading;
-    std::vector<zsync_limit_seen> most;
+    LimitTable table;
+    std::unordered_map<std::uint32_t, std::vector<zsync_limit_seen>> most;
     const auto more = [](const zsync_limit_seen& a, const zsync_limit_seen& b) {
         return a.limited > b.limited;
     };
@@ -260,27 +264,33 @@ Outcome<LimitReading> read_limits(const LimitMaps& maps, std::size_t keys_max) {
         if (name == 0) {
             continue;
         }
-        ++reading.keys;
+        ++table.keys;
         zsync_limit_seen seen = keys[at];
         seen.limited += name >> ZSYNC_NAME_OVER_SHIFT;
-        // A key that is being written does not belong to the name yet.
         const __u64 hash =
             zsync_limit_hash(&seen.key, seen.key.shown & 0xff, zsync_limit_mix(seed, seen.key.id));
-        if (seen.limited == 0 || keys_max == 0 || ((hash ^ name) & ZSYNC_NAME_HASH) != 0) {
+        if (((hash ^ name) & ZSYNC_NAME_HASH) != 0) {
+            continue; // a key that is being written does not belong to the name yet
+        }
+        ++table.rules[seen.key.id].keys;
+        if (seen.limited == 0 || keys_max == 0) {
             continue;
         }
-        most.push_back(seen);
-        std::ranges::push_heap(most, more);
-        if (most.size() > keys_max) {
-            std::ranges::pop_heap(most, more);
-            most.pop_back();
+        std::vector<zsync_limit_seen>& heap = most[seen.key.id];
+        heap.push_back(seen);
+        std::ranges::push_heap(heap, more);
+        if (heap.size() > keys_max) {
+            std::ranges::pop_heap(heap, more);
+            heap.pop_back();
         }
     }
-    std::ranges::sort(most, more);
-    for (const zsync_limit_seen& seen : most) {
-        reading.most.push_back({seen.key.id, key_text(seen.key), seen.limited});
+    for (auto& [id, heap] : most) {
+        std::ranges::sort(heap, more);
+        for (const zsync_limit_seen& seen : heap) {
+            table.rules[id].most.push_back({key_text(seen.key), seen.limited});
+        }
     }
-    return reading;
+    return table;
 }
 
 } // namespace zsync::packet

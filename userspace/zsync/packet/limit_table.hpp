@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 struct zsync_limit;
@@ -15,7 +16,7 @@ struct zsync_limit;
 namespace zsync::packet {
 
 /// The maps of limits, which go on over loads and restarts. A key's state is found by the text of
-/// its rule, so a rule that stays keeps it.
+/// its rule without rate and burst, so a rule that stays, or only gets another rate, keeps it.
 struct LimitMaps {
     Fd lines; ///< states
     Fd keys;  ///< who they are of
@@ -35,17 +36,22 @@ std::uint32_t limit_id(std::string_view rule_text);
 
 /// A key that has a state of its own, and how many of its packets were dropped.
 struct LimitedKey {
-    std::uint32_t id = 0; ///< `limit_id` of its rule
-    std::string text;     ///< `10.0.0.0/24`, `port 53`, `tcp 10.0.0.1:5 > 10.0.0.2:80`, `all`
+    std::string text; ///< `10.0.0.0/24`, `port 53`, `tcp 10.0.0.1:5 > 10.0.0.2:80`, `all`
     std::uint64_t limited = 0;
 };
 
-struct LimitReading {
+/// The keys of one rule.
+struct LimitedKeys {
     std::uint32_t keys = 0;       ///< that have or had a state of their own
-    std::vector<LimitedKey> most; ///< those with most packets dropped, at most so many in all
+    std::vector<LimitedKey> most; ///< those with most packets dropped, the first with most
 };
 
-/// Reads the whole table: milliseconds.
-Outcome<LimitReading> read_limits(const LimitMaps& maps, std::size_t keys_max);
+struct LimitTable {
+    std::uint32_t keys = 0; ///< of all rules, those included that are gone
+    std::unordered_map<std::uint32_t, LimitedKeys> rules; ///< by `limit_id`
+};
+
+/// Reads the whole table: milliseconds. At most `keys_max` keys of each rule.
+Outcome<LimitTable> read_limits(const LimitMaps& maps, std::size_t keys_max);
 
 } // namespace zsync::packet

@@ -76,9 +76,8 @@ constexpr std::uint64_t limit_window_max = (1U << 24) - 1;
 constexpr std::uint32_t limit_keys_max = 131'072;
 /// Words that the other keys of a rule share.
 constexpr std::uint32_t limit_shared_states = 16;
-/// The most limited keys that are shown.
-constexpr std::size_t limit_keys_shown_max = 64;
-
+/// Of each rule's keys at most so many are shown.
+constexpr std::uint32_t limit_keys_shown_max = 64;
 /// The sparsest sampling: one packet of so many.
 constexpr std::uint32_t sample_every_max = 1U << 20;
 

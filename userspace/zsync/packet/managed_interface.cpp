@@ -2,9 +2,11 @@
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
+#include <zsync/packet/limit_change.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/managed_interface.hpp>
 #include <zsync/packet/rules.hpp>
+#include <zsync/packet/rules_names.hpp>
 #include <zsync/store/store.hpp>
 
 #include <algorithm>
@@ -51,6 +53,35 @@ RuleSet pass_everything() {
     RuleSet rules;
     rules.malformed_verdict = Verdict::pass;
     return rules;
+}
+
+/// Appends a reading of each rule of `filter` that limits.
+Outcome<void> add_limits(
+    std::vector<LimitReading>& readings,
+    const std::string& hook,
+    const Filter& filter,
+    std::size_t keys_max
+) {
+    LimitTable table = ZTRY(filter.read_limits(keys_max));
+    const std::vector<RuleCount> counts = ZTRY(filter.rule_counts());
+    const std::vector<LiveRule>& rules = filter.live_rules();
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+        if (limit_rate(rules[i].text).empty()) {
+            continue;
+        }
+        // A table is read while packets come: one that was counted may not be counted as limited
+        // yet.
+        const std::uint64_t limited = std::min(counts[i].limited, counts[i].packets);
+        readings.push_back(
+            {.hook = hook,
+             .rule = rules[i].text,
+             .name = rules[i].name,
+             .passed = counts[i].packets - limited,
+             .limited = limited,
+             .keys = table.rules[limit_id(rules[i].text)]}
+        );
+    }
+    return {};
 }
 
 bool is_absence(const Fault& fault) { return fault.error == Error(PacketError::no_such_interface); }
@@ -226,13 +257,25 @@ Outcome<SetReport> ManagedInterface::change_set(SetChange change) {
     if (report.counts.added == 0 && report.counts.removed == 0) {
         return report;
     }
-    // What is kept must be read again after a restart, so it is checked as a rule file is.
+    report.load = ZTRY(load_changed(rules));
+    return report;
+}
+
+Outcome<std::string> ManagedInterface::change_limit(std::string_view rule, std::string_view rate) {
+    RuleSet rules = ZTRY(loaded_rules());
+    std::string changed = ZTRY(packet::change_limit(rules, rule, rate));
+    if (changed != rule) {
+        ZTRY(load_changed(rules));
+    }
+    return changed;
+}
+
+Outcome<LoadReport> ManagedInterface::load_changed(const RuleSet& rules) {
     auto checked = parse_rules(format_rules(rules), desired_.source, &read_regular_file);
     if (!checked) {
         return fail(PacketError::invalid_rules, join_messages(checked.error()));
     }
-    report.load = ZTRY(load(*std::move(checked), desired_.source));
-    return report;
+    return load(*std::move(checked), desired_.source);
 }
 
 Outcome<void> ManagedInterface::change_temporary(std::vector<TemporaryRule> temporary) {
@@ -472,12 +515,16 @@ InterfaceView ManagedInterface::view() const {
     return view;
 }
 
+std::unexpected<Fault> ManagedInterface::not_attached() const {
+    return fail(
+        PacketError::not_attached,
+        std::format("{} is {}: {}", desired_.name, name_of(state_), reason_)
+    );
+}
+
 Outcome<InterfaceReading> ManagedInterface::read() const {
     if (!filter_) {
-        return fail(
-            PacketError::not_attached,
-            std::format("{} is {}: {}", desired_.name, name_of(state_), reason_)
-        );
+        return not_attached();
     }
     InterfaceReading reading;
     reading.stats = ZTRY(filter_->stats());
@@ -497,6 +544,18 @@ Outcome<InterfaceReading> ManagedInterface::read() const {
         reading.hooks.back().hook.default_verdict = filter.default_verdict();
     }
     return reading;
+}
+
+Outcome<std::vector<LimitReading>> ManagedInterface::read_limits(std::size_t keys_max) const {
+    if (!filter_) {
+        return not_attached();
+    }
+    std::vector<LimitReading> readings;
+    ZTRY(add_limits(readings, "in", *filter_, keys_max));
+    for (const auto& [hook, filter, wanted] : hooks_.attached()) {
+        ZTRY(add_limits(readings, hook_name(hook), filter, keys_max));
+    }
+    return readings;
 }
 
 } // namespace zsync::packet

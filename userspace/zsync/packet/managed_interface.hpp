@@ -80,6 +80,16 @@ struct InterfaceReading {
     std::vector<HookReading> hooks;
 };
 
+/// One reading of a rule that limits.
+struct LimitReading {
+    std::string hook;          ///< `in`, `out`, `in /system.slice/nginx.service`
+    std::string rule;          ///< its text
+    std::string name;          ///< for people
+    std::uint64_t passed = 0;  ///< packets
+    std::uint64_t limited = 0; ///< packets dropped because they came too fast
+    LimitedKeys keys;
+};
+
 struct SetReport {
     SetCounts counts;
     LoadReport load;
@@ -106,6 +116,10 @@ public:
     /// Changes one set of the rules, in the store and for packets, in one step. On failure both
     /// stay as they were. A change that changes nothing writes and loads nothing.
     Outcome<SetReport> change_set(SetChange change);
+    /// Gives a rule that limits another rate, in the store and for packets, in one step; see
+    /// `packet::change_limit`. Keys keep their states, the rule's counts begin anew. On failure all
+    /// stays as it was. Returns the rule's new text.
+    Outcome<std::string> change_limit(std::string_view rule, std::string_view rate);
     /// Puts a rule before the others until it expires, or gives one that is there another expiry;
     /// in the store and for packets. On failure both stay as they were. Returns the canonical text.
     Outcome<std::string> add_rule(std::string_view text, std::uint64_t expires_realtime_us);
@@ -128,10 +142,15 @@ public:
 
     [[nodiscard]] InterfaceView view() const;
     [[nodiscard]] Outcome<InterfaceReading> read() const;
+    /// Rules that limit, with at most so many keys of each.
+    [[nodiscard]] Outcome<std::vector<LimitReading>> read_limits(std::size_t keys_max) const;
     [[nodiscard]] const DesiredInterface& desired() const noexcept { return desired_; }
 
 private:
     [[nodiscard]] FilterOptions options() const;
+    /// Puts changed rules into force, checked as a rule file is: after a restart they are read
+    /// again.
+    Outcome<LoadReport> load_changed(const RuleSet& rules);
     /// Of the file alone.
     [[nodiscard]] Outcome<RuleSet> loaded_rules() const;
     /// With the temporary ones.
@@ -143,6 +162,7 @@ private:
     void apply_hooks(const RuleSet& rules);
     void load_desired();
     void follow_rename(const std::string& name);
+    [[nodiscard]] std::unexpected<Fault> not_attached() const;
     void set_state(InterfaceState state, std::string reason = {});
 
     store::Store* store_;

@@ -261,4 +261,20 @@ std::string limit_text(const Limit& limit) {
     return out;
 }
 
+std::string_view limit_rate(std::string_view text) {
+    constexpr std::string_view word = " limit ";
+    constexpr std::string_view burst = " burst ";
+    // Canonical texts have no strings, so the word stands nowhere else.
+    const std::size_t at = text.find(word);
+    if (at == std::string_view::npos) {
+        return {};
+    }
+    const std::string_view rest = text.substr(at + word.size());
+    std::size_t end = rest.find(' ');
+    if (end != std::string_view::npos && rest.substr(end).starts_with(burst)) {
+        end = rest.find(' ', end + burst.size());
+    }
+    return rest.substr(0, end);
+}
+
 } // namespace zsync::packet

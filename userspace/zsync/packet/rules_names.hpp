@@ -116,6 +116,9 @@ struct OperandTexts {
 /// `limit 1000/s burst 100 by source/24`.
 [[nodiscard]] std::string limit_text(const Limit& limit);
 
+/// Of a canonical text its rate and burst, `1000/s burst 100`; empty where it limits nothing.
+[[nodiscard]] std::string_view limit_rate(std::string_view text);
+
 /// `drop sample 1/100 from @bad proto tcp dport 22`: actions, then conditions in canonical order,
 /// without the name.
 [[nodiscard]] std::string canonical_text(const Rule& rule, const OperandTexts& operands);

@@ -328,6 +328,22 @@ Service::replace_set(std::string name, std::string set, std::string text, std::s
     co_return co_await change_set(std::move(name), std::move(change));
 }
 
+Task<Outcome<std::string>>
+Service::change_limit(std::string name, std::string rule, std::string rate) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    ZCO_TRY(std::string changed, co_await io_.offload([&] {
+        return entry->managed.change_limit(rule, rate);
+    }));
+    entry->view = entry->managed.view();
+    log::info(
+        std::format("packet: a limit of {} is by now: {}", name, changed),
+        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", changed}}
+    );
+    co_return changed;
+}
+
 Task<Outcome<std::uint64_t>>
 Service::add_rule(std::string name, std::string text, std::uint64_t duration_us) {
     constexpr std::uint64_t usec_a_second = 1'000'000;
@@ -449,18 +465,35 @@ Task<Outcome<Explanation>> Service::explain(std::string name, std::string text) 
     });
 }
 
-Task<Outcome<InterfaceReading>> Service::read(std::string name) {
+Task<Outcome<Service::EntryRef>> Service::find_to_read(std::string name) {
     ZCO_TRY(EntryRef entry, find(name));
     if (entry->view.state == InterfaceState::moved) {
         // The kernel tells only those in the other namespace when the device is deleted there.
         ZCO_CHECK(co_await reconcile());
         ZCO_TRY(entry, find(name));
     }
+    co_return entry;
+}
+
+Task<Outcome<InterfaceReading>> Service::read(std::string name) {
+    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
     ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
     if (entry->removed) {
         co_return fail(PacketError::not_attached, name + " was detached just then");
     }
     co_return co_await io_.offload([&managed = entry->managed] { return managed.read(); });
+}
+
+Task<Outcome<std::vector<LimitReading>>>
+Service::read_limits(std::string name, std::uint32_t keys_max) {
+    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
+    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+    if (entry->removed) {
+        co_return fail(PacketError::not_attached, name + " was detached just then");
+    }
+    co_return co_await io_.offload([&managed = entry->managed, keys_max] {
+        return managed.read_limits(keys_max);
+    });
 }
 
 Task<Outcome<void>> Service::configure(std::vector<ConfiguredInterface> configured) {

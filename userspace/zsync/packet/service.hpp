@@ -58,6 +58,8 @@ public:
     /// The same from the text of a set file, which replaces what the set has.
     Task<Outcome<SetReport>>
     replace_set(std::string name, std::string set, std::string text, std::string source);
+    /// Gives a rule that limits another rate; returns its new text (`PacketError::no_such_rule`).
+    Task<Outcome<std::string>> change_limit(std::string name, std::string rule, std::string rate);
     /// Puts one rule before the others for a time; kept over restarts. Returns when it expires, in
     /// microseconds since 1970.
     Task<Outcome<std::uint64_t>>
@@ -69,6 +71,8 @@ public:
     /// Has what passes on an interface go to AF_XDP sockets, or no more; with `on` the XSKMAP.
     Task<Outcome<Fd>> send_to_sockets(std::string name, bool on);
     Task<Outcome<InterfaceReading>> read(std::string name);
+    /// Rules that limit, with at most so many keys of each.
+    Task<Outcome<std::vector<LimitReading>>> read_limits(std::string name, std::uint32_t keys_max);
     /// Brings configured interfaces up: attached, with the rules of their files. Every one is
     /// tried; the fault names all that failed.
     Task<Outcome<void>> configure(std::vector<ConfiguredInterface> configured);
@@ -94,6 +98,8 @@ private:
     using EntryRef = std::shared_ptr<Entry>;
 
     [[nodiscard]] Outcome<EntryRef> find(const std::string& name) const;
+    /// To read its counters: first looks where a device is that had moved.
+    Task<Outcome<EntryRef>> find_to_read(std::string name);
     Task<Outcome<void>> attach_locked(std::string name, AttachMode mode, Presence presence);
     Task<Outcome<LoadReport>> load_locked(std::string name, std::string text, std::string source);
     Task<Outcome<void>> configure_one(ConfiguredInterface configured);

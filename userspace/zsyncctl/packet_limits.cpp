@@ -1,0 +1,220 @@
+#include <array>
+#include <charconv>
+#include <format>
+#include <optional>
+#include <string>
+#include <zsyncctl/packet_view.hpp>
+#include <zsyncctl/quantity.hpp>
+#include <zsyncctl/session.hpp>
+#include <zsyncctl/verbs.hpp>
+#include <zsyncctl/views.hpp>
+
+namespace zsyncctl {
+namespace {
+
+constexpr std::array options{
+    Option{
+        .name = "--keys",
+        .value = "N",
+        .help = "of each rule at most N keys, from 0 to 64; 5 if not given"
+    },
+};
+
+constexpr std::uint32_t keys_usual = 5;
+constexpr std::uint32_t keys_most = 64;
+constexpr std::size_t set_operands_min = 4; // IFACE set RULE RATE
+constexpr std::size_t set_operands_max = 6; // ... burst SIZE
+
+template <class Number> std::optional<Number> number_of(std::string_view text) {
+    Number number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size() ? std::optional(number)
+                                                                    : std::nullopt;
+}
+
+std::expected<void, UsageError> check(const Invocation& invocation) {
+    const auto wrong = [](std::string message, std::string hint) {
+        return std::unexpected(UsageError{.message = std::move(message), .hint = std::move(hint)});
+    };
+    const std::size_t operands = invocation.operands.size();
+    if (operands > 1 && (invocation.operands[1] != "set" || operands < set_operands_min)) {
+        return wrong(
+            "to change a limit, name it and its rate", "packet limits IFACE set 0 500/s burst 50"
+        );
+    }
+    const auto keys = invocation.value("--keys");
+    if (keys && number_of<std::uint32_t>(*keys).value_or(keys_most + 1) > keys_most) {
+        return wrong(
+            std::format("'{}' is no number from 0 to {}", *keys, keys_most),
+            "packet limits IFACE --keys 10"
+        );
+    }
+    return {};
+}
+
+Answer<std::vector<LimitView>>
+ask_limits(Daemon& daemon, const std::string& ifname, std::uint32_t keys_max) {
+    auto answer = daemon.call(
+        {.path = packet_object(ifname),
+         .interface = names::packet_interface,
+         .name = "ListLimits",
+         .reply_signature = "a(ssssttua(st))"},
+        "u",
+        keys_max
+    );
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    return limit_views(*answer);
+}
+
+/// A rule by its number in what `packet limits` shows, or by its text.
+Answer<std::string> rule_of(Daemon& daemon, const std::string& ifname, const std::string& word) {
+    const auto number = number_of<std::size_t>(word);
+    if (!number) {
+        return word;
+    }
+    const std::vector<LimitView> limits = ZTRY(ask_limits(daemon, ifname, 0));
+    if (*number < limits.size()) {
+        return limits[*number].rule;
+    }
+    return refuse(
+        std::format(
+            "{} has {}, numbered from 0", printable(ifname), counted(limits.size(), "limit")
+        ),
+        "org.zsync1.Error.NoSuchRule"
+    );
+}
+
+Answer<void> set(Session& session, Daemon& daemon, const std::string& ifname) {
+    const std::string rule = ZTRY(rule_of(daemon, ifname, session.operand(2)));
+    const auto& operands = session.invocation().operands;
+    std::string rate = operands[3];
+    for (std::size_t i = set_operands_min; i < operands.size(); ++i) {
+        rate += ' ' + operands[i];
+    }
+    const auto answer = daemon.call(
+        {.path = packet_object(ifname),
+         .interface = names::packet_interface,
+         .name = "SetLimit",
+         .reply_signature = "s",
+         .right = "org.zsync1.manage-packet"},
+        "ssa{sv}",
+        rule.c_str(),
+        rate.c_str(),
+        0
+    );
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    const std::string changed = text_at(*answer, 0);
+    session.print_either(
+        {{"ifname", ifname}, {"rule", changed}},
+        std::format("{}: {}\n", printable(ifname), printable(changed))
+    );
+    return {};
+}
+
+Answer<void> run(Session& session) {
+    const std::string& ifname = session.operand(0);
+    Daemon daemon = ZTRY(session.daemon());
+    if (session.invocation().operands.size() > 1) {
+        return set(session, daemon, ifname);
+    }
+    const auto keys = session.invocation().value("--keys").and_then(number_of<std::uint32_t>);
+    const auto limits = ZTRY(ask_limits(daemon, ifname, keys.value_or(keys_usual)));
+    session.print_either(limits_json(limits), limits_text(limits, session.style()));
+    return {};
+}
+
+} // namespace
+
+std::vector<LimitView> limit_views(const Json& limits_answer) {
+    std::vector<LimitView> views;
+    for (const Json& row : limits_answer.at(0)) {
+        LimitView view{
+            .hook = text_at(row, 0),
+            .rule = text_at(row, 1),
+            .name = text_at(row, 2),
+            .rate = text_at(row, 3),
+            .passed = number_at(row, 4),
+            .limited = number_at(row, 5),
+            .keys = number_at(row, 6),
+        };
+        for (const Json& key : row.at(7)) {
+            view.most.emplace_back(text_at(key, 0), number_at(key, 1));
+        }
+        views.push_back(std::move(view));
+    }
+    return views;
+}
+
+Json limits_json(const std::vector<LimitView>& limits) {
+    Json rows = Json::array();
+    for (const LimitView& limit : limits) {
+        Json most = Json::array();
+        for (const auto& [key, limited] : limit.most) {
+            most.push_back({{"key", key}, {"limited", limited}});
+        }
+        rows.push_back(
+            {{"index", rows.size()},
+             {"hook", limit.hook},
+             {"rule", limit.rule},
+             {"name", limit.name},
+             {"rate", limit.rate},
+             {"passed", limit.passed},
+             {"limited", limit.limited},
+             {"keys", limit.keys},
+             {"most_limited", std::move(most)}}
+        );
+    }
+    return rows;
+}
+
+std::string limits_text(const std::vector<LimitView>& limits, const Style& style) {
+    if (limits.empty()) {
+        return "no rule limits\n";
+    }
+    Table table(
+        {{"#", Align::right},
+         {"HOOK"},
+         {"RATE"},
+         {"PASSED", Align::right},
+         {"LIMITED", Align::right},
+         {"KEYS", Align::right},
+         {"RULE"}}
+    );
+    std::uint64_t index = 0;
+    for (const LimitView& limit : limits) {
+        table.row(
+            {index++,
+             limit.hook,
+             limit.rate,
+             limit.passed,
+             Cell(std::to_string(limit.limited), limit.limited != 0 ? Tone::bad : Tone::plain),
+             limit.keys,
+             limit.rule}
+        );
+        for (const auto& [key, limited] : limit.most) {
+            table.row({"", "", "", "", limited, "", "  " + key});
+        }
+    }
+    return table.text(style);
+}
+
+constinit const Verb packet_limits_verb{
+    .path = "packet limits",
+    .operands = "IFACE [set RULE RATE]",
+    .operands_min = 1,
+    .operands_max = set_operands_max,
+    .summary = "Show what rules limit and who is over, or change a rate",
+    .details =
+        "RULE is its number in the list, or its text. RATE is 500/s, 2mbit, or with a burst\n"
+        "'500/s burst 50'. Who is limited stays so; the rule's counts begin anew. It is kept\n"
+        "over restarts, until rules are loaded.",
+    .options = options,
+    .check = check,
+    .run = run,
+};
+
+} // namespace zsyncctl
