@@ -18,9 +18,9 @@ namespace {
 constexpr std::uint32_t buffer_count = 4096;
 constexpr std::uint32_t buffer_bytes = 2048;
 
-Task<void> echo(Io io, Fd client, std::shared_ptr<BufferPool> pool) {
+Task<void> echo(Io io, Fd client, const std::shared_ptr<BufferPool>& pool) {
     RecvStream in(io, client, pool);
-    SendStream out(io, client, std::move(pool));
+    SendStream out(io, client, pool);
     for (;;) {
         Result<Chunk> chunk = co_await in.next();
         if (!chunk || chunk->empty()) {
@@ -44,7 +44,7 @@ Task<Result<void>> serve(Io io, Fd listener) {
             (void)co_await clients.join();
             co_return fail(client.error());
         }
-        (void)clients.spawn("client", echo(io, *std::move(client), pool));
+        (void)clients.spawn("client", echo(io, *std::move(client), pool)); // joined before it ends
     }
 }
 

@@ -1,6 +1,7 @@
 #include <zsync/core/frame_pool.hpp>
 
 #include <new>
+#include <utility>
 
 namespace zsync {
 namespace {
@@ -24,12 +25,24 @@ void FramePool::clear_at_thread_exit() noexcept {
     }
 }
 
-void* FramePool::allocate_from_heap(std::size_t size, FrameUse use) {
+bool FramePool::fetch(std::size_t index) noexcept {
+    const FreeFrames batch = FrameStore::take(index);
+    lists_[index] = batch.first;
+    lengths_[index] = batch.count;
+    fetched_ += batch.count;
+    return batch.first != nullptr;
+}
+
+void* FramePool::allocate_otherwise(std::size_t size, FrameUse use) {
     clear_at_thread_exit();
-    ++from_heap_;
     const std::size_t index = class_of(size);
+    const bool traced = Ledger::traces();
+    if (index < class_count && !keeps_nothing_ && !traced && fetch(index)) [[likely]] {
+        return allocate(size, use);
+    }
+    ++fetched_;
     void* frame = ::operator new(index < class_count ? (index + 1) * class_bytes : size);
-    if (Ledger::traces()) [[unlikely]] {
+    if (traced) [[unlikely]] {
         if (!keeps_nothing_) {
             clear();
         }
@@ -38,12 +51,32 @@ void* FramePool::allocate_from_heap(std::size_t size, FrameUse use) {
     return frame;
 }
 
-void FramePool::free_to_heap(void* memory, std::size_t /*size*/) noexcept {
-    ++to_heap_;
+// The list is full, or nothing is kept.
+void FramePool::free_otherwise(void* memory, std::size_t size) noexcept {
     if (Ledger::traces()) [[unlikely]] {
         Ledger::frame_freed(memory);
     }
-    ::operator delete(memory);
+    const std::size_t index = class_of(size);
+    if (index >= class_count) {
+        ++given_back_;
+        ::operator delete(memory);
+        return;
+    }
+    auto* first = static_cast<FreeFrame*>(memory);
+    FreeFrame* last = first;
+    if (keeps_nothing_) {
+        ++given_back_;
+    } else {
+        first->next = lists_[index];
+        for (std::uint32_t n = 1; n < limits::frames_given_back; ++n) {
+            last = last->next;
+        }
+        lists_[index] = last->next;
+        lengths_[index] -= limits::frames_given_back - 1;
+        given_back_ += limits::frames_given_back;
+    }
+    last->next = nullptr;
+    FrameStore::give_back(first);
 }
 
 FramePoolStats FramePool::stats() const noexcept {
@@ -53,20 +86,20 @@ FramePoolStats FramePool::stats() const noexcept {
             pooled += length;
         }
     }
-    return {.live = from_heap_ - to_heap_ - pooled, .pooled = pooled, .heap = from_heap_};
+    return {.live = fetched_ - given_back_ - pooled, .pooled = pooled, .heap = fetched_};
 }
 
 void FramePool::clear() noexcept {
-    for (FreeFrame*& list : lists_) {
-        while (list != nullptr) {
-            FreeFrame* frame = list;
-            list = frame->next;
-            ::operator delete(frame);
-            ++to_heap_;
+    if (!keeps_nothing_) {
+        for (const std::uint32_t length : lengths_) {
+            given_back_ += length;
         }
     }
+    for (FreeFrame*& list : lists_) {
+        FrameStore::give_back(std::exchange(list, nullptr));
+    }
     keeps_nothing_ = true;
-    lengths_.fill(limits::pooled_frames_max); // what is freed later goes to the heap
+    lengths_.fill(limits::pooled_frames_max); // what is freed later is not kept
 }
 
 FramePoolStats frame_pool_stats() noexcept { return frame_pool.stats(); }

@@ -1,6 +1,7 @@
 // Free lists for coroutine frames and task records.
 #pragma once
 
+#include <zsync/core/frame_store.hpp>
 #include <zsync/core/ledger.hpp>
 #include <zsync/core/limits.hpp>
 
@@ -14,7 +15,7 @@ namespace zsync {
 struct FramePoolStats {
     std::uint64_t live = 0;   ///< frames in use
     std::uint64_t pooled = 0; ///< frames kept for reuse
-    std::uint64_t heap = 0;   ///< allocations that went to the heap since the thread began
+    std::uint64_t heap = 0;   ///< frames fetched from outside of it since the thread began
 };
 
 /// The free lists of one thread, one a size class. Plain data: a thread-local with a destructor
@@ -30,7 +31,7 @@ public:
             --lengths_[index];
             return frame;
         }
-        return allocate_from_heap(size, use);
+        return allocate_otherwise(size, use);
     }
     void free(void* memory, std::size_t size) noexcept {
         const std::size_t index = class_of(size);
@@ -41,32 +42,30 @@ public:
             ++lengths_[index];
             return;
         }
-        free_to_heap(memory, size);
+        free_otherwise(memory, size);
     }
     [[nodiscard]] FramePoolStats stats() const noexcept;
     /// For threads that may free frames without ever having made one.
     void clear_at_thread_exit() noexcept;
-    /// Gives everything back to the heap, and what is freed from here on too; at the end of the
-    /// thread, and where the ledger traces.
+    /// Gives everything back, and what is freed from here on too; at the end of the thread, and
+    /// where the ledger traces. From here on each frame is one of the heap's.
     void clear() noexcept;
 
 private:
-    static constexpr std::size_t class_bytes = 16;
+    static constexpr std::size_t class_bytes = FrameStore::class_bytes;
     static constexpr std::size_t class_count = limits::pooled_frame_bytes_max / class_bytes;
-    struct FreeFrame {
-        FreeFrame* next;
-    };
 
     static constexpr std::size_t class_of(std::size_t size) noexcept {
         return (size - 1) / class_bytes;
     }
-    void* allocate_from_heap(std::size_t size, FrameUse use);
-    void free_to_heap(void* memory, std::size_t size) noexcept;
+    void* allocate_otherwise(std::size_t size, FrameUse use);
+    [[nodiscard]] bool fetch(std::size_t index) noexcept;
+    void free_otherwise(void* memory, std::size_t size) noexcept;
 
     std::array<FreeFrame*, class_count> lists_;
     std::array<std::uint32_t, class_count> lengths_;
-    std::uint64_t from_heap_;
-    std::uint64_t to_heap_;
+    std::uint64_t fetched_;
+    std::uint64_t given_back_;
     bool clears_at_exit_;
     bool keeps_nothing_;
 };

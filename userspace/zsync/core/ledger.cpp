@@ -419,36 +419,6 @@ std::string Ledger::made(const void* request) {
                                           : std::string();
 }
 
-StandingRequest::StandingRequest(
-    Worker* worker, CompletionHandler& owner, const std::source_location& made
-) noexcept
-    : owner_(owner) {
-    if (Ledger::traces()) [[unlikely]] {
-        Ledger::request_made(this, made);
-    }
-    if (worker != nullptr) {
-        StandingRequest*& first = worker->standing_;
-        next_ = first;
-        if (first != nullptr) {
-            first->link_ = &next_;
-        }
-        link_ = &first;
-        first = this;
-    }
-}
-
-StandingRequest::~StandingRequest() {
-    if (link_ != nullptr) {
-        *link_ = next_;
-        if (next_ != nullptr) {
-            next_->link_ = link_;
-        }
-    }
-    if (Ledger::traces()) [[unlikely]] {
-        Ledger::request_ended(this);
-    }
-}
-
 std::uint16_t Fd::enter(int fd, const std::source_location& made) noexcept {
     const TaskRecord* task = TaskRecord::current();
     if (task == nullptr) {

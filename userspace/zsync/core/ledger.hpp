@@ -15,7 +15,6 @@
 namespace zsync {
 
 class BufferPool;
-class CompletionHandler;
 class Executor;
 class TaskRecord;
 class Worker;
@@ -51,27 +50,6 @@ struct LeakPolicy {
 
 /// What `allocate_frame` is asked for.
 enum class FrameUse : std::uint8_t { coroutine, task, operation };
-
-/// Makes a handler known to its worker whose requests go on without a task that waits for them, a
-/// stream's: one that nobody ended is found then.
-class StandingRequest {
-public:
-    /// `worker` is null where there is none. `made` is where a person would look for it.
-    StandingRequest(
-        Worker* worker, CompletionHandler& owner, const std::source_location& made
-    ) noexcept;
-    StandingRequest(const StandingRequest&) = delete;
-    StandingRequest& operator=(const StandingRequest&) = delete;
-    ~StandingRequest();
-
-    [[nodiscard]] CompletionHandler& owner() const noexcept { return owner_; }
-    [[nodiscard]] StandingRequest* next() const noexcept { return next_; }
-
-private:
-    CompletionHandler& owner_;
-    StandingRequest* next_ = nullptr;
-    StandingRequest** link_ = nullptr;
-};
 
 /// Process-wide. Its functions may be called by every thread.
 class Ledger {

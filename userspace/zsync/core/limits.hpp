@@ -10,6 +10,18 @@ namespace zsync::limits {
 constexpr std::size_t pooled_frame_bytes_max = 4096;
 /// Frames kept for reuse in each size class of a thread's pool.
 constexpr std::uint32_t pooled_frames_max = 4096;
+/// Frames that a thread gives back at once when it has more.
+constexpr std::uint32_t frames_given_back = 256;
+/// What a thread takes at once of frames of one size.
+constexpr std::size_t frame_batch_bytes = 4096;
+/// Memory for frames comes in regions, each twice as large as the one before it.
+constexpr std::size_t frame_region_bytes_min = 256 * 1024;
+constexpr std::size_t frame_region_bytes_max = 1024 * 1024 * 1024;
+/// With the largest, 60 GiB.
+constexpr std::size_t frame_regions_max = 72;
+/// Pieces of 64 KiB without a frame that keep their memory whatever else there is; beyond that,
+/// half of all.
+constexpr std::uint32_t empty_slabs_kept = 64;
 /// The stack of a fiber. Only pages that are touched take memory.
 constexpr std::size_t fiber_stack_bytes = 64 * 1024;
 /// Stacks kept for reuse by each worker.

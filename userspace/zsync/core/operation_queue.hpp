@@ -21,17 +21,6 @@ public:
     /// `flags` are IORING_CQE_F_*; without IORING_CQE_F_MORE it is the request's last.
     virtual void complete(std::int32_t result, std::uint32_t flags) noexcept = 0;
 
-    /// \name Of those that are a `StandingRequest`
-    /// \{
-
-    /// Whether the queue has a request of its that nobody has asked to end.
-    [[nodiscard]] virtual bool is_standing() const noexcept { return false; }
-    /// For people: what it is.
-    [[nodiscard]] virtual std::string describe() const { return "request"; }
-    /// Asks for its end.
-    virtual void stop() noexcept {}
-    /// \}
-
 protected:
     ~CompletionHandler() = default;
 };

@@ -19,9 +19,9 @@ struct SendStreamState::Message {
 SendStreamState::SendStreamState(
     Worker* worker, int fd, std::shared_ptr<BufferPool> pool, const std::source_location& made
 )
-    : submission_(worker != nullptr ? worker->ring() : nullptr), pool_(std::move(pool)), fd_(fd),
-      usual_(submission_ != nullptr ? idle : never), worker_(worker),
-      standing_(worker, *this, made) {}
+    : StandingRequest(worker, made), submission_(worker != nullptr ? worker->ring() : nullptr),
+      pool_(std::move(pool)), fd_(fd), usual_(submission_ != nullptr ? idle : never),
+      worker_(worker) {}
 
 SendStreamState::~SendStreamState() = default;
 

@@ -3,9 +3,8 @@
 
 #include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/io.hpp>
-#include <zsync/core/ledger.hpp>
 #include <zsync/core/limits.hpp>
-#include <zsync/core/operation_queue.hpp>
+#include <zsync/core/standing_request.hpp>
 #include <zsync/core/submission_queue.hpp>
 
 #include <cstdint>
@@ -18,7 +17,7 @@ namespace zsync {
 
 /// What a stream and the kernel share, and the wait of the task that writes to it. Outlives the
 /// stream until everything in it is sent.
-class SendStreamState final : public CompletionHandler, public Suspension {
+class SendStreamState final : public StandingRequest, public Suspension {
 public:
     /// `worker` is null on threads.
     SendStreamState(
@@ -80,16 +79,15 @@ private:
     std::uint16_t last_ = no_buffer;  ///< the last one behind it
     bool awaited_ = false;
     bool abandoned_ = false;
+    CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
     // What follows is true while `usual_` is `never`.
     std::uint32_t queued_ = 0; ///< chunks, the one that is being sent included
     std::uint32_t first_length_ = 0;
     std::uint32_t sent_ = 0; ///< bytes of the first chunk
     int error_ = 0;
-    CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
     Worker* worker_;
     Chunk waiting_;                    ///< for room
     std::unique_ptr<Message> message_; ///< made when several chunks are first sent together
-    StandingRequest standing_;
 };
 
 /// Awaits to `Result<void>`; see `SendStream`.

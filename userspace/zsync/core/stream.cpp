@@ -19,12 +19,12 @@ void RecvStreamState::arm_request() noexcept {
         request.priority = multishot_ ? IORING_RECV_MULTISHOT : 0;
         request.buffer = pool_->group();
     } else {
-        if (!pool_->take(taken_)) {
+        if (!pool_->take(handed_buffer_)) {
             starved_ = true;
             pool_->wait_for_buffer(*this);
             return;
         }
-        request.address = reinterpret_cast<std::uintptr_t>(pool_->buffer(taken_));
+        request.address = reinterpret_cast<std::uintptr_t>(pool_->buffer(handed_buffer_));
         request.length = pool_->buffer_bytes();
     }
     forget(unarmed);
@@ -46,8 +46,10 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
     if ((flags & IORING_CQE_F_MORE) == 0) {
         note(unarmed);
     }
-    std::uint16_t buffer = std::exchange(taken_, no_buffer);
-    if ((flags & IORING_CQE_F_BUFFER) != 0) {
+    std::uint16_t buffer = no_buffer;
+    if (!pool_->is_on_ring()) {
+        buffer = std::exchange(handed_buffer_, no_buffer);
+    } else if ((flags & IORING_CQE_F_BUFFER) != 0) {
         buffer = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
         pool_->picked();
     }
@@ -80,7 +82,7 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
             ran_dry();
             return;
         } else {
-            error_ = -result;
+            error_ = static_cast<std::uint16_t>(-result);
             note(has_failed);
         }
     }
@@ -151,8 +153,8 @@ RecvStreamState::RecvStreamState(
     std::shared_ptr<BufferPool> pool,
     const std::source_location& made
 )
-    : pool_(std::move(pool)), worker_(worker), fd_(fd), flags_(flags),
-      standing_(worker, *this, made) {
+    : StandingRequest(worker, made), fd_(fd), pool_(std::move(pool)), worker_(worker),
+      flags_(flags) {
     int family = 0;
     socklen_t length = sizeof family;
     multishot_ = worker != nullptr &&
@@ -223,7 +225,7 @@ bool RecvStreamState::receive_here(PromiseBase& promise, const TimePoint* deadli
     if (count) {
         note(has_ended);
     } else if (count.error() == Error(CoreError::os)) {
-        error_ = count.error().os_error();
+        error_ = static_cast<std::uint16_t>(count.error().os_error());
         note(has_failed);
     } else {
         failure_ = static_cast<CoreError>(count.error().code());

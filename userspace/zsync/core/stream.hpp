@@ -3,8 +3,7 @@
 
 #include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/io.hpp>
-#include <zsync/core/ledger.hpp>
-#include <zsync/core/operation_queue.hpp>
+#include <zsync/core/standing_request.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -17,9 +16,7 @@ class RecvStream;
 
 /// What a stream and the kernel share, and the wait of the task that reads it. Outlives the stream
 /// until the kernel's last completion.
-class RecvStreamState final : public CompletionHandler,
-                              public TimedSuspension,
-                              public BufferWaiter {
+class RecvStreamState final : public StandingRequest, public TimedSuspension, public BufferWaiter {
 public:
     /// `worker` is null on threads.
     RecvStreamState(
@@ -82,21 +79,21 @@ private:
     void end_wait() noexcept;
 
     Attention attention_ = unarmed; ///< an enumeration, which no other object is taken to be
-    bool multishot_ = false;
-    bool starved_ = false;
-    bool abandoned_ = false;
+    bool multishot_ : 1 = false;
+    bool starved_ : 1 = false;
+    bool abandoned_ : 1 = false;
+    /// Of the chunk that the completion gives to who waits; where there is no ring, lent to the
+    /// request.
     std::uint16_t handed_buffer_ = no_buffer;
-    std::uint32_t handed_length_ = 0; ///< of the chunk that the completion gives to who waits
-    std::shared_ptr<BufferPool> pool_;
-    Worker* worker_;
-    int fd_;
-    std::uint32_t flags_;
-    int error_ = 0;
-    CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
     std::uint16_t first_ = no_buffer;
     std::uint16_t last_ = no_buffer;
-    std::uint16_t taken_ = no_buffer; ///< where there is no ring: the buffer lent to the request
-    StandingRequest standing_;
+    std::uint32_t handed_length_ = 0;
+    int fd_;
+    std::shared_ptr<BufferPool> pool_;
+    Worker* worker_;
+    std::uint32_t flags_;
+    std::uint16_t error_ = 0;           ///< an errno
+    CoreError failure_ = CoreError::os; ///< of the wait; `os`: none but the socket's own
 };
 
 /// Awaits to `Result<Chunk>`; see `RecvStream::next`.

@@ -56,13 +56,13 @@ TaskRecord::TaskRecord(
     PromiseBase& root
 )
     : executor_(&executor), leaf_(&root), parent_(parent), scope_(scope), name_(std::move(name)),
-      started_(executor.recent_time()), kind_(kind),
-      resumption_(
-          !executor.resumes_simply_     ? Resumption::otherwise
-          : kind == TaskKind::coroutine ? Resumption::of_coroutine
-          : kind == TaskKind::fiber     ? Resumption::of_fiber
-                                        : Resumption::otherwise
-      ) {
+      kind_(kind), resumption_(
+                       !executor.resumes_simply_     ? Resumption::otherwise
+                       : kind == TaskKind::coroutine ? Resumption::of_coroutine
+                       : kind == TaskKind::fiber     ? Resumption::of_fiber
+                                                     : Resumption::otherwise
+                   ),
+      started_(executor.recent_time()) {
     root.task = this;
     const RuntimeLock lock;
     id_ = executor.next_task_id_++;

@@ -219,13 +219,8 @@ private:
     TaskRecord* sibling_next_ = nullptr;
     TaskRecord** sibling_link_ = nullptr;
     Scope* scope_; ///< the scope that joins it; null for a future's task
-    TaskLabel name_;
-    std::uint64_t id_;
-    TimePoint started_;
-    std::uint64_t run_cycles_ = 0;
-    std::uint32_t resumes_ = 0;
-    std::uint32_t references_ = 1;
-    std::uint32_t cancel_on_its_way_ = ~0U; ///< taken by the wait that ended after so many resumes
+    // Its last bytes hold what follows.
+    [[no_unique_address]] TaskLabel name_;
     TaskKind kind_;
     Resumption resumption_;
     TaskState state_ = TaskState::ready; ///< still `running` while it waits; see `state`
@@ -233,6 +228,12 @@ private:
     bool cancel_blocked_ = false;
     std::uint8_t urgency_ = 0; ///< its place in its worker's `TaskOrder`, from 1; 0: none
     bool ending_ = false;      ///< the root coroutine has ended, children are being waited for
+    std::uint32_t resumes_ = 0;
+    std::uint32_t references_ = 1;
+    std::uint32_t cancel_on_its_way_ = ~0U; ///< taken by the wait that ended after so many resumes
+    std::uint64_t id_;
+    TimePoint started_;
+    std::uint64_t run_cycles_ = 0;
 };
 
 /// A handle to a task that may have finished. Copyable within the worker's thread.

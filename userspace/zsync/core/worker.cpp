@@ -9,6 +9,7 @@
 #include <zsync/core/operation.hpp>
 #include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_lock.hpp>
+#include <zsync/core/standing_request.hpp>
 #include <zsync/core/worker.hpp>
 #include <zsync/core/worker_address.hpp>
 
@@ -64,7 +65,7 @@ Worker::~Worker() {
 std::uint64_t Worker::standing_count() const noexcept {
     std::uint64_t count = 0;
     for (const StandingRequest* at = standing_; at != nullptr; at = at->next()) {
-        count += at->owner().is_standing() ? 1 : 0;
+        count += at->is_standing() ? 1 : 0;
     }
     return count;
 }
@@ -74,14 +75,14 @@ std::uint64_t Worker::standing_count() const noexcept {
 void Worker::settle_and_stop() noexcept {
     std::vector<std::string> requests;
     for (StandingRequest* at = standing_; at != nullptr; at = at->next()) {
-        if (at->owner().is_standing()) {
-            requests.push_back(at->owner().describe() + Ledger::made(at));
+        if (at->is_standing()) {
+            requests.push_back(at->describe() + Ledger::made(at));
         }
     }
     settle("worker", std::move(requests));
     for (StandingRequest* at = standing_; at != nullptr; at = at->next()) {
-        if (at->owner().is_standing()) {
-            at->owner().stop();
+        if (at->is_standing()) {
+            at->stop();
         }
     }
     while (standing_count() != 0) {

@@ -27,6 +27,7 @@ class Inbox;
 class OffloadPool;
 class OperationQueue;
 class Ring;
+class StandingRequest;
 class WorkerAddress;
 
 /// What a worker has done since it was made.
