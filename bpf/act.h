@@ -103,17 +103,38 @@ ZSYNC_INLINE void zsync_sample(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
 		zsync_copy_sample(ctx, stats, hit, ZSYNC_SAMPLE_BYTES_MAX);
 }
 
+/* Where the packet is, for a limit that asks; only skbs know. */
+ZSYNC_INLINE __u64 zsync_place_of(ZSYNC_CONTEXT *ctx, const volatile struct zsync_limit *limit)
+{
+#ifdef ZSYNC_IFINDEX
+	if (ZSYNC_CONFIG.limit_parts & ZSYNC_LIMIT_BY_CGROUP &&
+	    limit->key & ZSYNC_LIMIT_BY_CGROUP)
+		return bpf_skb_cgroup_id(ctx);
+	if (ZSYNC_CONFIG.limit_parts & ZSYNC_LIMIT_BY_INTERFACE &&
+	    limit->key & ZSYNC_LIMIT_BY_INTERFACE)
+		return ZSYNC_IFINDEX(ctx);
+#else
+	(void)ctx;
+	(void)limit;
+#endif
+	return 0;
+}
+
 /* Does what the rule says, what may change the verdict first. `key` is room for a limit's key. */
 ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
 			    struct zsync_rule_counter *counter, const struct zsync_packet *packet,
 			    struct zsync_limit_key *key, struct zsync_hit *hit)
 {
-	if (zsync_does(hit, ZSYNC_LIMIT) &&
-	    zsync_limit_over(ZSYNC_LIMIT_AT(zsync_argument(hit, ZSYNC_LIMIT)), packet, key,
-			     ZSYNC_PACKETS(hit), ZSYNC_COUNTED_BYTES(hit),
-			     hit->cell & ZSYNC_SLOT_MASK)) {
-		ZSYNC_ADD(&counter->limited, ZSYNC_PACKETS(hit));
-		hit->drop = 1;
+	if (zsync_does(hit, ZSYNC_LIMIT)) {
+		const volatile struct zsync_limit *limit =
+			ZSYNC_LIMIT_AT(zsync_argument(hit, ZSYNC_LIMIT));
+
+		if (zsync_limit_over(limit, packet, key, zsync_place_of(ctx, limit),
+				     ZSYNC_PACKETS(hit), ZSYNC_COUNTED_BYTES(hit),
+				     hit->cell & ZSYNC_SLOT_MASK)) {
+			ZSYNC_ADD(&counter->limited, ZSYNC_PACKETS(hit));
+			hit->drop = 1;
+		}
 	}
 #ifdef ZSYNC_HAS_MARK
 	if (zsync_does(hit, ZSYNC_MARK))

@@ -40,7 +40,10 @@ enum zsync_limit_key_part {
 	ZSYNC_LIMIT_BY_DESTINATION = 2,
 	ZSYNC_LIMIT_BY_DPORT = 4,
 	ZSYNC_LIMIT_BY_FLOW = 8, /* ports and protocol, with both addresses */
+	ZSYNC_LIMIT_BY_CGROUP = 16, /* the socket's; alone */
+	ZSYNC_LIMIT_BY_INTERFACE = 32, /* alone */
 };
+#define ZSYNC_LIMIT_BY_PLACE (ZSYNC_LIMIT_BY_CGROUP | ZSYNC_LIMIT_BY_INTERFACE)
 
 /* Sliding windows, by number: their lengths are in nanoseconds / 1024. */
 enum zsync_limit_window {
@@ -78,7 +81,7 @@ struct zsync_limit {
 
 /* What an entry stands for, for people. Numbers are as in struct zsync_packet. */
 struct zsync_limit_key {
-	__u64 source[2];
+	__u64 source[2]; /* or where it is: a cgroup's id, an interface's index */
 	__u64 destination[2];
 	__u64 ports; /* source, destination, protocol, network: 16 bits each */
 	__u32 id;
@@ -146,6 +149,8 @@ ZSYNC_INLINE __u64 zsync_limit_hash(const struct zsync_limit_key *key, __u32 par
 	}
 	if (parts & (ZSYNC_LIMIT_BY_DPORT | ZSYNC_LIMIT_BY_FLOW))
 		hash = zsync_limit_mix(hash, key->ports);
+	if (parts & ZSYNC_LIMIT_BY_PLACE)
+		hash = zsync_limit_mix(hash, key->source[0]);
 	return hash;
 }
 

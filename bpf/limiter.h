@@ -144,12 +144,8 @@ ZSYNC_INLINE int zsync_gcra(__u64 *state, __u64 now, __u64 first, __u64 cost, __
 		__u64 before = *(volatile __u64 *)state;
 		__u64 due = before > now ? before : now;
 
-		if (due + first > now + burst) {
-			/* Owed under a slower rate: nobody waits longer than a burst takes to fill. */
-			if (due > now + burst)
-				__sync_val_compare_and_swap(state, before, now + burst);
+		if (due + first > now + burst)
 			return 1;
-		}
 		if (__sync_val_compare_and_swap(state, before, due + cost) == before)
 			return 0;
 	}
@@ -219,7 +215,7 @@ ZSYNC_INLINE int zsync_limit_decide(__u64 *state, const volatile struct zsync_li
 
 ZSYNC_INLINE void zsync_limit_key_of(struct zsync_limit_key *key,
 				     const volatile struct zsync_limit *limit,
-				     const struct zsync_packet *packet)
+				     const struct zsync_packet *packet, __u64 place)
 {
 	__u32 parts = limit->key & ZSYNC_CONFIG.limit_parts;
 	__u64 mask[2] = { limit->ipv6_mask[0], limit->ipv6_mask[1] };
@@ -244,14 +240,18 @@ ZSYNC_INLINE void zsync_limit_key_of(struct zsync_limit_key *key,
 	}
 	if (parts & ZSYNC_LIMIT_BY_FLOW && packet->network != ZSYNC_NETWORK_OTHER)
 		key->ports |= (__u64)packet->protocol << 16;
+	if (parts & ZSYNC_LIMIT_BY_PLACE)
+		key->source[0] = place;
 	key->id = limit->id;
 	key->shown = limit->shown;
 }
 
-/* Whether a packet is over its rule's limit. `key` is room for its key. */
+/* Whether a packet is over its rule's limit. `key` is room for its key; `place` is its part that no
+ * header says.
+ */
 ZSYNC_INLINE int zsync_limit_over(const volatile struct zsync_limit *limit,
 				  const struct zsync_packet *packet, struct zsync_limit_key *key,
-				  __u32 packets, __u32 bytes, __u32 slot)
+				  __u64 place, __u32 packets, __u32 bytes, __u32 slot)
 {
 	struct zsync_limit_try try = { .packets = packets, .bytes = bytes };
 	union zsync_limit_line *line;
@@ -260,7 +260,7 @@ ZSYNC_INLINE int zsync_limit_over(const volatile struct zsync_limit *limit,
 	__u64 hash;
 	int over;
 
-	zsync_limit_key_of(key, limit, packet);
+	zsync_limit_key_of(key, limit, packet, place);
 	hash = zsync_limit_hash(key, limit->key & ZSYNC_CONFIG.limit_parts, limit->start);
 	try.now_ns = bpf_ktime_get_ns();
 	try.name = (hash & ZSYNC_NAME_HASH) | ZSYNC_NAME_USED;

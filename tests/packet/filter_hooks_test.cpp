@@ -136,6 +136,122 @@ TEST_F(HooksTest, out_drops_what_an_interface_sends_and_counts_it) {
     EXPECT_EQ(received.stats()->passed.packets, 8U);
 }
 
+TEST_F(HooksTest, out_limits_packets_and_bits_by_every_key) {
+    const auto to = [](std::uint32_t source, std::uint32_t destination, std::uint16_t port) {
+        return ethernet(0x0800) +
+               ipv4({.source = source, .destination = destination}, udp(9, port, 958));
+    };
+    const Frame first = to(0x0a010101, 0x0a020202, 53);
+    ASSERT_EQ(first.size(), 1000U);
+    struct Row {
+        const char* limit;
+        Frame other; ///< with a limit of its own
+    };
+    for (const Row& row :
+         {Row{"2/d burst 5 by source", to(0x0a010102, 0x0a020202, 53)},
+          Row{"2/d burst 5 by source/24", to(0x0a010201, 0x0a020202, 53)},
+          Row{"2/d burst 5 by destination", to(0x0a010101, 0x0a020203, 53)},
+          Row{"2/d burst 5 by dport", to(0x0a010101, 0x0a020202, 54)},
+          Row{"2/d burst 5 by flow", to(0x0a010101, 0x0a020202, 54)},
+          Row{"5/d by flow sliding", to(0x0a010101, 0x0a020202, 54)},
+          Row{"1kbit burst 5500b by source token", to(0x0a010102, 0x0a020202, 53)}}) {
+        SCOPED_TRACE(row.limit);
+        Filter filter =
+            must(Filter::attach(out(), rules_of(std::format("pass limit {}", row.limit))));
+        const FrameSender sender(veth_.name());
+        const auto passed = [&] { return filter.stats()->passed.packets; };
+        for (int i = 0; i < 20; ++i) {
+            sender.offer(first);
+        }
+        EXPECT_EQ(passed(), 5U);
+        for (int i = 0; i < 20; ++i) {
+            sender.offer(row.other);
+        }
+        EXPECT_EQ(passed(), 10U);
+        EXPECT_EQ(filter.rule_counts()->front().limited, 30U);
+        must(filter.detach());
+    }
+}
+
+TEST_F(HooksTest, a_large_send_passes_a_limit_if_its_first_segment_does_and_all_are_counted) {
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(rules_of("pass out limit 1/d burst 10 proto udp dport 7001")));
+    const Fd receiver = udp_at(7001);
+    const Fd sender = udp_socket();
+    constexpr int udp_segment = 103; // UDP_SEGMENT of linux/udp.h
+    const int segment_bytes = 100;
+    ASSERT_EQ(
+        setsockopt(sender.get(), IPPROTO_UDP, udp_segment, &segment_bytes, sizeof segment_bytes), 0
+    );
+    const sockaddr_in to = address_of(loopback, 7001);
+    const std::string bytes(800, 'x');
+    const auto counts = [&] { return filter_of(hooks, "out").rule_counts()->front(); };
+    // 8 of 10; then 16, because its first segment was the ninth; then none.
+    for (const std::uint64_t limited : {0U, 0U, 8U, 16U}) {
+        const auto* address = reinterpret_cast<const sockaddr*>(&to);
+        (void)sendto(sender.get(), bytes.data(), bytes.size(), 0, address, sizeof to);
+        EXPECT_EQ(counts().limited, limited);
+    }
+    EXPECT_EQ(counts().packets, 32U);
+    must(hooks.detach());
+}
+
+TEST_F(HooksTest, the_sockets_of_a_cgroup_are_limited_each_cgroup_and_interface_alone) {
+    CgroupRoom room;
+    const std::string one = room.make("one");
+    const std::string two = room.make("two");
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(rules_of(std::format(
+        "cgroup {} {{\n"
+        "pass out limit 1/d burst 3 by cgroup proto udp dport 7001\n"
+        "pass out limit 1/d burst 4 by interface proto udp dport 7002\n"
+        "pass out limit 1kbit burst 1600b proto udp dport 7003\n"
+        "pass in limit 1/d burst 2 by cgroup proto udp dport 7004\n}}\n",
+        room.path()
+    ))));
+    Fd of_one;
+    Fd of_two;
+    Fd listens;
+    room.inside(one, [&] {
+        of_one = udp_socket();
+        listens = udp_at(7004);
+    });
+    room.inside(two, [&] { of_two = udp_socket(); });
+    const auto sent = [](const Fd& socket, std::uint16_t port, int times) {
+        int passed = 0;
+        for (int i = 0; i < times; ++i) {
+            passed += send_to(socket, port) == 0 ? 1 : 0;
+        }
+        return passed;
+    };
+    EXPECT_EQ(sent(of_one, 7001, 10), 3);
+    EXPECT_EQ(sent(of_two, 7001, 10), 3) << "a cgroup of its own";
+    EXPECT_EQ(sent(of_one, 7002, 10), 4);
+    EXPECT_EQ(sent(of_two, 7002, 10), 0) << "the same interface";
+    EXPECT_EQ(sent(of_one, 7003, 200), 1600 / (20 + 8 + 3));
+    const Fd outside = udp_socket();
+    EXPECT_EQ(sent(outside, 7004, 5), 5);
+    int received = 0;
+    while (receives(listens)) {
+        ++received;
+    }
+    EXPECT_EQ(received, 2);
+
+    const Filter& sends = filter_of(hooks, std::format("out {}", room.path()));
+    const LimitTable table = must(sends.read_limits(5));
+    const auto keys = [&](std::size_t rule) {
+        std::vector<std::string> texts;
+        for (const LimitedKey& key : table.rules.at(limit_id(sends.live_rules()[rule].text)).most) {
+            texts.push_back(std::format("{}: {}", key.text, key.limited));
+        }
+        std::ranges::sort(texts);
+        return texts;
+    };
+    EXPECT_EQ(keys(0), (std::vector{one + ": 7", two + ": 7"}));
+    EXPECT_EQ(keys(1), (std::vector<std::string>{"lo: 16"}));
+    must(hooks.detach());
+}
+
 TEST_F(HooksTest, out_goes_on_without_its_owner_and_is_adopted_and_replaced) {
     {
         const Filter filter = must(Filter::attach(out(), drop_source("10.1.0.0/16")));

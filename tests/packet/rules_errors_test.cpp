@@ -169,12 +169,14 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         Case{
             "pass limit 5/s by sport",
             "r:1:19: error: 'sport' where what to limit by should be; hint: rule, source, "
-            "source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport or flow"
+            "source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport, flow, cgroup or "
+            "interface"
         },
         Case{
             "pass limit 5/s by source/40/64",
             "r:1:19: error: 'source/40/64' where what to limit by should be; hint: rule, source, "
-            "source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport or flow"
+            "source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport, flow, cgroup or "
+            "interface"
         },
         Case{
             "pass limit 5/s burst 3 sliding",
@@ -184,6 +186,12 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "drop limit 5/s",
             "r:1:6: error: drop with a limit; hint: pass limit ...: what is over the limit is "
             "dropped"
+        },
+        Case{
+            "pass limit 5/s by cgroup",
+            "r:1:6: error: a limit by cgroup or interface in a rule for what this interface "
+            "receives; "
+            "hint: write it with out, or in a cgroup block"
         },
         Case{
             "pass limit 1/d burst 400",

@@ -70,7 +70,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 42> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 44> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -117,6 +117,9 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"pass limit 1500kbit burst 2500b by dport", "pass limit 1500kbit burst 2500b by dport"},
         {"pass limit 10gbit burst 15000kb token sample 1/2",
          "pass limit 10gbit burst 15mb token sample 1/2"},
+        {"pass out limit 9/s by cgroup proto tcp", "pass out limit 9/s burst 5 by cgroup proto tcp"
+        },
+        {"pass out limit 9/s by interface sliding", "pass out limit 9/s by interface sliding"},
         {"pass limit 1/s by rule dport 80 proto tcp", "pass limit 1/s burst 5 proto tcp dport 80"},
         {"pass limit 1/s by dport dport @ports proto tcp",
          "pass limit 1/s burst 5 by dport proto tcp dport @ports"},

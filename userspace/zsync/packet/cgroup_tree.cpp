@@ -5,9 +5,11 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <system_error>
 
 #include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <format>
 #include <fstream>
 #include <sstream>
@@ -74,6 +76,24 @@ Outcome<Cgroup> find_cgroup(std::string_view path) {
     }
     cgroup.id = inode.st_ino;
     return cgroup;
+}
+
+std::optional<std::string> cgroup_path(std::uint64_t id) {
+    const std::string mount = cgroup2_mount();
+    if (mount.empty()) {
+        return std::nullopt;
+    }
+    // By its handle it could be opened at once, but not without CAP_DAC_READ_SEARCH.
+    std::error_code error;
+    using Walk = std::filesystem::recursive_directory_iterator;
+    for (Walk at(mount, error); !error && at != Walk(); at.increment(error)) {
+        struct stat inode{};
+        if (at->is_directory(error) && stat(at->path().c_str(), &inode) == 0 &&
+            inode.st_ino == id) {
+            return at->path().string().substr(mount.size());
+        }
+    }
+    return std::nullopt;
 }
 
 } // namespace zsync::packet

@@ -5,6 +5,8 @@
 #include <zsync/core/result.hpp>
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace zsync::packet {
@@ -18,5 +20,8 @@ struct Cgroup {
 /// mounted
 /// (/proc/self/mountinfo). `PacketError::no_such_cgroup`, or the system's error.
 Outcome<Cgroup> find_cgroup(std::string_view path);
+
+/// The path of the cgroup with that id, as `find_cgroup` takes it; nothing when there is none.
+std::optional<std::string> cgroup_path(std::uint64_t id);
 
 } // namespace zsync::packet

@@ -4,6 +4,7 @@
 #include <zsync/packet/filter.hpp>
 #include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules_names.hpp>
 
 #include <bpf/bpf.h>
 #include <linux/if_arp.h>
@@ -12,8 +13,13 @@
 #include <cerrno>
 #include <charconv>
 #include <format>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
+extern "C" {
+#include <bpf/limit.h>
+}
 
 namespace zsync::packet {
 namespace {
@@ -323,6 +329,7 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     }
     const auto visible = std::chrono::steady_clock::now();
     pins_.updated_link_step();
+    const std::vector<zsync_limit> changed = changed_limits(rules);
     LoadReport report{
         .rules = static_cast<std::uint32_t>(rules.rules.size()),
         .prefixes = meta.prefixes,
@@ -343,6 +350,10 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     program_ = std::move(program.fd);
     slots.commit(assigned);
     meta_ = std::move(meta);
+    if (const auto forgiven = forgive(maps.limits, changed); !forgiven) {
+        report.note =
+            std::format("what keys owed under former rates stands: {}", forgiven.error().message());
+    }
     return report;
 }
 
@@ -400,6 +411,24 @@ Result<std::vector<RuleCount>> Filter::rule_counts() const {
 Result<RuleCount> Filter::default_count() const {
     const std::vector<RuleCount> by_slot = ZTRY(read_counters(maps_.counters));
     return meta_.default_slot < by_slot.size() ? by_slot[meta_.default_slot] : RuleCount{};
+}
+
+/// Those that have the same keys as one of the rules before, but another rate.
+std::vector<zsync_limit> Filter::changed_limits(const RuleSet& rules) const {
+    std::unordered_map<std::uint32_t, std::string_view> before;
+    for (const LiveRule& rule : meta_.rules) {
+        if (!limit_rate(rule.text).empty()) {
+            before.emplace(limit_id(rule.text), rule.text);
+        }
+    }
+    std::vector<zsync_limit> changed;
+    for (const Rule& rule : rules.rules) {
+        const auto found = rule.actions.limit ? before.find(limit_id(rule.text)) : before.end();
+        if (found != before.end() && found->second != rule.text) {
+            changed.push_back(compile_limit(rule));
+        }
+    }
+    return changed;
 }
 
 /// New rules begin without what the former ones of their slots left. No program uses these yet.

@@ -160,6 +160,7 @@ private:
     [[nodiscard]] Meta
     describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id) const;
     Outcome<LoadReport> replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots);
+    [[nodiscard]] std::vector<zsync_limit> changed_limits(const RuleSet& rules) const;
     [[nodiscard]] Outcome<void> forget_limits(
         const RuleSet& rules, const CounterSlots& assigned, const LimitMaps& limits
     ) const;

@@ -1,4 +1,5 @@
 #include <zsync/packet/address_text.hpp>
+#include <zsync/packet/cgroup_tree.hpp>
 #include <zsync/packet/counters.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limit_table.hpp>
@@ -7,11 +8,15 @@
 
 #include <bpf/bpf.h>
 #include <bpf/zsync_xdp.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <format>
 #include <memory>
 extern "C" {
@@ -31,9 +36,9 @@ static_assert(sizeof(zsync_limit_line) == 64 && sizeof(zsync_limit_seen) == 64);
 /// A map of the kernel's, read where it is.
 template <class T> class Mapped {
 public:
-    Mapped(const Fd& map, std::size_t count)
+    Mapped(const Fd& map, std::size_t count, int rights = PROT_READ)
         : bytes_(count * sizeof(T)),
-          memory_(::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, map.get(), 0)) {}
+          memory_(::mmap(nullptr, bytes_, rights, MAP_SHARED, map.get(), 0)) {}
     Mapped(const Mapped&) = delete;
     Mapped& operator=(const Mapped&) = delete;
     ~Mapped() {
@@ -42,6 +47,8 @@ public:
         }
     }
     explicit operator bool() const { return memory_ != MAP_FAILED; }
+    /// In place: the kernel goes on writing.
+    [[nodiscard]] T& at(std::size_t index) const { return static_cast<T*>(memory_)[index]; }
     /// A copy: the kernel goes on writing.
     [[nodiscard]] T operator[](std::size_t index) const {
         T value;
@@ -138,8 +145,28 @@ std::string address_text(const zsync_limit_key& key, const __u64 (&address)[2]) 
     return out;
 }
 
+/// Its path; its id when it is gone.
+std::string cgroup_text(std::uint64_t id) {
+    if (id == 0) {
+        return "no cgroup";
+    }
+    return cgroup_path(id).value_or(std::format("cgroup {}", id));
+}
+
+std::string interface_text(std::uint32_t ifindex) {
+    std::array<char, IF_NAMESIZE> name{};
+    return if_indextoname(ifindex, name.data()) != nullptr ? name.data()
+                                                           : std::format("interface {}", ifindex);
+}
+
 std::string key_text(const zsync_limit_key& key) {
     const std::uint32_t parts = key.shown & 0xff;
+    if ((parts & ZSYNC_LIMIT_BY_CGROUP) != 0) {
+        return cgroup_text(key.source[0]);
+    }
+    if ((parts & ZSYNC_LIMIT_BY_INTERFACE) != 0) {
+        return interface_text(static_cast<std::uint32_t>(key.source[0]));
+    }
     if ((key.ports & 0xffff) == ZSYNC_NETWORK_OTHER && parts != 0) {
         return "not IP";
     }
@@ -198,6 +225,43 @@ Result<void> forget_slot(const LimitMaps& maps, std::uint32_t slot) {
     return {};
 }
 
+Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed) {
+    if (changed.empty()) {
+        return {};
+    }
+    const Mapped<zsync_limit_line> lines(maps.lines, seed_line + 1, PROT_READ | PROT_WRITE);
+    const Mapped<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
+    if (!lines || !keys) {
+        return fail(os_error(errno));
+    }
+    std::unordered_map<std::uint32_t, const zsync_limit*> by_id;
+    for (const zsync_limit& limit : changed) {
+        by_id.emplace(limit.id, &limit);
+    }
+    // The clock of bpf_ktime_get_ns().
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    const auto now_ticks = static_cast<__u64>(std::chrono::nanoseconds(now).count())
+                           << ZSYNC_TICKS_PER_NS_LOG2;
+    for (std::uint32_t at = 0; at < limits::limit_keys_max; ++at) {
+        auto& entry = lines.at(at / ZSYNC_LIMIT_WAYS).entries[at % ZSYNC_LIMIT_WAYS];
+        if ((entry.name & ZSYNC_NAME_USED) == 0 || (entry.name & ZSYNC_NAME_SLIDING) != 0) {
+            continue;
+        }
+        const auto found = by_id.find(keys[at].key.id);
+        if (found == by_id.end()) {
+            continue;
+        }
+        const __u64 latest = now_ticks + found->second->burst_cost;
+        const std::atomic_ref<__u64> state(entry.state);
+        for (__u64 before = state.load(); before > latest;) {
+            if (state.compare_exchange_weak(before, latest)) {
+                break;
+            }
+        }
+    }
+    return {};
+}
+
 std::uint32_t limit_id(std::string_view rule_text) {
     const std::string_view rate = limit_rate(rule_text);
     const auto begin = rate.empty() ? 0 : static_cast<std::size_t>(rate.data() - rule_text.data());
@@ -217,6 +281,8 @@ zsync_limit compile_limit(const Rule& rule) {
         part(limit.by_source, ZSYNC_LIMIT_BY_SOURCE) |
         part(limit.by_destination, ZSYNC_LIMIT_BY_DESTINATION) |
         part(limit.by_destination_port, ZSYNC_LIMIT_BY_DPORT) |
+        part(limit.by_cgroup, ZSYNC_LIMIT_BY_CGROUP) |
+        part(limit.by_interface, ZSYNC_LIMIT_BY_INTERFACE) |
         part(
             limit.by_flow, ZSYNC_LIMIT_BY_FLOW | ZSYNC_LIMIT_BY_SOURCE | ZSYNC_LIMIT_BY_DESTINATION
         );

@@ -6,6 +6,7 @@
 #include <zsync/packet/rule_set.hpp>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -29,6 +30,10 @@ Outcome<LimitMaps> create_limit_maps();
 Result<std::uint64_t> limit_seed(const LimitMaps& maps);
 /// A rule gets a slot that another one had.
 Result<void> forget_slot(const LimitMaps& maps, std::uint32_t slot);
+
+/// Limits that have got another rate: nobody waits longer for them than their burst takes to fill,
+/// whatever was owed under a slower one. Milliseconds.
+Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed);
 
 /// How the packet program sees the limit of a rule that has one.
 zsync_limit compile_limit(const Rule& rule);

@@ -58,6 +58,8 @@ struct Limit {
     bool by_source = false;      ///< each source has a limit of its own
     bool by_destination = false; ///< each destination
     bool by_destination_port = false;
+    bool by_cgroup = false;      ///< each cgroup that a socket is in
+    bool by_interface = false;   ///< each interface that it comes by or goes to
     bool by_flow = false;        ///< each of addresses, protocol and ports together
     std::uint8_t ipv4_bits = 32; ///< of addresses that are told apart
     std::uint8_t ipv6_bits = 128;

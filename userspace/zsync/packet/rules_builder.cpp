@@ -262,6 +262,14 @@ bool RuleSetBuilder::fits_hook(const RuleDraft& draft) {
         "cgroup in a rule for what this interface receives, which has no socket yet",
         std::string(hint)
     );
+    if (draft.actions.limit &&
+        (draft.actions.limit->by_cgroup || draft.actions.limit->by_interface)) {
+        refuse(
+            draft.actions_at[std::to_underlying(ActionWord::limit)],
+            "a limit by cgroup or interface in a rule for what this interface receives",
+            std::string(hint)
+        );
+    }
     refuse(
         draft.actions_at[std::to_underlying(ActionWord::mark)],
         "mark in a rule for what this interface receives, which XDP judges before it can have one",

@@ -26,8 +26,8 @@ constexpr std::array period_units{
     Unit{"/d", 86'400}, Unit{"/h", 3600}, Unit{"/m", 60}, Unit{"/s", 1}
 };
 constexpr std::array<std::string_view, 3> algorithm_words{"gcra", "token", "sliding"};
-constexpr std::array<std::string_view, 5> key_words{
-    "rule", "source", "destination", "dport", "flow"
+constexpr std::array<std::string_view, 7> key_words{
+    "rule", "source", "destination", "dport", "flow", "cgroup", "interface"
 };
 constexpr std::string_view rate_hint =
     "N/s, N/m, N/h or N/d for packets, Nkbit, Nmbit or Ngbit for bits a second";
@@ -201,12 +201,14 @@ bool Parser::limit_key(Limit& limit) {
     limit.by_destination = name == "destination";
     limit.by_destination_port = name == "dport";
     limit.by_flow = name == "flow";
+    limit.by_cgroup = name == "cgroup";
+    limit.by_interface = name == "interface";
     const auto wrong = [&] {
         return fail_expected(
             token,
             "what to limit by",
-            "rule, source, source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport or "
-            "flow"
+            "rule, source, source/N, source/N/M (N bits of IPv4, M of IPv6), destination, dport, "
+            "flow, cgroup or interface"
         );
     };
     if (!std::ranges::contains(key_words, name) || (!bits.empty() && !is_by_address(limit))) {
@@ -254,6 +256,8 @@ std::string limit_text(const Limit& limit) {
     }
     out += limit.by_destination_port ? " by dport" : "";
     out += limit.by_flow ? " by flow" : "";
+    out += limit.by_cgroup ? " by cgroup" : "";
+    out += limit.by_interface ? " by interface" : "";
     if (limit.algorithm != LimitAlgorithm::gcra) {
         out += ' ';
         out += algorithm_words[std::to_underlying(limit.algorithm)];
