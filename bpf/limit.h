@@ -12,6 +12,7 @@
  *
  * gcra, token: the state is the time at which the next packet would be due if packets came
  * evenly (GCRA, ITU-T I.371), in ticks of 1/16 ns. It decides as a token bucket does.
+ * adaptive: the same, but a packet's cost is read from a word of the rule's slot.
  * sliding: a window's number, and what came in the one before and in it.
  *
  * Entries are found by the rule's text, without its rate and burst, and not by its place, so they go on
@@ -32,6 +33,7 @@
 enum zsync_limit_algorithm {
 	ZSYNC_LIMIT_GCRA,
 	ZSYNC_LIMIT_SLIDING,
+	ZSYNC_LIMIT_ADAPTIVE, /* gcra at the rate that user space has written */
 };
 
 /* What a rule's packets are told apart by: bits of zsync_limit.key. */
@@ -90,7 +92,10 @@ struct zsync_limit_key {
 
 #define ZSYNC_LIMIT_WAYS 4
 #define ZSYNC_LIMIT_LINES 32768
-/* Words that a rule's keys share which find no entry: two lines of eight. */
+/* Behind them costs that user space has written: a word for each slot, 0 for none. */
+#define ZSYNC_LIMIT_COST_LINES 1025
+#define ZSYNC_LIMIT_COSTS_PER_LINE 8
+/* Behind those, for every slot: words that a rule's keys share which find no entry: two lines of eight. */
 #define ZSYNC_LIMIT_SHARED_LINES 2
 #define ZSYNC_LIMIT_SHARED_MASK 7
 
@@ -120,8 +125,10 @@ struct zsync_limit_seen {
 	__u64 reserved;
 };
 
-/* Behind the lines of keys and the shared ones, for every slot: one with the hash's seed. */
-#define ZSYNC_LIMIT_SEED_LINE(slots) (ZSYNC_LIMIT_LINES + (slots) * ZSYNC_LIMIT_SHARED_LINES)
+#define ZSYNC_LIMIT_SHARED_LINE(slot) \
+	(ZSYNC_LIMIT_LINES + ZSYNC_LIMIT_COST_LINES + (slot) * ZSYNC_LIMIT_SHARED_LINES)
+/* Last: one with the hash's seed. */
+#define ZSYNC_LIMIT_SEED_LINE(slots) ZSYNC_LIMIT_SHARED_LINE(slots)
 
 ZSYNC_INLINE __u64 zsync_limit_mix(__u64 hash, __u64 word)
 {

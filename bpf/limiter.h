@@ -35,6 +35,7 @@ struct zsync_limit_try {
 	__u64 name;
 	__u32 packets; /* of one skb, that are judged at once: all pass if the first does */
 	__u32 bytes;
+	__u32 slot; /* of the rule */
 };
 
 #define ZSYNC_NO_ENTRY 0xffffffffu
@@ -190,11 +191,23 @@ ZSYNC_INLINE int zsync_sliding(__u64 *state, __u64 now_ns, __u64 length, __u64 f
 	return 1;
 }
 
+/* The cost that an adaptive limit has by now. */
+ZSYNC_INLINE __u64 zsync_limit_cost(const volatile struct zsync_limit *limit, __u32 slot)
+{
+	__u32 index = ZSYNC_LIMIT_LINES + slot / ZSYNC_LIMIT_COSTS_PER_LINE;
+	union zsync_limit_line *line = bpf_map_lookup_elem(&limit_lines, &index);
+	__u64 cost = 0;
+
+	if (line)
+		cost = *(volatile __u64 *)&line->words[slot & (ZSYNC_LIMIT_COSTS_PER_LINE - 1)];
+	return cost ? cost : limit->cost;
+}
+
 ZSYNC_INLINE int zsync_limit_decide(__u64 *state, const volatile struct zsync_limit *limit,
 				   const struct zsync_limit_try *try)
 {
 	__u32 packets = try->packets;
-	__u64 cost = packets, first = 1;
+	__u64 cost = packets, first = 1, each = limit->cost, burst = limit->burst_cost;
 
 	if (limit->in_bytes) {
 		cost = try->bytes;
@@ -203,14 +216,18 @@ ZSYNC_INLINE int zsync_limit_decide(__u64 *state, const volatile struct zsync_li
 	if (ZSYNC_CONFIG.limits_sliding && limit->algorithm == ZSYNC_LIMIT_SLIDING)
 		return zsync_sliding(state, try->now_ns, zsync_window_length(limit->window), first,
 				     cost, limit->burst);
-	cost *= limit->cost;
-	first *= limit->cost;
+	if (ZSYNC_CONFIG.limits_adaptive && limit->algorithm == ZSYNC_LIMIT_ADAPTIVE)
+		each = zsync_limit_cost(limit, try->slot);
+	cost *= each;
+	first *= each;
 	if (limit->in_bytes) {
 		cost >>= ZSYNC_BYTE_COST_LOG2;
 		first >>= ZSYNC_BYTE_COST_LOG2;
 	}
-	return zsync_gcra(state, try->now_ns << ZSYNC_TICKS_PER_NS_LOG2, first, cost,
-			  limit->burst_cost);
+	/* An adaptive burst is a time; at the lowest rates it is one packet. */
+	if (ZSYNC_CONFIG.limits_adaptive && burst < first && limit->algorithm == ZSYNC_LIMIT_ADAPTIVE)
+		burst = first;
+	return zsync_gcra(state, try->now_ns << ZSYNC_TICKS_PER_NS_LOG2, first, cost, burst);
 }
 
 ZSYNC_INLINE void zsync_limit_key_of(struct zsync_limit_key *key,
@@ -253,7 +270,7 @@ ZSYNC_INLINE int zsync_limit_over(const volatile struct zsync_limit *limit,
 				  const struct zsync_packet *packet, struct zsync_limit_key *key,
 				  __u64 place, __u32 packets, __u32 bytes, __u32 slot)
 {
-	struct zsync_limit_try try = { .packets = packets, .bytes = bytes };
+	struct zsync_limit_try try = { .packets = packets, .bytes = bytes, .slot = slot };
 	union zsync_limit_line *line;
 	struct zsync_limit_seen *seen;
 	__u32 index, way, other;
@@ -301,7 +318,7 @@ ZSYNC_INLINE int zsync_limit_over(const volatile struct zsync_limit *limit,
 		}
 	}
 	if (way == ZSYNC_NO_ENTRY) {
-		index = ZSYNC_LIMIT_LINES + slot * ZSYNC_LIMIT_SHARED_LINES + (hash >> 60 & 1);
+		index = ZSYNC_LIMIT_SHARED_LINE(slot) + (hash >> 60 & 1);
 		line = bpf_map_lookup_elem(&limit_lines, &index);
 		if (!line)
 			return 1;

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ZSYNC_LAYOUT_VERSION 4
+#define ZSYNC_LAYOUT_VERSION 5
 
 /* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
 #define ZSYNC_LEAF 0x80000000u
@@ -150,6 +150,7 @@ struct zsync_config {
 	__u32 limits_mask; /* see limit.h */
 	__u32 limit_parts; /* what keys are made of, of all rules that limit */
 	__u32 limits_sliding; /* some rule has such a limit */
+	__u32 limits_adaptive; /* likewise */
 };
 
 struct zsync_counter {

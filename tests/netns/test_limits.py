@@ -1,7 +1,10 @@
 """Rules that limit: what zsyncctl and the bus show of them, another rate, and a restart."""
 
+import json
 import signal
 import socket
+
+from lab import wait_until
 
 RULES = """pass limit 1/d burst 20 by source proto udp dport 7002 name "few"
 pass out limit 1/d burst 8 by dport proto udp dport 7003
@@ -30,6 +33,7 @@ def test_limits_are_shown_changed_and_kept(lab):
         "rule": "pass limit 1/d burst 20 by source proto udp dport 7002",
         "name": "few",
         "rate": "1/d burst 20",
+        "rate_now": "1/d",
         "passed": 20,
         "limited": 30,
         "keys": 1,
@@ -38,7 +42,7 @@ def test_limits_are_shown_changed_and_kept(lab):
     assert (second["passed"], second["limited"], second["most_limited"]) == (8, 2, [{"key": "port 7003", "limited": 2}])
     assert limits(lab, "--keys", "0")[0]["most_limited"] == []
     table = lab.ctl("packet", "limits", lab.near.ifname).out
-    assert table.splitlines()[0].split() == ["#", "HOOK", "RATE", "PASSED", "LIMITED", "KEYS", "RULE"]
+    assert table.splitlines()[0].split() == ["#", "HOOK", "RATE", "NOW", "PASSED", "LIMITED", "KEYS", "RULE"]
     assert table.splitlines()[2].split() == ["30", lab.far.v4]
 
     # Another burst is five more, and not 25 again: whoever is limited stays so.
@@ -52,6 +56,34 @@ def test_limits_are_shown_changed_and_kept(lab):
     send(lab.far, (lab.near.v4, 7002), 10)
     first = limits(lab)[0]
     assert (first["rate"], first["name"], first["passed"], first["limited"]) == ("1/d burst 25", "few", 5, 65)
+
+
+def test_an_adaptive_limit_follows_the_drops_of_a_real_queue(lab):
+    lab.filter("pass out limit 20000/s burst 2000 adaptive 100/s on drops proto udp dport 7003\n")
+    near, far = lab.near, lab.far
+    near.run("tc", "qdisc", "add", "dev", near.ifname, "root", "tbf", "rate", "1mbit", "burst", "3000", "limit", "10000")
+
+    def rate() -> int:
+        return int(limits(lab)[0]["rate_now"].removesuffix("/s"))
+
+    assert rate() == 20000
+    with near.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+
+        def slower() -> bool:
+            for _ in range(500):
+                sender.sendto(bytes(500), (far.v4, 7003))
+            return rate() <= 1000
+
+        wait_until("the limit to give way", slower)
+    told = json.loads(near.run("tc", "-j", "-s", "qdisc", "show", "dev", near.ifname, "root").stdout)
+    assert told[0]["drops"] > 0, "nothing was dropped"
+    # Without drops it is faster again, by 400/s each time.
+    low = rate()
+    wait_until("the limit to recover", lambda: rate() >= low + 1200)
+    lab.stop_daemon(signal.SIGKILL)
+    lab.start_daemon()
+    assert rate() > 100, "a restart goes on where it was"
+    wait_until("the limit to be whole again", lambda: rate() == 20000)
 
 
 def test_what_cannot_be_changed_is_refused_in_words(lab):

@@ -3,7 +3,9 @@
 #include "tests/packet/live_source.hpp"
 #include "tests/packet/rules_parse.hpp"
 
+#include <zsync/packet/limit_control.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules_names.hpp>
 
 #include <bpf/libbpf.h>
 
@@ -267,6 +269,52 @@ TEST_F(FilterTest, limit_of_a_rule_that_is_gone_leaves_nothing_to_its_slot) {
     ASSERT_EQ(filter.live_rules().front().slot, slot);
     test_run(live_program(filter, lab_.bpf_dir()).get(), udp_from(someone), 100);
     EXPECT_EQ(passed(filter), 5U) << "the burst that a limit has when it says none";
+}
+
+TEST_F(FilterTest, limit_that_adapts_goes_by_the_rate_that_is_written) {
+    const std::string text = "pass limit 100000000/s burst 10 by source adaptive 1/s on drops";
+    Filter filter = attach(options(), text);
+    const LiveRule rule = filter.live_rules().front();
+    const Limit limit = adaptive_limit(rule.text).value();
+    EXPECT_EQ(filter.limit_rate(rule.slot, limit), 100'000'000U);
+    const auto send = [&](std::uint32_t packets) {
+        test_run(live_program(filter, lab_.bpf_dir()).get(), udp_from(someone), packets);
+    };
+    send(1000);
+    EXPECT_GE(passed(filter), 10U);
+    ASSERT_TRUE(filter.set_limit_rate(rule.slot, limit, 1));
+    EXPECT_EQ(filter.limit_rate(rule.slot, limit), 1U);
+    const std::uint64_t before = passed(filter);
+    send(1000);
+    EXPECT_GE(passed(filter), before);
+    EXPECT_LE(passed(filter), before + 2) << "one packet, and at most one for the time it took";
+    // A load keeps it: the rule stays.
+    must(filter.load(rules_of(text + "\ndrop vlan 7")));
+    EXPECT_EQ(filter.limit_rate(filter.live_rules().front().slot, limit), 1U);
+}
+
+TEST(LimitControl, halves_when_congested_and_adds_a_share_when_not) {
+    const Limit limit{.rate = 1000, .floor = 100};
+    EXPECT_EQ(next_rate(limit, 1000, true), 500U);
+    EXPECT_EQ(next_rate(limit, 150, true), 100U);
+    EXPECT_EQ(next_rate(limit, 100, false), 120U);
+    EXPECT_EQ(next_rate(limit, 995, false), 1000U);
+    EXPECT_EQ(next_rate({.rate = 3, .floor = 1}, 1, false), 2U);
+}
+
+TEST(LimitControl, is_congested_by_its_own_signal) {
+    const CongestionReading before{.drops = 5, .queue_packets = 0, .cpu_busy = 100, .cpu_all = 200};
+    const CongestionReading now{.drops = 6, .queue_packets = 9, .cpu_busy = 180, .cpu_all = 300};
+    const auto on = [](LimitSignal signal, std::uint32_t threshold) {
+        return Limit{.rate = 2, .floor = 1, .signal = signal, .threshold = threshold};
+    };
+    EXPECT_TRUE(is_congested(on(LimitSignal::drops, 0), before, now));
+    EXPECT_FALSE(is_congested(on(LimitSignal::drops, 0), now, now));
+    EXPECT_TRUE(is_congested(on(LimitSignal::queue, 9), before, now));
+    EXPECT_FALSE(is_congested(on(LimitSignal::queue, 10), before, now));
+    EXPECT_TRUE(is_congested(on(LimitSignal::cpu, 80), before, now));
+    EXPECT_FALSE(is_congested(on(LimitSignal::cpu, 81), before, now));
+    EXPECT_FALSE(is_congested(on(LimitSignal::cpu, 1), now, now)) << "no time has passed";
 }
 
 TEST_F(FilterTest, without_a_rule_that_limits_there_is_no_table) {

@@ -188,6 +188,24 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "dropped"
         },
         Case{
+            "pass limit 5/s adaptive 6/s on drops",
+            "r:1:25: error: '6/s' where a lowest rate should be; hint: in the unit of the limit's "
+            "rate, and no higher"
+        },
+        Case{
+            "pass limit 5/s adaptive 1/s on load",
+            "r:1:32: error: 'load' where a signal should be; hint: on drops, on cpu PERCENT or on "
+            "queue PACKETS"
+        },
+        Case{
+            "pass limit 5/s adaptive 1/s on cpu 101",
+            "r:1:36: error: '101' where a threshold should be; hint: a number from 1 to 100"
+        },
+        Case{
+            "pass limit 5/s sliding adaptive 1/s on drops",
+            "r:1:6: error: a sliding window does not adapt; hint: use gcra"
+        },
+        Case{
             "pass limit 5/s by cgroup",
             "r:1:6: error: a limit by cgroup or interface in a rule for what this interface "
             "receives; "

@@ -342,4 +342,8 @@ TEST(RulesLimits, of_limits) {
     bad("1/s by source/32/129");
     bad("1/s by source/0");
     bad("1/s by dport/8");
+    good(std::format("2/s adaptive 1/s on queue {}", limits::limit_queue_max));
+    bad(std::format("2/s adaptive 1/s on queue {}", limits::limit_queue_max + 1));
+    bad("2/s adaptive 1/s on queue 0");
+    bad("2/s adaptive 0/s on drops");
 }

@@ -70,7 +70,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 44> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 47> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -120,6 +120,12 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"pass out limit 9/s by cgroup proto tcp", "pass out limit 9/s burst 5 by cgroup proto tcp"
         },
         {"pass out limit 9/s by interface sliding", "pass out limit 9/s by interface sliding"},
+        {"pass limit 900/s adaptive 9/s on DROPS by source",
+         "pass limit 900/s burst 90 by source adaptive 9/s on drops"},
+        {"pass limit 9mbit token adaptive 1000kbit on cpu 080 vlan 1",
+         "pass limit 9mbit burst 112500b token adaptive 1mbit on cpu 80 vlan 1"},
+        {"pass out limit 9/m adaptive 9/m on queue 5",
+         "pass out limit 9/m burst 5 adaptive 9/m on queue 5"},
         {"pass limit 1/s by rule dport 80 proto tcp", "pass limit 1/s burst 5 proto tcp dport 80"},
         {"pass limit 1/s by dport dport @ports proto tcp",
          "pass limit 1/s burst 5 by dport proto tcp dport @ports"},

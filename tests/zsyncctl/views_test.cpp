@@ -346,6 +346,7 @@ TEST(Limits, keys_that_are_over_stand_under_their_rule) {
               "pass limit 5/s burst 9 by source",
               "a flood",
               "5/s burst 9",
+              "5/s",
               40U,
               17U,
               3U,
@@ -356,6 +357,7 @@ TEST(Limits, keys_that_are_over_stand_under_their_rule) {
               "pass out limit 1mbit burst 64kb",
               "",
               "1mbit burst 64kb",
+              "1mbit",
               7U,
               0U,
               1U,
@@ -365,16 +367,17 @@ TEST(Limits, keys_that_are_over_stand_under_their_rule) {
     const std::vector<LimitView> limits = limit_views(answer);
     EXPECT_EQ(
         limits_text(limits, plain),
-        "#  HOOK  RATE              PASSED  LIMITED  KEYS  RULE\n"
-        "0  in    5/s burst 9           40       17     3  pass limit 5/s burst 9 by source\n"
-        "                                        12          192.0.2.1\n"
-        "                                         5          192.0.2.7\n"
-        "1  out   1mbit burst 64kb       7        0     1  pass out limit 1mbit burst 64kb\n"
+        "#  HOOK  RATE              NOW    PASSED  LIMITED  KEYS  RULE\n"
+        "0  in    5/s burst 9       5/s        40       17     3  pass limit 5/s burst 9 by "
+        "source\n"
+        "                                               12          192.0.2.1\n"
+        "                                                5          192.0.2.7\n"
+        "1  out   1mbit burst 64kb  1mbit       7        0     1  pass out limit 1mbit burst 64kb\n"
     );
     EXPECT_EQ(
         limits_json(limits)[0].dump(),
         R"({"index":0,"hook":"in","rule":"pass limit 5/s burst 9 by source","name":"a flood",)"
-        R"("rate":"5/s burst 9","passed":40,"limited":17,"keys":3,)"
+        R"("rate":"5/s burst 9","rate_now":"5/s","passed":40,"limited":17,"keys":3,)"
         R"("most_limited":[{"key":"192.0.2.1","limited":12},{"key":"192.0.2.7","limited":5}]})"
     );
     EXPECT_EQ(limits_text({}, plain), "no rule limits\n");

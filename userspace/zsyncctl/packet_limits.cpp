@@ -58,7 +58,7 @@ ask_limits(Daemon& daemon, const std::string& ifname, std::uint32_t keys_max) {
         {.path = packet_object(ifname),
          .interface = names::packet_interface,
          .name = "ListLimits",
-         .reply_signature = "a(ssssttua(st))"},
+         .reply_signature = "a(sssssttua(st))"},
         "u",
         keys_max
     );
@@ -137,11 +137,12 @@ std::vector<LimitView> limit_views(const Json& limits_answer) {
             .rule = text_at(row, 1),
             .name = text_at(row, 2),
             .rate = text_at(row, 3),
-            .passed = number_at(row, 4),
-            .limited = number_at(row, 5),
-            .keys = number_at(row, 6),
+            .rate_now = text_at(row, 4),
+            .passed = number_at(row, 5),
+            .limited = number_at(row, 6),
+            .keys = number_at(row, 7),
         };
-        for (const Json& key : row.at(7)) {
+        for (const Json& key : row.at(8)) {
             view.most.emplace_back(text_at(key, 0), number_at(key, 1));
         }
         views.push_back(std::move(view));
@@ -162,6 +163,7 @@ Json limits_json(const std::vector<LimitView>& limits) {
              {"rule", limit.rule},
              {"name", limit.name},
              {"rate", limit.rate},
+             {"rate_now", limit.rate_now},
              {"passed", limit.passed},
              {"limited", limit.limited},
              {"keys", limit.keys},
@@ -179,6 +181,7 @@ std::string limits_text(const std::vector<LimitView>& limits, const Style& style
         {{"#", Align::right},
          {"HOOK"},
          {"RATE"},
+         {"NOW"},
          {"PASSED", Align::right},
          {"LIMITED", Align::right},
          {"KEYS", Align::right},
@@ -190,13 +193,14 @@ std::string limits_text(const std::vector<LimitView>& limits, const Style& style
             {index++,
              limit.hook,
              limit.rate,
+             limit.rate_now,
              limit.passed,
              Cell(std::to_string(limit.limited), limit.limited != 0 ? Tone::bad : Tone::plain),
              limit.keys,
              limit.rule}
         );
         for (const auto& [key, limited] : limit.most) {
-            table.row({"", "", "", "", limited, "", "  " + key});
+            table.row({"", "", "", "", "", limited, "", "  " + key});
         }
     }
     return table.text(style);

@@ -83,6 +83,7 @@ struct LimitView {
     std::string rule{};
     std::string name{};
     std::string rate{};
+    std::string rate_now{};
     std::uint64_t passed = 0;
     std::uint64_t limited = 0;
     std::uint64_t keys = 0;

@@ -380,6 +380,7 @@ PacketInterfaceObject::list_limits(bus::CallContext /*call*/, std::uint32_t keys
             reading.rule,
             reading.name,
             std::string(packet::limit_rate(reading.rule)),
+            reading.rate_now,
             reading.passed,
             reading.limited,
             reading.keys.keys,

@@ -129,8 +129,10 @@ public:
         std::map<std::string, std::uint64_t>,
         std::vector<HookRuleRow>>;
     Task<Outcome<std::vector<HookRow>>> list_hooks(bus::CallContext call);
-    /// Hook, rule, name, rate, packets passed and limited, keys, the most limited of them.
+    /// Hook, rule, name, rate, rate by now, packets passed and limited, keys, the most limited of
+    /// them.
     using LimitRow = std::tuple<
+        std::string,
         std::string,
         std::string,
         std::string,

@@ -399,6 +399,7 @@ private:
         zsync_config& config = tables_.config;
         config.limit_parts |= limit.key;
         config.limits_sliding |= limit.algorithm == ZSYNC_LIMIT_SLIDING ? 1U : 0U;
+        config.limits_adaptive |= limit.algorithm == ZSYNC_LIMIT_ADAPTIVE ? 1U : 0U;
         tables_.limits.push_back(limit);
         return static_cast<std::uint32_t>(tables_.limits.size() - 1);
     }

@@ -417,7 +417,7 @@ Result<RuleCount> Filter::default_count() const {
 std::vector<zsync_limit> Filter::changed_limits(const RuleSet& rules) const {
     std::unordered_map<std::uint32_t, std::string_view> before;
     for (const LiveRule& rule : meta_.rules) {
-        if (!limit_rate(rule.text).empty()) {
+        if (!packet::limit_rate(rule.text).empty()) {
             before.emplace(limit_id(rule.text), rule.text);
         }
     }
@@ -450,6 +450,15 @@ Outcome<void> Filter::forget_limits(
 
 Outcome<LimitTable> Filter::read_limits(std::size_t keys_max) const {
     return maps_.limits ? packet::read_limits(maps_.limits, keys_max) : LimitTable{};
+}
+
+Result<std::uint64_t> Filter::limit_rate(std::uint32_t slot, const Limit& limit) const {
+    return maps_.limits ? read_rate(maps_.limits, slot, limit) : limit.rate;
+}
+
+Result<void>
+Filter::set_limit_rate(std::uint32_t slot, const Limit& limit, std::uint64_t rate) const {
+    return maps_.limits ? write_rate(maps_.limits, slot, limit, rate) : Result<void>{};
 }
 
 Outcome<SampleReader> Filter::read_samples() const {

@@ -123,6 +123,10 @@ public:
     [[nodiscard]] Outcome<SampleReader> read_samples() const;
     /// The keys of rules with `limit`: nothing when no rule has it.
     [[nodiscard]] Outcome<LimitTable> read_limits(std::size_t keys_max) const;
+    /// The rate that the adaptive limit of a live rule's slot has by now, and another one.
+    [[nodiscard]] Result<std::uint64_t> limit_rate(std::uint32_t slot, const Limit& limit) const;
+    [[nodiscard]] Result<void>
+    set_limit_rate(std::uint32_t slot, const Limit& limit, std::uint64_t rate) const;
     [[nodiscard]] const std::vector<LiveRule>& live_rules() const { return meta_.rules; }
 
     /// Asks the kernel where the device is by now.

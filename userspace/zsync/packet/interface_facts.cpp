@@ -2,8 +2,8 @@
 #include <zsync/packet/attach_mode.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/interface_facts.hpp>
+#include <zsync/packet/rtnetlink.hpp>
 
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -12,29 +12,10 @@
 #include <array>
 #include <cerrno>
 #include <format>
-#include <functional>
 #include <memory>
 
 namespace zsync::packet {
 namespace {
-
-constexpr std::size_t reply_bytes_max = 65536;
-
-struct CloseSocket {
-    void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-};
-using Socket = std::unique_ptr<mnl_socket, CloseSocket>;
-
-using OnAttribute = std::function<void(const nlattr*, std::uint16_t type)>;
-
-int call_attribute(const nlattr* attribute, void* visit) {
-    (*static_cast<OnAttribute*>(visit))(attribute, mnl_attr_get_type(attribute));
-    return MNL_CB_OK;
-}
-
-void each_nested(const nlattr* attribute, OnAttribute visit) {
-    mnl_attr_parse_nested(attribute, call_attribute, &visit);
-}
 
 std::string text_of(const nlattr* attribute) {
     const std::string_view bytes(
@@ -67,7 +48,7 @@ int parse_link(const nlmsghdr* message, void* result) {
     const auto* link = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
     facts.ifindex = static_cast<std::uint32_t>(link->ifi_index);
     facts.link_type = link->ifi_type;
-    OnAttribute on_link = [&](const nlattr* attribute, std::uint16_t type) {
+    each_attribute(message, sizeof(ifinfomsg), [&](const nlattr* attribute, std::uint16_t type) {
         switch (type) {
         case IFLA_IFNAME:
             facts.name = text_of(attribute);
@@ -99,8 +80,7 @@ int parse_link(const nlmsghdr* message, void* result) {
         default:
             break;
         }
-    };
-    mnl_attr_parse(message, sizeof(ifinfomsg), call_attribute, &on_link);
+    });
     return MNL_CB_OK;
 }
 
@@ -113,7 +93,7 @@ Outcome<InterfaceFacts> query(std::uint32_t ifindex, std::string_view name, std:
         }
         return fail(os_error(error), std::format("rtnetlink: {}", os_error(error).message()));
     };
-    const Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+    const NetlinkSocket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
     if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
         return failed(errno);
     }
@@ -130,7 +110,7 @@ Outcome<InterfaceFacts> query(std::uint32_t ifindex, std::string_view name, std:
     if (mnl_socket_sendto(socket.get(), header, header->nlmsg_len) < 0) {
         return failed(errno);
     }
-    const auto reply = std::make_unique<std::array<char, reply_bytes_max>>();
+    const auto reply = std::make_unique<std::array<char, netlink_reply_bytes_max>>();
     const ssize_t bytes = mnl_socket_recvfrom(socket.get(), reply->data(), reply->size());
     if (bytes < 0) {
         return failed(errno);

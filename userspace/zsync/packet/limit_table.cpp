@@ -30,6 +30,7 @@ constexpr std::uint32_t seed_line = ZSYNC_LIMIT_SEED_LINE(limits::counter_slots)
 constexpr std::uint64_t ticks_per_second = std::uint64_t{1'000'000'000} << ZSYNC_TICKS_PER_NS_LOG2;
 static_assert(ZSYNC_LIMIT_LINES * ZSYNC_LIMIT_WAYS == limits::limit_keys_max);
 static_assert(ZSYNC_LIMIT_SHARED_LINES * 2 * ZSYNC_LIMIT_WAYS == limits::limit_shared_states);
+static_assert(ZSYNC_LIMIT_COST_LINES * ZSYNC_LIMIT_COSTS_PER_LINE >= limits::counter_slots);
 static_assert(ZSYNC_WINDOW_COUNT_MAX == limits::limit_window_max);
 static_assert(sizeof(zsync_limit_line) == 64 && sizeof(zsync_limit_seen) == 64);
 
@@ -128,6 +129,17 @@ Costs costs_of(const Limit& limit) {
     return costs;
 }
 
+/// The word of a slot. Only user space writes here, one change of a filter at a time.
+Result<void> write_cost(const LimitMaps& maps, std::uint32_t slot, std::uint64_t cost) {
+    zsync_limit_line line{};
+    const std::uint32_t index = ZSYNC_LIMIT_LINES + slot / ZSYNC_LIMIT_COSTS_PER_LINE;
+    if (bpf_map_lookup_elem(maps.lines.get(), &index, &line) < 0) {
+        return fail(os_error(errno));
+    }
+    line.words[slot % ZSYNC_LIMIT_COSTS_PER_LINE] = cost;
+    return write(maps.lines, index, &line);
+}
+
 std::uint64_t high_bits(unsigned count) {
     return count == 0 ? 0 : ~std::uint64_t{0} << (64 - std::min(count, 64U));
 }
@@ -220,9 +232,32 @@ Result<std::uint64_t> limit_seed(const LimitMaps& maps) {
 Result<void> forget_slot(const LimitMaps& maps, std::uint32_t slot) {
     const zsync_limit_line none{};
     for (std::uint32_t i = 0; i < ZSYNC_LIMIT_SHARED_LINES; ++i) {
-        ZTRY(write(maps.lines, ZSYNC_LIMIT_LINES + slot * ZSYNC_LIMIT_SHARED_LINES + i, &none));
+        ZTRY(write(maps.lines, ZSYNC_LIMIT_SHARED_LINE(slot) + i, &none));
     }
-    return {};
+    return write_cost(maps, slot, 0);
+}
+
+Result<void>
+write_rate(const LimitMaps& maps, std::uint32_t slot, const Limit& limit, std::uint64_t rate) {
+    Limit slower = limit;
+    slower.rate = rate;
+    return write_cost(maps, slot, costs_of(slower).each);
+}
+
+Result<std::uint64_t> read_rate(const LimitMaps& maps, std::uint32_t slot, const Limit& limit) {
+    zsync_limit_line line{};
+    const std::uint32_t index = ZSYNC_LIMIT_LINES + slot / ZSYNC_LIMIT_COSTS_PER_LINE;
+    if (bpf_map_lookup_elem(maps.lines.get(), &index, &line) < 0) {
+        return fail(os_error(errno));
+    }
+    const __u64 cost = line.words[slot % ZSYNC_LIMIT_COSTS_PER_LINE];
+    if (cost == 0) {
+        return limit.rate;
+    }
+    // As `costs_of` made it, backwards.
+    Limit one = limit;
+    one.rate = 1;
+    return rounded(costs_of(one).each, cost);
 }
 
 Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed) {
@@ -301,7 +336,7 @@ zsync_limit compile_limit(const Rule& rule) {
         compiled.burst = limit.in_bits ? limit.rate / 8 : limit.rate;
         return compiled;
     }
-    compiled.algorithm = ZSYNC_LIMIT_GCRA;
+    compiled.algorithm = limit.floor != 0 ? ZSYNC_LIMIT_ADAPTIVE : ZSYNC_LIMIT_GCRA;
     const Costs costs = costs_of(limit);
     compiled.cost = costs.each;
     compiled.burst_cost = costs.burst;

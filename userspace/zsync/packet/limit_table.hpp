@@ -31,6 +31,11 @@ Result<std::uint64_t> limit_seed(const LimitMaps& maps);
 /// A rule gets a slot that another one had.
 Result<void> forget_slot(const LimitMaps& maps, std::uint32_t slot);
 
+/// The rate that an adaptive limit has by now, as `Limit::rate`; its own until one is written.
+Result<void>
+write_rate(const LimitMaps& maps, std::uint32_t slot, const Limit& limit, std::uint64_t rate);
+Result<std::uint64_t> read_rate(const LimitMaps& maps, std::uint32_t slot, const Limit& limit);
+
 /// Limits that have got another rate: nobody waits longer for them than their burst takes to fill,
 /// whatever was owed under a slower one. Milliseconds.
 Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed);

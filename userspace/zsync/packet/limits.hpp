@@ -76,6 +76,12 @@ constexpr std::uint64_t limit_window_max = (1U << 24) - 1;
 constexpr std::uint32_t limit_keys_max = 131'072;
 /// Words that the other keys of a rule share.
 constexpr std::uint32_t limit_shared_states = 16;
+/// The threshold of a queue that limits adapt to, packets.
+constexpr std::uint32_t limit_queue_max = 1'000'000;
+/// How often limits adapt, and of the highest rate what one step without congestion adds: 5 s from
+/// nothing to all of it.
+constexpr std::uint32_t limit_adapt_interval_ms = 100;
+constexpr std::uint64_t limit_adapt_steps = 50;
 /// Of each rule's keys at most so many are shown.
 constexpr std::uint32_t limit_keys_shown_max = 64;
 /// The sparsest sampling: one packet of so many.

@@ -72,10 +72,16 @@ Outcome<void> add_limits(
         // A table is read while packets come: one that was counted may not be counted as limited
         // yet.
         const std::uint64_t limited = std::min(counts[i].limited, counts[i].packets);
+        const std::string_view rate = limit_rate(rules[i].text);
+        std::string rate_now(rate.substr(0, rate.find(' ')));
+        if (const auto adaptive = adaptive_limit(rules[i].text)) {
+            rate_now = rate_text(*adaptive, ZTRY(filter.limit_rate(rules[i].slot, *adaptive)));
+        }
         readings.push_back(
             {.hook = hook,
              .rule = rules[i].text,
              .name = rules[i].name,
+             .rate_now = std::move(rate_now),
              .passed = counts[i].packets - limited,
              .limited = limited,
              .keys = table.rules[limit_id(rules[i].text)]}
@@ -507,12 +513,26 @@ InterfaceView ManagedInterface::view() const {
         view.prefixes = filter_->prefixes();
         view.default_verdict = filter_->default_verdict();
         view.malformed_verdict = filter_->malformed_verdict();
+        view.adapts = LimitControl::adapts(*filter_);
     }
     for (const HookFilters::Attached& attached : hooks_.attached()) {
         view.rules += static_cast<std::uint32_t>(attached.filter.live_rules().size());
         view.prefixes += attached.filter.prefixes();
+        view.adapts = view.adapts || LimitControl::adapts(attached.filter);
     }
     return view;
+}
+
+Outcome<void> ManagedInterface::adapt_limits() {
+    // In another namespace nobody could say how it fares.
+    if (!filter_ || state_ != InterfaceState::attached) {
+        return {};
+    }
+    std::vector<const Filter*> filters{&*filter_};
+    for (const HookFilters::Attached& hook : hooks_.attached()) {
+        filters.push_back(&hook.filter);
+    }
+    return limit_control_.step(filter_->ifindex(), filters);
 }
 
 std::unexpected<Fault> ManagedInterface::not_attached() const {

@@ -7,6 +7,7 @@
 #include <zsync/packet/explain.hpp>
 #include <zsync/packet/filter.hpp>
 #include <zsync/packet/hook_filters.hpp>
+#include <zsync/packet/limit_control.hpp>
 #include <zsync/packet/rule_set.hpp>
 #include <zsync/packet/set_change.hpp>
 
@@ -56,6 +57,7 @@ struct InterfaceView {
     std::string rules_source; ///< the file the rules came from; empty if none were loaded
     std::uint64_t load_realtime_us = 0;
     std::vector<TemporaryRule> temporary;
+    bool adapts = false; ///< a rule has an adaptive limit
 
     friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
 };
@@ -85,6 +87,7 @@ struct LimitReading {
     std::string hook;          ///< `in`, `out`, `in /system.slice/nginx.service`
     std::string rule;          ///< its text
     std::string name;          ///< for people
+    std::string rate_now;      ///< of an adaptive limit what it is by now, without burst
     std::uint64_t passed = 0;  ///< packets
     std::uint64_t limited = 0; ///< packets dropped because they came too fast
     LimitedKeys keys;
@@ -120,6 +123,8 @@ public:
     /// `packet::change_limit`. Keys keep their states, the rule's counts begin anew. On failure all
     /// stays as it was. Returns the rule's new text.
     Outcome<std::string> change_limit(std::string_view rule, std::string_view rate);
+    /// One step of adaptive limits, `limit_adapt_interval_ms` behind the one before.
+    Outcome<void> adapt_limits();
     /// Puts a rule before the others until it expires, or gives one that is there another expiry;
     /// in the store and for packets. On failure both stay as they were. Returns the canonical text.
     Outcome<std::string> add_rule(std::string_view text, std::uint64_t expires_realtime_us);
@@ -170,6 +175,7 @@ private:
     DesiredInterface desired_;
     std::optional<Filter> filter_;
     HookFilters hooks_;
+    LimitControl limit_control_;
     InterfaceState state_ = InterfaceState::absent;
     std::string reason_;
     bool adopted_ = false;

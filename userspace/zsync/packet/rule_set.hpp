@@ -48,6 +48,13 @@ enum class LimitAlgorithm : std::uint8_t {
     sliding, ///< so many in a window, from the counts of two
 };
 
+/// What makes an adaptive limit slower.
+enum class LimitSignal : std::uint8_t {
+    drops, ///< packets that the kernel drops for want of room
+    cpu,   ///< how busy the processors are, in percent
+    queue, ///< packets that wait to be sent by the interface
+};
+
 /// How many of a rule's packets pass: what comes faster is dropped and counted.
 struct Limit {
     LimitAlgorithm algorithm = LimitAlgorithm::gcra;
@@ -58,9 +65,12 @@ struct Limit {
     bool by_source = false;      ///< each source has a limit of its own
     bool by_destination = false; ///< each destination
     bool by_destination_port = false;
-    bool by_cgroup = false;      ///< each cgroup that a socket is in
-    bool by_interface = false;   ///< each interface that it comes by or goes to
-    bool by_flow = false;        ///< each of addresses, protocol and ports together
+    bool by_cgroup = false;    ///< each cgroup that a socket is in
+    bool by_interface = false; ///< each interface that it comes by or goes to
+    bool by_flow = false;      ///< each of addresses, protocol and ports together
+    std::uint64_t floor = 0;   ///< as `rate`: the slowest that it gets; 0: it does not adapt
+    LimitSignal signal = LimitSignal::drops;
+    std::uint32_t threshold = 0; ///< of the signal: percent or packets, none of `drops`
     std::uint8_t ipv4_bits = 32; ///< of addresses that are told apart
     std::uint8_t ipv6_bits = 128;
 

@@ -1,6 +1,7 @@
 // A rule's limit: `limit 1000/s burst 100 by source/24 sliding`.
 #include <zsync/core/text.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules.hpp>
 #include <zsync/packet/rules_names.hpp>
 #include <zsync/packet/rules_parser.hpp>
 
@@ -29,6 +30,8 @@ constexpr std::array<std::string_view, 3> algorithm_words{"gcra", "token", "slid
 constexpr std::array<std::string_view, 7> key_words{
     "rule", "source", "destination", "dport", "flow", "cgroup", "interface"
 };
+constexpr std::array<std::string_view, 3> signal_words{"drops", "cpu", "queue"};
+constexpr std::string_view signal_hint = "on drops, on cpu PERCENT or on queue PACKETS";
 constexpr std::string_view rate_hint =
     "N/s, N/m, N/h or N/d for packets, Nkbit, Nmbit or Ngbit for bits a second";
 
@@ -143,6 +146,9 @@ bool Parser::limit(RuleDraft& draft, const Token& word) {
         return fail(word, "drop with a limit", "pass limit ...: what is over the limit is dropped");
     }
     const bool sliding = limit->algorithm == LimitAlgorithm::sliding;
+    if (sliding && limit->floor != 0) {
+        return fail(word, "a sliding window does not adapt", "use gcra");
+    }
     if (sliding && limit->burst != 0) {
         return fail(word, "a sliding window has no burst", "leave burst out, or use gcra");
     }
@@ -162,6 +168,9 @@ bool Parser::limit_part(Limit& limit, const Token& word, bool& known) {
     }
     if (name == "by") {
         return limit_key(limit);
+    }
+    if (name == "adaptive") {
+        return limit_adaptive(limit);
     }
     const auto algorithm = std::ranges::find(algorithm_words, name);
     known = algorithm != algorithm_words.end();
@@ -236,14 +245,55 @@ bool Parser::limit_key(Limit& limit) {
     return true;
 }
 
-std::string limit_text(const Limit& limit) {
-    std::string out("limit ");
-    out += limit.in_bits ? in_units(bit_units, limit.rate)
+/// `adaptive 100/s on queue 500`; the rate it is a floor of came before.
+bool Parser::limit_adaptive(Limit& limit) {
+    const Token floor_token = next();
+    const auto floor =
+        floor_token.kind == TokenKind::word ? rate_of(lower(floor_token.text)) : std::nullopt;
+    if (!floor || floor->in_bits != limit.in_bits || floor->period_s != limit.period_s ||
+        floor->rate > limit.rate) {
+        return fail_expected(
+            floor_token, "a lowest rate", "in the unit of the limit's rate, and no higher"
+        );
+    }
+    limit.floor = floor->rate;
+    const Token on = next();
+    if (on.kind != TokenKind::word || lower(on.text) != "on") {
+        return fail_expected(on, "on", std::string(signal_hint));
+    }
+    const Token signal = next();
+    const std::string name = signal.kind == TokenKind::word ? lower(signal.text) : std::string();
+    const auto found = std::ranges::find(signal_words, name);
+    if (found == signal_words.end()) {
+        return fail_expected(signal, "a signal", std::string(signal_hint));
+    }
+    limit.signal = static_cast<LimitSignal>(found - signal_words.begin());
+    if (limit.signal == LimitSignal::drops) {
+        return true;
+    }
+    const std::uint64_t most = limit.signal == LimitSignal::cpu ? 100 : limits::limit_queue_max;
+    const Token token = next();
+    const auto threshold = token.kind == TokenKind::word ? quantity_of(token.text) : std::nullopt;
+    if (!threshold || !threshold->unit.empty() || threshold->number == 0 ||
+        threshold->number > most) {
+        return fail_expected(token, "a threshold", std::format("a number from 1 to {}", most));
+    }
+    limit.threshold = static_cast<std::uint32_t>(threshold->number);
+    return true;
+}
+
+std::string rate_text(const Limit& limit, std::uint64_t rate) {
+    return limit.in_bits ? in_units(bit_units, rate)
                          : std::format(
                                "{}{}",
-                               limit.rate,
+                               rate,
                                std::ranges::find(period_units, limit.period_s, &Unit::value)->word
                            );
+}
+
+std::string limit_text(const Limit& limit) {
+    std::string out("limit ");
+    out += rate_text(limit, limit.rate);
     if (limit.burst != 0) {
         out += " burst ";
         out += limit.in_bits ? in_units(byte_units, limit.burst) : std::to_string(limit.burst);
@@ -262,7 +312,34 @@ std::string limit_text(const Limit& limit) {
         out += ' ';
         out += algorithm_words[std::to_underlying(limit.algorithm)];
     }
+    if (limit.floor != 0) {
+        const std::string_view signal = signal_words[std::to_underlying(limit.signal)];
+        out += std::format(" adaptive {} on {}", rate_text(limit, limit.floor), signal);
+        out += limit.threshold == 0 ? "" : std::format(" {}", limit.threshold);
+    }
     return out;
+}
+
+std::optional<Limit> adaptive_limit(std::string_view text) {
+    const std::string_view rate = limit_rate(text);
+    constexpr std::string_view on = " on ";
+    const std::size_t adaptive = rate.empty() ? text.npos : text.find(" adaptive ");
+    const std::size_t signal = adaptive == text.npos ? text.npos : text.find(on, adaptive);
+    if (signal == text.npos) {
+        return std::nullopt;
+    }
+    // Its last words: the signal, and of all but drops a number.
+    std::size_t end = text.find(' ', signal + on.size());
+    if (!text.substr(signal + on.size()).starts_with(signal_words[0])) {
+        end = text.find(' ', end + 1);
+    }
+    const auto begin = static_cast<std::size_t>(rate.data() - text.data());
+    const auto rules = parse_rules(
+        std::format("pass out limit {}", text.substr(begin, end == text.npos ? end : end - begin)),
+        "limit",
+        read_regular_file
+    );
+    return rules && rules->rules.size() == 1 ? rules->rules.front().actions.limit : std::nullopt;
 }
 
 std::string_view limit_rate(std::string_view text) {

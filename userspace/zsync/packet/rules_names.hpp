@@ -116,6 +116,11 @@ struct OperandTexts {
 /// `limit 1000/s burst 100 by source/24`.
 [[nodiscard]] std::string limit_text(const Limit& limit);
 
+/// `1000/s`, in the limit's unit.
+[[nodiscard]] std::string rate_text(const Limit& limit, std::uint64_t rate);
+/// The limit of a canonical text; nothing where it does not adapt.
+[[nodiscard]] std::optional<Limit> adaptive_limit(std::string_view text);
+
 /// Of a canonical text its rate and burst, `1000/s burst 100`; empty where it limits nothing.
 [[nodiscard]] std::string_view limit_rate(std::string_view text);
 

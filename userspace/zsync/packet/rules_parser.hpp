@@ -48,6 +48,7 @@ private:
     bool limit_part(Limit& limit, const Token& word, bool& known);
     bool limit_burst(Limit& limit);
     bool limit_key(Limit& limit);
+    bool limit_adaptive(Limit& limit);
     bool condition(RuleDraft& draft, Condition which, const Token& word);
     bool operand(std::optional<Operand>& out, ElementKind wanted, const Token& word);
     bool protocol(RuleDraft& draft);

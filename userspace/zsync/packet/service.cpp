@@ -146,7 +146,7 @@ Task<Outcome<void>> Service::start() {
             managed.adopt(rules_known);
             managed.reconcile();
         }));
-        entry->view = entry->managed.view();
+        refresh(*entry);
         rekey(entry, name);
         log_state(entry->view);
     }
@@ -231,7 +231,7 @@ Task<Outcome<void>> Service::attach_locked(std::string name, AttachMode mode, Pr
     ZCO_CHECK(co_await io_.offload([&managed = entry->managed, presence] {
         return managed.attach(presence);
     }));
-    entry->view = entry->managed.view();
+    refresh(*entry);
     log_state(entry->view);
     entries_.emplace(std::move(name), std::move(entry));
     co_return {};
@@ -255,7 +255,7 @@ Task<Outcome<Fd>> Service::send_to_sockets(std::string name, bool on) {
     Outcome<Fd> map = co_await io_.offload([&managed = entry->managed, on] {
         return managed.send_to_sockets(on);
     });
-    entry->view = entry->managed.view();
+    refresh(*entry);
     co_return map;
 }
 
@@ -273,7 +273,7 @@ Service::load_locked(std::string name, std::string text, std::string source) {
     ZCO_TRY(LoadReport report, co_await io_.offload([&] {
         return entry->managed.load(std::move(rules), source);
     }));
-    entry->view = entry->managed.view();
+    refresh(*entry);
     log::info(
         std::format(
             "packet: {} has {} rules and {} prefixes of {}{}{}",
@@ -306,7 +306,7 @@ Task<Outcome<SetReport>> Service::change_set(std::string name, SetChange change)
     ZCO_TRY(SetReport report, co_await io_.offload([&managed = entry->managed, &change] {
         return managed.change_set(std::move(change));
     }));
-    entry->view = entry->managed.view();
+    refresh(*entry);
     log::info(
         std::format(
             "packet: the set {} of {} has {} prefixes; {} added, {} removed",
@@ -336,7 +336,7 @@ Service::change_limit(std::string name, std::string rule, std::string rate) {
     ZCO_TRY(std::string changed, co_await io_.offload([&] {
         return entry->managed.change_limit(rule, rate);
     }));
-    entry->view = entry->managed.view();
+    refresh(*entry);
     log::info(
         std::format("packet: a limit of {} is by now: {}", name, changed),
         {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", changed}}
@@ -363,7 +363,7 @@ Service::add_rule(std::string name, std::string text, std::uint64_t duration_us)
     ZCO_TRY(const std::string added, co_await io_.offload([&] {
         return entry->managed.add_rule(text, expires_us);
     }));
-    entry->view = entry->managed.view();
+    refresh(*entry);
     expiries_.notify();
     log::info(
         std::format("packet: {} has a rule for {} s: {}", name, duration_us / usec_a_second, added),
@@ -379,7 +379,7 @@ Task<Outcome<void>> Service::remove_rule(std::string name, std::string text) {
     ZCO_TRY(const std::string removed, co_await io_.offload([&] {
         return entry->managed.remove_rule(text);
     }));
-    entry->view = entry->managed.view();
+    refresh(*entry);
     log::info(
         std::format("packet: {} lost a temporary rule: {}", name, removed),
         {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", removed}}
@@ -413,7 +413,7 @@ Task<Outcome<void>> Service::expire() {
             continue;
         }
         if (*expired) {
-            entry->view = entry->managed.view();
+            refresh(*entry);
             log::info(
                 std::format("packet: {}: a temporary rule expired", name),
                 {{"ZSYNC_INTERFACE", name}}
@@ -422,6 +422,52 @@ Task<Outcome<void>> Service::expire() {
         }
     }
     co_return {};
+}
+
+void Service::refresh(Entry& entry) {
+    entry.view = entry.managed.view();
+    if (entry.view.adapts) {
+        adaptive_.notify();
+    }
+}
+
+Task<Outcome<bool>> Service::adapt_limits() {
+    bool any = false;
+    for (const auto& [name, entry] : std::map(entries_)) {
+        if (!entry->view.adapts) {
+            continue;
+        }
+        any = true;
+        ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+        const Outcome<void> done =
+            co_await io_.offload([&managed = entry->managed] { return managed.adapt_limits(); });
+        if (!done && done.error().error.is_canceled()) {
+            co_return std::unexpected(done.error());
+        }
+        if (!done && !entry->cannot_adapt) {
+            log::error(
+                std::format("packet: limits of {} do not adapt: {}", name, done.error().message()),
+                {{"ZSYNC_INTERFACE", name}}
+            );
+        }
+        entry->cannot_adapt = !done;
+    }
+    co_return any;
+}
+
+Task<Result<void>> Service::follow_limits() {
+    constexpr Duration interval = std::chrono::milliseconds(limits::limit_adapt_interval_ms);
+    for (;;) {
+        const Outcome<bool> any = co_await adapt_limits();
+        if (!any) {
+            co_return fail(any.error().error);
+        }
+        if (*any) {
+            ZCO_CHECK(co_await io_.sleep_for(interval));
+        } else {
+            ZCO_CHECK(co_await adaptive_.wait());
+        }
+    }
 }
 
 // The clock of expiries may be set while this waits, so no wait is longer than a minute.

@@ -42,6 +42,8 @@ public:
     Task<Outcome<void>> start();
     /// Follows devices until cancelled.
     Task<Result<void>> follow_links();
+    /// Steps adaptive limits while there are some, until cancelled.
+    Task<Result<void>> follow_limits();
     /// Takes temporary rules out when they expire, until cancelled.
     Task<Result<void>> follow_expiries();
 
@@ -93,6 +95,7 @@ private:
         ManagedInterface managed;
         InterfaceView view;
         bool removed = false;
+        bool cannot_adapt = false; ///< its adaptive limits; it is said once
     };
     // Shared: a reader that waits for the entry's mutex keeps it alive past its removal.
     using EntryRef = std::shared_ptr<Entry>;
@@ -104,6 +107,10 @@ private:
     Task<Outcome<LoadReport>> load_locked(std::string name, std::string text, std::string source);
     Task<Outcome<void>> configure_one(ConfiguredInterface configured);
     Task<Outcome<void>> expire();
+    /// Shows what became of the interface by a change.
+    void refresh(Entry& entry);
+    /// One step of every interface's adaptive limits; whether there are any.
+    Task<Outcome<bool>> adapt_limits();
     /// Of the next temporary rule to expire; nothing without one.
     [[nodiscard]] std::optional<std::uint64_t> next_expiry_us() const;
     void rekey(const EntryRef& entry, const std::string& old_name);
@@ -114,6 +121,7 @@ private:
     Mutex commands_; ///< held around every change
     std::map<std::string, EntryRef> entries_;
     Notify changes_;
+    Notify adaptive_; ///< there may be adaptive limits
     Notify expiries_; ///< the next expiry may be another one
 };
 
