@@ -103,6 +103,14 @@ def test_what_cannot_be_changed_is_refused_in_words(lab):
     assert limits(lab)[0]["rate"] == "5/s burst 5"
 
 
+def test_how_a_rule_limits_stays_when_its_rate_changes(lab):
+    lab.filter("pass out limit 50/s burst 9 by cgroup token adaptive 5/s on cpu 99 proto udp dport 7003\n")
+    answer = lab.json("packet", "limits", lab.near.ifname, "set", "0", "70/s")
+    assert answer["rule"] == "pass out limit 70/s burst 7 by cgroup token adaptive 5/s on cpu 99 proto udp dport 7003"
+    answer = lab.ctl("packet", "limits", lab.near.ifname, "set", "0", "4/s", check=False)
+    assert answer.code == 1 and "a lowest rate should be" in answer.err
+
+
 def test_an_interface_without_limits_shows_none(lab):
     lab.filter("drop proto udp dport 7002\n")
     assert limits(lab) == [] and lab.ctl("packet", "limits", lab.near.ifname).out == "no rule limits\n"

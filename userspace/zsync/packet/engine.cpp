@@ -393,9 +393,12 @@ private:
         });
     }
 
-    /// Its index.
-    std::uint32_t compile_limit_of(const Rule& rule) {
-        const zsync_limit limit = compile_limit(rule);
+    /// Its index; nothing where there is none.
+    std::optional<std::uint32_t> compile_limit_of(const Rule& rule) {
+        if (!rule.actions.limit) {
+            return std::nullopt;
+        }
+        const zsync_limit limit = compile_limit(rule.text, *rule.actions.limit);
         zsync_config& config = tables_.config;
         config.limit_parts |= limit.key;
         config.limits_sliding |= limit.algorithm == ZSYNC_LIMIT_SLIDING ? 1U : 0U;
@@ -407,9 +410,7 @@ private:
     void compile_actions() {
         static_assert(ZSYNC_ACTION_SHIFT + ZSYNC_ACTIONS < 32);
         compile_action(ZSYNC_MARK, [](const Rule& rule) { return rule.actions.mark; });
-        compile_action(ZSYNC_LIMIT, [this](const Rule& rule) {
-            return rule.actions.limit ? std::optional(compile_limit_of(rule)) : std::nullopt;
-        });
+        compile_action(ZSYNC_LIMIT, [this](const Rule& rule) { return compile_limit_of(rule); });
         compile_redirects();
         compile_action(ZSYNC_SAMPLE, [](const Rule& rule) { return rule.actions.sample; });
     }

@@ -423,9 +423,13 @@ std::vector<zsync_limit> Filter::changed_limits(const RuleSet& rules) const {
     }
     std::vector<zsync_limit> changed;
     for (const Rule& rule : rules.rules) {
-        const auto found = rule.actions.limit ? before.find(limit_id(rule.text)) : before.end();
+        const std::optional<Limit>& limit = rule.actions.limit;
+        if (!limit) {
+            continue;
+        }
+        const auto found = before.find(limit_id(rule.text));
         if (found != before.end() && found->second != rule.text) {
-            changed.push_back(compile_limit(rule));
+            changed.push_back(compile_limit(rule.text, *limit));
         }
     }
     return changed;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <format>
+#include <optional>
 
 namespace zsync::packet {
 namespace {
@@ -29,7 +30,9 @@ std::string_view behind(std::string_view text, std::string_view part) {
 
 Outcome<std::string> change_limit(RuleSet& rules, std::string_view rule, std::string_view rate) {
     const auto found = std::ranges::find(rules.rules, rule, &Rule::text);
-    if (found == rules.rules.end() || !found->actions.limit) {
+    const std::optional<Limit> former =
+        found == rules.rules.end() ? std::nullopt : found->actions.limit;
+    if (!former) {
         return fail(
             PacketError::no_such_rule,
             std::format("no loaded rule that limits has the text {}", in_quotes(rule))
@@ -41,10 +44,12 @@ Outcome<std::string> change_limit(RuleSet& rules, std::string_view rule, std::st
             std::format("{} is no rate; hint: 500/s, or 500/s burst 50", in_quotes(rate))
         );
     }
-    // The limit alone: sets of the other conditions are not known to a single rule.
-    const std::string limit = "pass " + limit_text(*found->actions.limit);
+    // The limit alone: sets of the other conditions are not known to a single rule. Every limit may
+    // stand behind `out`.
+    const std::string limit = "pass out " + limit_text(*former);
     const std::string_view how = behind(limit, limit_rate(limit));
-    const std::string canonical = ZTRY(canonical_rule(std::format("pass limit {}{}", rate, how)));
+    const std::string canonical =
+        ZTRY(canonical_rule(std::format("pass out limit {}{}", rate, how)));
     const std::string_view old_rate = limit_rate(rule);
     std::string changed(rule.substr(0, static_cast<std::size_t>(old_rate.data() - rule.data())));
     changed += limit_rate(canonical);

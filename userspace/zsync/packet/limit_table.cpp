@@ -52,7 +52,7 @@ public:
     [[nodiscard]] T& at(std::size_t index) const { return static_cast<T*>(memory_)[index]; }
     /// A copy: the kernel goes on writing.
     [[nodiscard]] T operator[](std::size_t index) const {
-        T value;
+        T value{};
         __builtin_memcpy(&value, static_cast<const T*>(memory_) + index, sizeof value);
         return value;
     }
@@ -309,8 +309,7 @@ std::uint32_t limit_id(std::string_view rule_text) {
     return hash;
 }
 
-zsync_limit compile_limit(const Rule& rule) {
-    const Limit& limit = *rule.actions.limit;
+zsync_limit compile_limit(std::string_view rule_text, const Limit& limit) {
     const auto part = [](bool has, unsigned bits) { return has ? bits : 0U; };
     const unsigned parts =
         part(limit.by_source, ZSYNC_LIMIT_BY_SOURCE) |
@@ -322,7 +321,7 @@ zsync_limit compile_limit(const Rule& rule) {
             limit.by_flow, ZSYNC_LIMIT_BY_FLOW | ZSYNC_LIMIT_BY_SOURCE | ZSYNC_LIMIT_BY_DESTINATION
         );
     zsync_limit compiled{};
-    compiled.id = limit_id(rule.text);
+    compiled.id = limit_id(rule_text);
     compiled.key = static_cast<__u8>(parts);
     compiled.in_bytes = limit.in_bits ? 1 : 0;
     compiled.ipv4_mask = static_cast<__u32>(high_bits(limit.ipv4_bits) >> 32);

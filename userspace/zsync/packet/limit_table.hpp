@@ -40,8 +40,8 @@ Result<std::uint64_t> read_rate(const LimitMaps& maps, std::uint32_t slot, const
 /// whatever was owed under a slower one. Milliseconds.
 Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed);
 
-/// How the packet program sees the limit of a rule that has one.
-zsync_limit compile_limit(const Rule& rule);
+/// How the packet program sees the limit of a rule with that text.
+zsync_limit compile_limit(std::string_view rule_text, const Limit& limit);
 std::uint32_t limit_id(std::string_view rule_text);
 
 /// A key that has a state of its own, and how many of its packets were dropped.

@@ -20,11 +20,21 @@ struct Unit {
 };
 /// The largest first, so that a text has the shortest number.
 constexpr std::array bit_units{
-    Unit{"gbit", 1'000'000'000}, Unit{"mbit", 1'000'000}, Unit{"kbit", 1000}, Unit{"bit", 1}
+    Unit{.word = "gbit", .value = 1'000'000'000},
+    Unit{.word = "mbit", .value = 1'000'000},
+    Unit{.word = "kbit", .value = 1000},
+    Unit{.word = "bit", .value = 1}
 };
-constexpr std::array byte_units{Unit{"mb", 1'000'000}, Unit{"kb", 1000}, Unit{"b", 1}};
+constexpr std::array byte_units{
+    Unit{.word = "mb", .value = 1'000'000},
+    Unit{.word = "kb", .value = 1000},
+    Unit{.word = "b", .value = 1}
+};
 constexpr std::array period_units{
-    Unit{"/d", 86'400}, Unit{"/h", 3600}, Unit{"/m", 60}, Unit{"/s", 1}
+    Unit{.word = "/d", .value = 86'400},
+    Unit{.word = "/h", .value = 3600},
+    Unit{.word = "/m", .value = 60},
+    Unit{.word = "/s", .value = 1}
 };
 constexpr std::array<std::string_view, 3> algorithm_words{"gcra", "token", "sliding"};
 constexpr std::array<std::string_view, 7> key_words{
