@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 
+import pytest
 from lab import wait_until
 
 RULES = """pass limit 1/d burst 20 by source proto udp dport 7002 name "few"
@@ -58,15 +59,17 @@ def test_limits_are_shown_changed_and_kept(lab):
     assert (first["rate"], first["name"], first["passed"], first["limited"]) == ("1/d burst 25", "few", 5, 65)
 
 
-def test_an_adaptive_limit_follows_the_drops_of_a_real_queue(lab):
-    lab.filter("pass out limit 20000/s burst 2000 adaptive 100/s on drops proto udp dport 7003\n")
+@pytest.mark.parametrize("sign", ["drops", "queue 3", "cpu 1"])
+def test_an_adaptive_limit_follows_a_real_queue(lab, sign):
+    lab.filter(f"pass out limit 20000/s burst 2000 adaptive 100/s on {sign} proto udp dport 7003\n")
     near, far = lab.near, lab.far
     near.run("tc", "qdisc", "add", "dev", near.ifname, "root", "tbf", "rate", "1mbit", "burst", "3000", "limit", "10000")
 
     def rate() -> int:
         return int(limits(lab)[0]["rate_now"].removesuffix("/s"))
 
-    assert rate() == 20000
+    if sign != "cpu 1":
+        assert rate() == 20000
     with near.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 
         def slower() -> bool:
@@ -77,6 +80,8 @@ def test_an_adaptive_limit_follows_the_drops_of_a_real_queue(lab):
         wait_until("the limit to give way", slower)
     told = json.loads(near.run("tc", "-j", "-s", "qdisc", "show", "dev", near.ifname, "root").stdout)
     assert told[0]["drops"] > 0, "nothing was dropped"
+    if sign == "cpu 1":
+        return  # the processors are this machine's, and seldom as idle as that
     # Without drops it is faster again, by 400/s each time.
     low = rate()
     wait_until("the limit to recover", lambda: rate() >= low + 1200)

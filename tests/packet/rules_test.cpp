@@ -355,9 +355,13 @@ private:
         if (text == "pass" && below(3) == 0) {
             constexpr std::array keys{"", " by source/24/56", " by destination", " by flow"};
             constexpr std::array kinds{"", " token"};
-            text += below(2) == 0 ? std::format(" limit {}/m burst {}", 1 + below(9), 1 + below(9))
-                                  : std::format(" limit {}kbit", 1 + below(9'000));
+            const bool in_packets = below(2) == 0;
+            text += in_packets ? std::format(" limit {}/m burst {}", 1 + below(9), 1 + below(9))
+                               : std::format(" limit {}kbit", 1 + below(9'000));
             text += std::string(keys[below(4)]) + kinds[below(2)];
+            if (below(3) == 0) {
+                text += in_packets ? " adaptive 1/m on queue 7" : " adaptive 1kbit on drops";
+            }
         }
         text += below(4) == 0 ? std::format(" sample 1/{}", 1 + below(1U << 20)) : "";
         if (below(2) == 0) {
