@@ -53,6 +53,14 @@ struct zsync_hit {
 #endif
 };
 
+/* Room for a challenge: the headers of the packet, and of the answer. */
+struct zsync_challenge {
+	__u8 link[12];
+	__u8 network[40];
+	__u8 transport[60];
+	__u8 answer[24];
+};
+
 /*
  * What is known of the packet at hand. In a map and not on the stack because the verifier does not
  * remember what is written to a map: ways that meet again look alike to it, and it walks on from
@@ -67,6 +75,9 @@ struct scratch {
 	struct zsync_hit hit;
 	__u32 taken;
 	struct zsync_limit_key limit_key;
+#ifdef ZSYNC_HAS_CHALLENGE
+	struct zsync_challenge challenge;
+#endif
 };
 
 /* Of these there are as many a CPU as programs can be under way on it. */

@@ -9,6 +9,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#define ZSYNC_HAS_CHALLENGE
+
 #include "generation.h"
 
 #define ZSYNC_CONTEXT struct xdp_md
@@ -30,6 +32,7 @@ struct {
 
 #include "match.h"
 #include "act.h"
+#include "challenge.h"
 
 SEC("xdp.frags")
 int zsync_xdp(struct xdp_md *ctx)
@@ -43,6 +46,7 @@ int zsync_xdp(struct xdp_md *ctx)
 	struct scratch *room;
 	__u32 zero = 0, drop = 0;
 	__u32 reason;
+	int action = XDP_DROP;
 
 	interface = bpf_map_lookup_elem(&stats, &zero);
 	room = bpf_map_lookup_elem(&scratch, &zero);
@@ -71,11 +75,18 @@ int zsync_xdp(struct xdp_md *ctx)
 			zsync_act(ctx, interface, counter, &room->packet, &room->limit_key, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;
+			if (zsync_does(&room->hit, ZSYNC_CHALLENGE) && !drop) {
+				action = zsync_challenge(ctx, interface, &room->packet, &room->cursor,
+							 &room->challenge);
+				drop = action != XDP_PASS;
+			}
 		}
 	}
 	if (drop) {
 		count(&interface->dropped, 1, frame.bytes);
-		return XDP_DROP;
+		if (action == XDP_TX && config.answers_redirected)
+			return bpf_redirect(ctx->ingress_ifindex, 0);
+		return action == XDP_TX ? XDP_TX : XDP_DROP;
 	}
 	count(&interface->passed, 1, frame.bytes);
 	if (config.actions >> ZSYNC_REDIRECT & 1 && room->hit.redirected) {

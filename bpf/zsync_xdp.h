@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ZSYNC_LAYOUT_VERSION 5
+#define ZSYNC_LAYOUT_VERSION 6
 
 /* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
 #define ZSYNC_LEAF 0x80000000u
@@ -27,6 +27,7 @@ enum zsync_action {
 	ZSYNC_LIMIT, /* drops what comes too fast; the argument is an index into `limits` */
 	ZSYNC_SAMPLE, /* copies one packet of so many into the ring `samples` */
 	ZSYNC_REDIRECT, /* sends the frame out of a device: its place in `targets` */
+	ZSYNC_CHALLENGE, /* answers SYNs with cookies; the argument means nothing: see challenge.h */
 	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
 };
 
@@ -151,6 +152,7 @@ struct zsync_config {
 	__u32 limit_parts; /* what keys are made of, of all rules that limit */
 	__u32 limits_sliding; /* some rule has such a limit */
 	__u32 limits_adaptive; /* likewise */
+	__u32 answers_redirected; /* answers to challenges leave by redirection: see challenge.h */
 };
 
 struct zsync_counter {
@@ -178,6 +180,9 @@ struct zsync_stats {
 	struct zsync_counter merged; /* of what GSO or GRO had merged: once here, segments elsewhere */
 	__u64 unjudged; /* dropped for want of room to judge them in */
 	__u64 redirected; /* of those passed, sent out of another device */
+	__u64 challenges_sent; /* SYNs of those dropped: answered with a cookie */
+	__u64 challenges_verified; /* ACKs of those passed: they brought a cookie back */
+	__u64 challenges_refused; /* of those dropped: ACKs without a cookie, SYNs without an answer */
 };
 
 /* Bytes of a sampled packet that fit a small record: all headers, nearly always. */

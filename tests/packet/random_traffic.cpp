@@ -82,6 +82,7 @@ RuleSet RandomTraffic::rules(std::size_t rules_max) {
     // A rarely asked dimension must not be asked by all the rule sets, or it is never left out.
     const std::uint64_t rarity = 2 + below(12);
     const bool samples = chance(2);
+    const bool challenges = chance(4);
     for (std::uint64_t i = 0; i < rules; ++i) {
         Rule& rule = set.rules.emplace_back();
         rule.text = std::format("rule {}", i);
@@ -89,6 +90,8 @@ RuleSet RandomTraffic::rules(std::size_t rules_max) {
         if (samples && chance(12)) {
             rule.actions.sample = 1;
         }
+        // Does nothing to packets for no socket, which these are.
+        rule.actions.challenge = challenges && rule.verdict == Verdict::pass && chance(3);
         if (chance(2)) {
             rule.from = some_set();
         }

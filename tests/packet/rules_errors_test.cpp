@@ -223,6 +223,24 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "r:1:6: error: redirect in a rule that drops; hint: write pass redirect"
         },
         Case{
+            "drop challenge",
+            "r:1:6: error: challenge in a rule that drops; hint: write pass challenge"
+        },
+        Case{
+            "pass challenge proto udp",
+            "r:1:6: error: challenge in a rule that TCP does not match; hint: write proto tcp"
+        },
+        Case{
+            "pass challenge redirect lan0",
+            "r:1:6: error: challenge in a rule that redirects: it is for sockets of this host; "
+            "hint: write one of them"
+        },
+        Case{
+            "cgroup /a {\n pass challenge\n}",
+            "r:2:7: error: challenge in a rule for what is not received by this interface; hint: "
+            "write it without out, outside of a cgroup block"
+        },
+        Case{
             "pass out redirect lan0",
             "r:1:10: error: redirect in a rule for what is not received by this interface; hint: "
             "write it without out, outside of a cgroup block"

@@ -113,6 +113,9 @@ Result<InterfaceStats> read_stats(const Fd& stats) {
         add(sum.merged, record.merged);
         sum.unjudged += record.unjudged;
         sum.redirected += record.redirected;
+        sum.challenges_sent += record.challenges_sent;
+        sum.challenges_verified += record.challenges_verified;
+        sum.challenges_refused += record.challenges_refused;
     }
     return sum;
 }

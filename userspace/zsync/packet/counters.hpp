@@ -44,8 +44,11 @@ struct InterfaceStats {
     std::uint64_t samples_lost = 0; ///< of these, because the ring was full
     /// What GSO or GRO had merged when it was judged, counted once here; elsewhere as its segments.
     RuleCount merged;
-    std::uint64_t redirected = 0; ///< of those passed, sent out of another interface
-    std::uint64_t unjudged = 0;   ///< dropped because too many packets were under way on a CPU
+    std::uint64_t redirected = 0;          ///< of those passed, sent out of another interface
+    std::uint64_t challenges_sent = 0;     ///< of those dropped: SYNs answered with a cookie
+    std::uint64_t challenges_verified = 0; ///< of those passed: ACKs that brought a cookie back
+    std::uint64_t challenges_refused = 0;  ///< of those dropped: ACKs without one, odd SYNs
+    std::uint64_t unjudged = 0; ///< dropped because too many packets were under way on a CPU
 };
 
 /// The sums of all slots, by slot.

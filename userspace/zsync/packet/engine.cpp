@@ -412,6 +412,9 @@ private:
         compile_action(ZSYNC_MARK, [](const Rule& rule) { return rule.actions.mark; });
         compile_action(ZSYNC_LIMIT, [this](const Rule& rule) { return compile_limit_of(rule); });
         compile_redirects();
+        compile_action(ZSYNC_CHALLENGE, [](const Rule& rule) {
+            return rule.actions.challenge ? std::optional(1U) : std::nullopt;
+        });
         compile_action(ZSYNC_SAMPLE, [](const Rule& rule) { return rule.actions.sample; });
     }
 

@@ -70,10 +70,13 @@ constexpr std::array entries{
         std::to_underlying(PacketError::invalid_packet), "InvalidPacket", "no packet to be made"
     },
     ErrorEntry{std::to_underlying(PacketError::no_such_cgroup), "NoSuchCgroup", "no such cgroup"},
-    ErrorEntry{
-        std::to_underlying(PacketError::no_such_rule), "NoSuchRule", "no such rule"
-    },
+    ErrorEntry{std::to_underlying(PacketError::no_such_rule), "NoSuchRule", "no such rule"},
     ErrorEntry{std::to_underlying(PacketError::no_samples), "NoSamples", "no rule samples"},
+    ErrorEntry{
+        std::to_underlying(PacketError::challenge_unavailable),
+        "ChallengeUnavailable",
+        "SYN cookies cannot be used here"
+    },
 };
 
 } // namespace

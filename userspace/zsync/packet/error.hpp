@@ -44,6 +44,8 @@ enum class PacketError : std::uint16_t {
     no_such_rule,
     /// No rule copies packets.
     no_samples,
+    /// SYN cookies would not be taken back, or could not be sent.
+    challenge_unavailable,
 };
 
 extern const ErrorDomain packet_errors;

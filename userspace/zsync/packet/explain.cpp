@@ -129,14 +129,14 @@ Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet) {
     const std::uint32_t action = ZTRY(run_once(program.fd, frame_of(packet)));
     const std::vector<RuleCount> counts = ZTRY(read_counters(maps.counters));
     const auto counted = std::ranges::find(counts, 1U, &RuleCount::packets);
-    if (counted == counts.end() || (action != XDP_DROP && action != XDP_PASS)) {
+    if (counted == counts.end() || (action != XDP_DROP && action != XDP_PASS && action != XDP_TX)) {
         return fail(
             PacketError::invalid_packet,
             std::format("the program met no rule with this packet (action {})", action)
         );
     }
     Explanation explanation;
-    explanation.verdict = action == XDP_DROP ? Verdict::drop : Verdict::pass;
+    explanation.verdict = action == XDP_PASS ? Verdict::pass : Verdict::drop;
     const auto slot = static_cast<std::uint32_t>(counted - counts.begin());
     if (slot == slots.by_default) {
         explanation.text = std::format("default {}", verdict_word(rules.default_verdict));
@@ -147,6 +147,12 @@ Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet) {
     explanation.text = rule.text;
     explanation.name = rule.name;
     explanation.reasons = reasons_for(rules, rule, packet);
+    if (rule.actions.challenge && action != XDP_PASS) {
+        explanation.reasons.emplace_back(
+            action == XDP_TX ? "challenge: the SYN is answered with a cookie"
+                             : "challenge: the packet brings no cookie and has no connection"
+        );
+    }
     return explanation;
 }
 

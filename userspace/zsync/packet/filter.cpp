@@ -129,9 +129,12 @@ Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& 
     if (meta_.mode != XdpMode::generic) {
         ZTRY(check_redirects(rules, names));
     }
+    const bool answers_redirected =
+        ZTRY(check_challenges(rules, ifname_, meta_.mode != XdpMode::generic));
     Tables tables = ZTRY(compile(rules, slots, names));
     tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
     tables.config.to_sockets = to_sockets_ ? 1 : 0;
+    tables.config.answers_redirected = answers_redirected ? 1 : 0;
     return load_program(tables, maps, hook_);
 }
 

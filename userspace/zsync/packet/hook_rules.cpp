@@ -6,7 +6,9 @@
 #include <bpf/libbpf.h>
 #include <linux/netdev.h>
 
+#include <algorithm>
 #include <format>
+#include <fstream>
 #include <optional>
 
 namespace zsync::packet {
@@ -52,18 +54,28 @@ Outcome<NameIds> resolve_names(const RuleSet& rules) {
     return ids;
 }
 
+namespace {
+
+/// Whether the device sends what a driver's XDP program gives it; on a veth, whether its other end
+/// takes it.
+Outcome<bool> takes_frames(const std::string& name, std::uint32_t ifindex) {
+    LIBBPF_OPTS(bpf_xdp_query_opts, facts);
+    const int failed = bpf_xdp_query(static_cast<int>(ifindex), 0, &facts);
+    if (failed != 0) {
+        return fail(os_error(-failed), std::format("cannot ask {} for its abilities", name));
+    }
+    return (facts.feature_flags & NETDEV_XDP_ACT_NDO_XMIT) != 0;
+}
+
+} // namespace
+
 Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names) {
     for (const Rule& rule : rules.rules) {
         if (!rule.actions.redirect) {
             continue;
         }
         const std::string& name = *rule.actions.redirect;
-        LIBBPF_OPTS(bpf_xdp_query_opts, facts);
-        const int failed = bpf_xdp_query(static_cast<int>(names.interfaces.at(name)), 0, &facts);
-        if (failed != 0) {
-            return fail(os_error(-failed), std::format("cannot ask {} for its abilities", name));
-        }
-        if ((facts.feature_flags & NETDEV_XDP_ACT_NDO_XMIT) == 0) {
+        if (!ZTRY(takes_frames(name, names.interfaces.at(name)))) {
             return fail(
                 PacketError::mode_unavailable,
                 std::format(
@@ -78,6 +90,40 @@ Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names) {
         }
     }
     return {};
+}
+
+Outcome<bool> check_challenges(const RuleSet& rules, const std::string& ifname, bool driver) {
+    if (std::ranges::none_of(rules.rules, [](const Rule& rule) {
+            return rule.actions.challenge;
+        })) {
+        return false;
+    }
+    int mode = 0;
+    if (!(std::ifstream("/proc/sys/net/ipv4/tcp_syncookies") >> mode) || mode != 2) {
+        return fail(
+            PacketError::challenge_unavailable,
+            std::format(
+                "rules challenge, but net.ipv4.tcp_syncookies is {}, with which the kernel makes "
+                "no cookies on demand: set it to 2 (sysctl -w net.ipv4.tcp_syncookies=2, and in "
+                "/etc/sysctl.d)",
+                mode
+            )
+        );
+    }
+    const InterfaceFacts found = ZTRY(interface_facts(ifname));
+    const bool by_redirection = driver && found.kind == "veth";
+    if (by_redirection && !ZTRY(takes_frames(ifname, found.ifindex))) {
+        return fail(
+            PacketError::challenge_unavailable,
+            std::format(
+                "rules challenge, but {}'s answers would not reach the other end of this veth: "
+                "give that end an XDP program or GRO, or attach {} in generic mode",
+                ifname,
+                ifname
+            )
+        );
+    }
+    return by_redirection;
 }
 
 } // namespace zsync::packet

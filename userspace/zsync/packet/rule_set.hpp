@@ -83,6 +83,7 @@ struct Actions {
     std::optional<std::uint32_t> mark;   ///< sets the packet's mark
     std::optional<std::string> redirect; ///< sends it out of that interface
     std::optional<std::uint32_t> sample; ///< copies one packet of so many for readers
+    bool challenge = false;              ///< answers SYNs with cookies
 
     friend bool operator==(const Actions&, const Actions&) = default;
 };

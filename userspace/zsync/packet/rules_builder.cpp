@@ -229,15 +229,36 @@ bool RuleSetBuilder::fits_hook(const RuleDraft& draft) {
             fits = false;
         }
     };
-    const auto& redirect_at = draft.actions_at[std::to_underlying(ActionWord::redirect)];
-    if (draft.verdict == Verdict::drop) {
-        refuse(redirect_at, "redirect in a rule that drops", "write pass redirect");
+    for (const ActionWord which : {ActionWord::redirect, ActionWord::challenge}) {
+        const std::string_view word = action_words[std::to_underlying(which)];
+        const auto& place = draft.actions_at[std::to_underlying(which)];
+        if (draft.verdict == Verdict::drop) {
+            refuse(
+                place,
+                std::format("{} in a rule that drops", word),
+                std::format("write pass {}", word)
+            );
+        }
+        if (in_cgroup() || draft.direction == Direction::out) {
+            refuse(
+                place,
+                std::format("{} in a rule for what is not received by this interface", word),
+                "write it without out, outside of a cgroup block"
+            );
+        }
     }
-    if (in_cgroup() || draft.direction == Direction::out) {
+    if (draft.actions.redirect) {
         refuse(
-            redirect_at,
-            "redirect in a rule for what is not received by this interface",
-            "write it without out, outside of a cgroup block"
+            draft.actions_at[std::to_underlying(ActionWord::challenge)],
+            "challenge in a rule that redirects: it is for sockets of this host",
+            "write one of them"
+        );
+    }
+    if (draft.actions.challenge && draft.protocol.value_or(IPPROTO_TCP) != IPPROTO_TCP) {
+        refuse(
+            draft.actions_at[std::to_underlying(ActionWord::challenge)],
+            "challenge in a rule that TCP does not match",
+            "write proto tcp"
         );
     }
     if (in_cgroup()) {

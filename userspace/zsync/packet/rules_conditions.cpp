@@ -100,6 +100,9 @@ bool Parser::action(RuleDraft& draft, ActionWord which, const Token& word) {
         return sample(draft);
     case ActionWord::redirect:
         return interface_name(draft.actions.redirect.emplace());
+    case ActionWord::challenge:
+        draft.actions.challenge = true;
+        return true;
     }
     std::unreachable();
 }

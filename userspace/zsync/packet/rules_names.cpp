@@ -303,6 +303,9 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
     if (rule.actions.redirect) {
         out += std::format(" redirect {}", *rule.actions.redirect);
     }
+    if (rule.actions.challenge) {
+        out += " challenge";
+    }
     if (!operands.from.empty()) {
         condition(Condition::from, operands.from);
     }

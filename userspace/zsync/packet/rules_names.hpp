@@ -21,9 +21,9 @@ inline constexpr std::array<std::string_view, 6> statement_words{
 inline constexpr std::array<std::string_view, 2> direction_words{"in", "out"};
 
 /// What a rule may do beyond its verdict, in canonical order.
-enum class ActionWord : std::uint8_t { limit, mark, sample, redirect };
-inline constexpr std::array<std::string_view, 4> action_words{
-    "limit", "mark", "sample", "redirect"
+enum class ActionWord : std::uint8_t { limit, mark, sample, redirect, challenge };
+inline constexpr std::array<std::string_view, 5> action_words{
+    "limit", "mark", "sample", "redirect", "challenge"
 };
 
 /// Conditions in canonical order, then the name, which is none.
