@@ -59,6 +59,7 @@ struct zsync_challenge {
 	__u8 network[40];
 	__u8 transport[60];
 	__u8 answer[24];
+	__u32 answered; /* until the program's end, else 0 */
 };
 
 /*

@@ -46,7 +46,6 @@ int zsync_xdp(struct xdp_md *ctx)
 	struct scratch *room;
 	__u32 zero = 0, drop = 0;
 	__u32 reason;
-	int action = XDP_DROP;
 
 	interface = bpf_map_lookup_elem(&stats, &zero);
 	room = bpf_map_lookup_elem(&scratch, &zero);
@@ -76,17 +75,23 @@ int zsync_xdp(struct xdp_md *ctx)
 			ZSYNC_MEET();
 			drop = room->hit.drop;
 			if (zsync_does(&room->hit, ZSYNC_CHALLENGE) && !drop) {
-				action = zsync_challenge(ctx, interface, &room->packet, &room->cursor,
-							 &room->challenge);
+				int action = zsync_challenge(ctx, interface, &room->packet,
+							     &room->cursor, &room->challenge);
+
+				room->challenge.answered = action == XDP_TX;
 				drop = action != XDP_PASS;
 			}
 		}
 	}
 	if (drop) {
 		count(&interface->dropped, 1, frame.bytes);
-		if (action == XDP_TX && config.answers_redirected)
-			return bpf_redirect(ctx->ingress_ifindex, 0);
-		return action == XDP_TX ? XDP_TX : XDP_DROP;
+		if (config.actions >> ZSYNC_CHALLENGE & 1 && room->challenge.answered) {
+			room->challenge.answered = 0;
+			if (config.answers_redirected)
+				return bpf_redirect(ctx->ingress_ifindex, 0);
+			return XDP_TX;
+		}
+		return XDP_DROP;
 	}
 	count(&interface->passed, 1, frame.bytes);
 	if (config.actions >> ZSYNC_REDIRECT & 1 && room->hit.redirected) {
