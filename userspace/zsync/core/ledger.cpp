@@ -300,7 +300,9 @@ void Ledger::settle(Executor& executor, std::string_view kind, std::vector<std::
     const bool alone = kind == "worker" && !had_several.load(std::memory_order_relaxed);
     if (!policy.trace && alone && account.thread == &frame_pool && tasks.empty()) {
         const auto live = static_cast<std::int64_t>(frame_pool_stats().live);
-        frame_count = std::max<std::int64_t>(live - account.frames_before, 0);
+        // A stream's is told as its request.
+        const auto told = static_cast<std::int64_t>(requests.size());
+        frame_count = std::max<std::int64_t>(live - account.frames_before - told, 0);
     }
     std::string head;
     add(head, tasks.size() + ended.size(), "task");
