@@ -28,9 +28,9 @@ struct NameIds {
 /// they would be lost without a word. `PacketError::mode_unavailable`.
 [[nodiscard]] Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names);
 
-/// Whether rules that challenge can: the host must take SYN cookies back, and with `driver`, when the
-/// program runs in the driver, the answers must reach the other end of a veth. True when answers have
-/// to be redirected to the interface itself. `PacketError::challenge_unavailable`.
+/// Whether rules that challenge can: the host must take SYN cookies back, and with `driver`, when
+/// the program runs in the driver, the answers must reach the other end of a veth. True when
+/// answers have to be redirected to the interface itself. `PacketError::challenge_unavailable`.
 [[nodiscard]] Outcome<bool>
 check_challenges(const RuleSet& rules, const std::string& ifname, bool driver);
 
