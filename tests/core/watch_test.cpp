@@ -49,7 +49,7 @@ TEST(Watch, names_the_task_that_holds_its_worker_and_where_it_came_to) {
     ASSERT_EQ(stalls.size(), 1U);
     EXPECT_EQ(stalls[0].name, "bad");
     EXPECT_NE(stalls[0].until.find("watch_test.cpp:"), std::string::npos);
-    EXPECT_GE(stalls[0].held, 28ms); // to within a tick
+    EXPECT_GE(stalls[0].held, 20ms); // 30 but for a tick, which a busy machine has late
     const WorkerStats stats = (*worker)->stats();
     EXPECT_EQ(stats.stalls, 1U);
     EXPECT_GT(stats.resumes, 100U);
@@ -74,7 +74,7 @@ TEST(Watch, a_fiber_that_holds_its_worker_is_named_too) {
     ASSERT_EQ(stalls.size(), 1U);
     EXPECT_EQ(stalls[0].name, "holder");
     EXPECT_EQ(stalls[0].until, "its end");
-    EXPECT_GE(stalls[0].held, 28ms); // to within a tick
+    EXPECT_GE(stalls[0].held, 20ms); // 30 but for a tick, which a busy machine has late
 }
 
 TEST(Watch, tasks_tell_how_often_they_ran_and_were_woken) {
