@@ -66,15 +66,22 @@ void unlink(Slab& slab) noexcept {
     slab.link = nullptr;
 }
 
-/// Each region is twice as large as the one before it: few, however much memory there is, and small
-/// where little is needed.
+/// Each region is twice as large as the one before it, up to a limit: few, however much memory
+/// there is, and small where little is needed.
+constexpr std::size_t bytes_of_region(std::size_t index) noexcept {
+    constexpr auto doublings = static_cast<std::size_t>(
+        std::countr_zero(limits::frame_region_bytes_max / limits::frame_region_bytes_min)
+    );
+    return limits::frame_region_bytes_min << std::min(index, doublings);
+}
+static_assert(bytes_of_region(0) == limits::frame_region_bytes_min);
+static_assert(bytes_of_region(limits::frame_regions_max - 1) == limits::frame_region_bytes_max);
+
 bool add_region() noexcept {
     if (store.region_count == store.regions.size()) {
         return false;
     }
-    const std::size_t bytes = std::min(
-        limits::frame_region_bytes_min << store.region_count, limits::frame_region_bytes_max
-    );
+    const std::size_t bytes = bytes_of_region(store.region_count);
     void* memory = ::mmap(
         nullptr,
         bytes + slab_bytes,

@@ -20,8 +20,8 @@ struct FreeFrames {
 
 /// Process-wide, behind one lock, which pools take once for many frames. Frames lie in slabs of one
 /// size class each, without a word of overhead to a frame, and may be given back by any thread. A
-/// slab without frames serves the next class that needs one, and all but a few give their memory
-/// back to the system; what has grown large lies in huge pages.
+/// slab without frames serves the next class that needs one; when more than half of all have none,
+/// they give their memory back to the system.
 class FrameStore {
 public:
     /// Sizes are rounded up to multiples of this.
