@@ -38,31 +38,38 @@ Task<Result<void>> run_both(Io io) {
     co_return co_await scope.join();
 }
 
+// A busy machine has the first tick late, so some attempts tell less of a stall; none less than the
+// limit.
+constexpr auto limit = 20ms;
+constexpr auto within_a_tick = 28ms; // of 30
+constexpr int attempts_max = 5;
+
 } // namespace
 
 TEST(Watch, names_the_task_that_holds_its_worker_and_where_it_came_to) {
-    auto worker = Worker::create();
-    ASSERT_TRUE(worker);
-    std::vector<Stall> stalls;
-    (*worker)->watch(20ms, [&stalls](const Stall& stall) { stalls.push_back(stall); });
-    EXPECT_TRUE((*worker)->run("root", run_both((*worker)->io())));
-    ASSERT_EQ(stalls.size(), 1U);
-    EXPECT_EQ(stalls[0].name, "bad");
-    EXPECT_NE(stalls[0].until.find("watch_test.cpp:"), std::string::npos);
-    EXPECT_GE(stalls[0].held, 20ms); // 30 but for a tick, which a busy machine has late
-    const WorkerStats stats = (*worker)->stats();
-    EXPECT_EQ(stats.stalls, 1U);
-    EXPECT_GT(stats.resumes, 100U);
-    EXPECT_GE(stats.busy, 30ms);
-    EXPECT_EQ(stats.tasks, 0U);
-    EXPECT_EQ(stats.in_flight, 0U);
+    Duration held{};
+    for (int attempt = 0; attempt < attempts_max && held < within_a_tick; ++attempt) {
+        auto worker = Worker::create();
+        ASSERT_TRUE(worker);
+        std::vector<Stall> stalls;
+        (*worker)->watch(limit, [&stalls](const Stall& stall) { stalls.push_back(stall); });
+        EXPECT_TRUE((*worker)->run("root", run_both((*worker)->io())));
+        ASSERT_EQ(stalls.size(), 1U);
+        EXPECT_EQ(stalls[0].name, "bad");
+        EXPECT_NE(stalls[0].until.find("watch_test.cpp:"), std::string::npos);
+        EXPECT_GE(stalls[0].held, limit);
+        held = stalls[0].held;
+        const WorkerStats stats = (*worker)->stats();
+        EXPECT_EQ(stats.stalls, 1U);
+        EXPECT_GT(stats.resumes, 100U);
+        EXPECT_GE(stats.busy, 30ms);
+        EXPECT_EQ(stats.tasks, 0U);
+        EXPECT_EQ(stats.in_flight, 0U);
+    }
+    EXPECT_GE(held, within_a_tick);
 }
 
 TEST(Watch, a_fiber_that_holds_its_worker_is_named_too) {
-    auto worker = Worker::create();
-    ASSERT_TRUE(worker);
-    std::vector<Stall> stalls;
-    (*worker)->watch(20ms, [&stalls](const Stall& stall) { stalls.push_back(stall); });
     struct Body {
         static void hold(Io io) {
             (void)io.sleep_for(1ms).wait();
@@ -70,11 +77,20 @@ TEST(Watch, a_fiber_that_holds_its_worker_is_named_too) {
         }
         static Task<void> run(Io fibers) { co_await fibers.async("holder", &hold, fibers); }
     };
-    (*worker)->run("root", Body::run((*worker)->fiber_io()));
-    ASSERT_EQ(stalls.size(), 1U);
-    EXPECT_EQ(stalls[0].name, "holder");
-    EXPECT_EQ(stalls[0].until, "its end");
-    EXPECT_GE(stalls[0].held, 20ms); // 30 but for a tick, which a busy machine has late
+    Duration held{};
+    for (int attempt = 0; attempt < attempts_max && held < within_a_tick; ++attempt) {
+        auto worker = Worker::create();
+        ASSERT_TRUE(worker);
+        std::vector<Stall> stalls;
+        (*worker)->watch(limit, [&stalls](const Stall& stall) { stalls.push_back(stall); });
+        (*worker)->run("root", Body::run((*worker)->fiber_io()));
+        ASSERT_EQ(stalls.size(), 1U);
+        EXPECT_EQ(stalls[0].name, "holder");
+        EXPECT_EQ(stalls[0].until, "its end");
+        EXPECT_GE(stalls[0].held, limit);
+        held = stalls[0].held;
+    }
+    EXPECT_GE(held, within_a_tick);
 }
 
 TEST(Watch, tasks_tell_how_often_they_ran_and_were_woken) {
