@@ -1,4 +1,3 @@
-#include <charconv>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 #include <zsyncctl/limits.hpp>
 #include <zsyncctl/live_view.hpp>
+#include <zsyncctl/number.hpp>
 #include <zsyncctl/quantity.hpp>
 #include <zsyncctl/screen.hpp>
 
@@ -19,23 +19,14 @@ struct Plan {
     std::optional<std::uint64_t> count;
 };
 
-template <class T> std::optional<T> parse_number(std::string_view text) {
-    T value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) {
-        return std::nullopt;
-    }
-    return value;
-}
-
 Plan plan_of(const Invocation& invocation) {
     Plan plan;
     if (const auto text = invocation.value("--interval")) {
         plan.interval_us =
-            static_cast<std::uint64_t>(std::llround(parse_number<double>(*text).value_or(1) * 1e6));
+            static_cast<std::uint64_t>(std::llround(number_of<double>(*text).value_or(1) * 1e6));
     }
     if (const auto text = invocation.value("--count")) {
-        plan.count = parse_number<std::uint64_t>(*text);
+        plan.count = number_of<std::uint64_t>(*text);
     }
     return plan;
 }
@@ -195,7 +186,7 @@ std::uint64_t realtime_us() { return clock_us(CLOCK_REALTIME); }
 
 std::expected<void, UsageError> check_live(const Invocation& invocation) {
     if (const auto text = invocation.value("--interval")) {
-        const auto seconds = parse_number<double>(*text);
+        const auto seconds = number_of<double>(*text);
         if (!seconds || !(*seconds >= limits::watch_interval_seconds_min) ||
             *seconds > limits::watch_interval_seconds_max) {
             return std::unexpected(UsageError{
@@ -209,7 +200,7 @@ std::expected<void, UsageError> check_live(const Invocation& invocation) {
         }
     }
     if (const auto text = invocation.value("--count")) {
-        const auto count = parse_number<std::uint64_t>(*text);
+        const auto count = number_of<std::uint64_t>(*text);
         if (!count || *count == 0) {
             return std::unexpected(UsageError{
                 .message = std::format("'{}' is no count", *text),

@@ -1,7 +1,7 @@
 #include <array>
-#include <charconv>
 #include <format>
 #include <optional>
+#include <zsyncctl/number.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/session.hpp>
 #include <zsyncctl/verbs.hpp>
@@ -17,11 +17,8 @@ constexpr std::array options{
 };
 
 std::optional<std::uint32_t> sample_of(const Invocation& invocation) {
-    const std::string text = invocation.value("--sample").value_or("1");
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool is_number = error == std::errc() && end == text.data() + text.size();
-    return is_number && value > 0 ? std::optional(value) : std::nullopt;
+    const auto value = number_of<std::uint32_t>(invocation.value("--sample").value_or("1"));
+    return value && *value > 0 ? value : std::nullopt;
 }
 
 std::expected<void, UsageError> check(const Invocation& invocation) {

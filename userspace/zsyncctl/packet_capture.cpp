@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <format>
 #include <optional>
 #include <unistd.h>
+#include <zsyncctl/number.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/quantity.hpp>
 #include <zsyncctl/session.hpp>
@@ -25,24 +25,17 @@ constexpr std::array options{
 };
 
 std::optional<std::uint64_t> count_of(const Invocation& invocation) {
-    const std::string text = invocation.value("--count").value_or("0");
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool is_number = error == std::errc() && end == text.data() + text.size();
-    return is_number && (value > 0 || !invocation.has("--count")) ? std::optional(value)
-                                                                  : std::nullopt;
+    const auto value = number_of<std::uint64_t>(invocation.value("--count").value_or("0"));
+    return value && (*value > 0 || !invocation.has("--count")) ? value : std::nullopt;
 }
 
 std::optional<std::uint64_t> duration_us_of(const Invocation& invocation) {
-    const std::string text = invocation.value("--for").value_or("0");
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool is_number = error == std::errc() && end == text.data() + text.size();
+    const auto value = number_of<double>(invocation.value("--for").value_or("0"));
     const bool is_given = invocation.has("--for");
-    if (!is_number || (is_given && !(value >= 0.001 && value <= limits::capture_seconds_max))) {
+    if (!value || (is_given && !(*value >= 0.001 && *value <= limits::capture_seconds_max))) {
         return std::nullopt;
     }
-    return static_cast<std::uint64_t>(std::llround(value * 1e6));
+    return static_cast<std::uint64_t>(std::llround(*value * 1e6));
 }
 
 std::expected<void, UsageError> check(const Invocation& invocation) {

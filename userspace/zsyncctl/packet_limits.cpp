@@ -1,8 +1,8 @@
 #include <array>
-#include <charconv>
 #include <format>
 #include <optional>
 #include <string>
+#include <zsyncctl/number.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/quantity.hpp>
 #include <zsyncctl/session.hpp>
@@ -24,13 +24,6 @@ constexpr std::uint32_t keys_usual = 5;
 constexpr std::uint32_t keys_most = 64;
 constexpr std::size_t set_operands_min = 4; // IFACE set RULE RATE
 constexpr std::size_t set_operands_max = 6; // ... burst SIZE
-
-template <class Number> std::optional<Number> number_of(std::string_view text) {
-    Number number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    return error == std::errc() && end == text.data() + text.size() ? std::optional(number)
-                                                                    : std::nullopt;
-}
 
 std::expected<void, UsageError> check(const Invocation& invocation) {
     const auto wrong = [](std::string message, std::string hint) {
