@@ -8,6 +8,7 @@
 #include <zsync/packet/explain.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/program.hpp>
+#include <zsync/packet/rules.hpp>
 #include <zsync/packet/samples.hpp>
 
 #include <gtest/gtest.h>
@@ -236,6 +237,35 @@ TEST(EngineInKernel, explains_by_the_rule_that_trying_one_after_the_other_finds)
         by_rule += found ? 1 : 0;
     }
     EXPECT_GT(by_rule, 20U);
+}
+
+TEST(EngineInKernel, explains_rules_with_actions) {
+    Lab::enter();
+    const auto explained = [](std::string_view rule) {
+        const auto rules = parse_rules(rule, "test.rules", read_regular_file);
+        EXPECT_TRUE(rules) << join_messages(rules.error_or(std::vector<Diagnostic>()));
+        MadePacket packet;
+        packet.protocol = 6;
+        packet.destination_port = 80;
+        packet.length = 60;
+        Outcome<Explanation> answer = explain(rules.value_or(RuleSet{}), packet);
+        EXPECT_TRUE(answer) << rule;
+        return std::move(answer).value_or(Explanation{});
+    };
+    const Explanation redirected = explained("pass redirect lo proto tcp dport 80");
+    EXPECT_EQ(redirected.verdict, Verdict::pass);
+    EXPECT_EQ(redirected.rule, 0U);
+    EXPECT_EQ(redirected.reasons.back(), "redirect: it leaves by lo, if that is there");
+    for (const char* rule :
+         {"pass limit 1/s burst 1 by source proto tcp dport 80",
+          "pass sample 1/1 proto tcp dport 80",
+          "pass challenge proto tcp dport 80"}) { // nobody listens
+        SCOPED_TRACE(rule);
+        const Explanation passed = explained(rule);
+        EXPECT_EQ(passed.verdict, Verdict::pass);
+        EXPECT_EQ(passed.rule, 0U);
+    }
+    EXPECT_EQ(explained("drop sample 1/1 proto tcp dport 80").verdict, Verdict::drop);
 }
 
 TEST(EngineInKernel, loads_at_both_limits_in_few_verifier_steps) {

@@ -147,6 +147,13 @@ Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet) {
     explanation.text = rule.text;
     explanation.name = rule.name;
     explanation.reasons = reasons_for(rules, rule, packet);
+    if (rule.actions.redirect && rule.verdict == Verdict::pass) {
+        // No device is in this program's map, so it drops what it would send.
+        explanation.verdict = Verdict::pass;
+        explanation.reasons.push_back(
+            std::format("redirect: it leaves by {}, if that is there", *rule.actions.redirect)
+        );
+    }
     if (rule.actions.challenge && action != XDP_PASS) {
         explanation.reasons.emplace_back(
             action == XDP_TX ? "challenge: the SYN is answered with a cookie"
