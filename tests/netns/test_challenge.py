@@ -88,7 +88,7 @@ def test_packets_without_a_cookie_or_a_socket(lab, tmp_path):
         assert [now - then for now, then in zip(challenges(lab), before, strict=True)] == [0, 0, 3]
         # A port that nobody listens at answers as ever, and so does what is no SYN and no ACK.
         closed = lab.far.run("curl", "-sS", "--noproxy", "*", "-m", "9", f"http://{lab.near.v4}:{PORT + 1}/", check=False)
-        assert closed.returncode == 7 and "refused" in closed.stderr.lower() or "connect" in closed.stderr
+        assert closed.returncode == 7, closed.stderr  # curl: could not connect
         lab.far.send(frames.tcp(PORT, "R"), frames.tcp(PORT, "FPU"))
         assert [now - then for now, then in zip(challenges(lab), before, strict=True)] == [0, 0, 3]
         fetch(lab, lab.near.v6)
