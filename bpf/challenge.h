@@ -5,9 +5,9 @@
  *
  * The cookie is the kernel's own, made and checked for the listening socket: making one tells the
  * socket to accept cookies. That the kernel makes one while the socket's queue has room, it wants
- * net.ipv4.tcp_syncookies at 2. The cookie carries the client's MSS. Window scaling, SACK and timestamps are not agreed on, as
- * they are not by any cookie without timestamps: what the stack would later decode from a timestamp is
- * shifted by a secret that programs cannot learn.
+ * net.ipv4.tcp_syncookies at 2. The cookie carries the client's MSS. Window scaling, SACK and timestamps
+ * are not agreed on, as they are not by any cookie without timestamps: what the stack would later decode
+ * from a timestamp is shifted by a secret that programs cannot learn.
  *
  * The answer leaves by XDP_TX, but on a veth by redirection to itself: there XDP_TX wakes the other end
  * only if that has a program, and the answer would lie in its ring until something else does.
