@@ -215,8 +215,9 @@ Outcome<LimitMaps> create_limit_maps() {
         )),
     };
     zsync_limit_line line{};
-    // Cannot fail for so few bytes once the system is up.
-    (void)::getrandom(line.words, sizeof line.words, 0);
+    if (::getrandom(line.words, sizeof line.words, 0) != sizeof line.words) {
+        return fail(os_error(errno));
+    }
     ZTRY(write(maps.lines, seed_line, &line));
     return maps;
 }
