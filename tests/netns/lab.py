@@ -226,7 +226,13 @@ class Lab:
         for side in (self.near, self.far):
             command("ip", "netns", "add", side.namespace)
             self._undo.callback(command, "ip", "netns", "del", side.namespace, check=False)
-            side.run("sysctl", "-qw", "net.ipv6.conf.default.addr_gen_mode=1", "net.ipv6.conf.default.accept_ra=0")
+            quiet = {
+                "addr_gen_mode": 1,
+                "accept_ra": 0,
+                # A link that comes up tells its multicast groups, and again at a random time up to this.
+                "mldv2_unsolicited_report_interval": 2**31 - 1,
+            }
+            side.run("sysctl", "-qw", *(f"net.ipv6.conf.default.{name}={value}" for name, value in quiet.items()))
             side.ip("link", "set", "lo", "up")
         self.make_link()
 
