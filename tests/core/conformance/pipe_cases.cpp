@@ -59,6 +59,25 @@ ZSYNC_CASE(splice, waits_for_bytes, beside) {
     co_return {};
 }
 
+// A kernel worker thread takes the splice up while the task goes on: the cancels, each a little
+// later than the one before, meet it before, while and after it falls asleep.
+ZSYNC_CASE(splice, is_canceled_wherever_it_has_come_to, beside) {
+    const auto from = pipe_pair();
+    const auto to = pipe_pair();
+    for (int passes = 0; passes < 2048; passes += 64) {
+        ZCO_TRY(auto moving, io.concurrent([&, io]() -> Task<Result<std::uint32_t>> {
+            co_return co_await io.splice(
+                from.a, Io::current_position, to.b, Io::current_position, 64
+            );
+        }));
+        for (int pass = 0; pass < passes; ++pass) {
+            co_await io.yield();
+        }
+        EXPECT_IS(co_await moving.cancel(), "Canceled") << "after " << passes << " passes";
+    }
+    co_return {};
+}
+
 ZSYNC_CASE(splice, gives_0_at_the_end, nothing) {
     auto from = pipe_pair();
     const auto to = pipe_pair();

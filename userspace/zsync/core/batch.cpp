@@ -307,6 +307,7 @@ void Batch::start(BatchSlot& slot) noexcept {
 
 void Batch::completed(BatchSlot& slot, std::int32_t result) noexcept {
     const bool was_polling = slot.state_ == BatchSlot::State::polling;
+    result = without_restart_codes(result);
     if (slot.interrupted_) {
         end_chain(slot, was_polling && result >= 0 ? -ECANCELED : result);
         return;

@@ -136,6 +136,13 @@ OperationRequest readiness_for(const OperationRequest& request) noexcept {
     return {.opcode = Opcode::poll, .fd = request.fd, .flags = events};
 }
 
+std::int32_t without_restart_codes(std::int32_t result) noexcept {
+    constexpr std::int32_t restart_first =
+        512; // ERESTARTSYS; the kernel keeps 512 to 516 for itself
+    constexpr std::int32_t restart_last = 516; // ERESTART_RESTARTBLOCK
+    return -result >= restart_first && -result <= restart_last ? -EINTR : result;
+}
+
 bool may_be_repeated(const OperationRequest& request) noexcept {
     return request.opcode != Opcode::connect && request.opcode != Opcode::close;
 }
@@ -143,6 +150,7 @@ bool may_be_repeated(const OperationRequest& request) noexcept {
 // All but a plain success: false when the operation goes on.
 bool OperationWait::has_ended() noexcept {
     auto& worker = static_cast<Worker&>(task().executor());
+    result_ = without_restart_codes(result_);
     if (std::exchange(polling_, false) && result_ >= 0) {
         worker.queue().queue(request_, *this);
         if (interrupted_) {

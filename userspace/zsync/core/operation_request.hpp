@@ -70,6 +70,9 @@ static_assert(sizeof(OperationRequest) == 64);
 /// The wait that has to come before a request that gave EAGAIN is made again. Without flags: the
 /// answer stands.
 [[nodiscard]] OperationRequest readiness_for(const OperationRequest& request) noexcept;
+/// The result as user space may see it. Where a signal stops a splice, or the open of a FIFO, in a
+/// kernel worker thread, the ring hands out the kernel's own ERESTARTSYS and the like.
+[[nodiscard]] std::int32_t without_restart_codes(std::int32_t result) noexcept;
 /// Whether a request that a signal ended (EINTR) can simply be made again. A connect goes on by
 /// itself and would say EALREADY; a close has freed its descriptor, whose number may be another's.
 [[nodiscard]] bool may_be_repeated(const OperationRequest& request) noexcept;
