@@ -10,7 +10,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <iterator>
+#include <limits>
+#include <pthread.h>
+#include <sched.h>
 #include <stdexcept>
 
 namespace zsync::packet::test {
@@ -58,9 +63,35 @@ void LiveSource::send(std::uint32_t packets) const {
         .batch_size = batch
     );
     const int program = bpf_program__fd(program_->skeleton->progs.live_source);
-    if (bpf_prog_test_run_opts(program, &options) != 0) {
+    if (bpf_prog_test_run_opts(program, &options) != 0 && errno != EINTR) {
         throw std::system_error(errno, std::generic_category(), "BPF_PROG_TEST_RUN");
     }
+}
+
+LiveStream::LiveStream(const LiveSource& source, unsigned cpu) {
+    struct sigaction ignore_but_wake{};
+    ignore_but_wake.sa_handler = [](int) {};
+    sigaction(SIGUSR1, &ignore_but_wake, nullptr);
+    thread_ = std::thread([this, &source, cpu] {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET(cpu, &set);
+        (void)sched_setaffinity(0, sizeof set, &set);
+        while (!stopping_) {
+            source.send(std::numeric_limits<std::int32_t>::max());
+        }
+        stopped_ = true;
+    });
+}
+
+LiveStream::~LiveStream() {
+    stopping_ = true;
+    // Again and again: one that comes before the system call begins ends nothing.
+    while (!stopped_) {
+        pthread_kill(thread_.native_handle(), SIGUSR1);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    thread_.join();
 }
 
 } // namespace zsync::packet::test

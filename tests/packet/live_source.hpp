@@ -1,10 +1,12 @@
 // Packets as fast as the kernel makes them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 
 namespace zsync::packet::test {
 
@@ -19,12 +21,28 @@ public:
 
     /// From these from here on, in network order, at most 262,144; of none: as at first.
     void draw_from(std::span<const std::uint32_t> addresses) const;
-    /// Blocks until the kernel has tried to send `packets`.
+    /// Blocks until the kernel has tried to send `packets`, or a signal has come for this thread.
     void send(std::uint32_t packets) const;
 
 private:
     struct Program;
     std::unique_ptr<Program> program_;
+};
+
+/// A thread that sends without a pause for as long as this lives. What begins and ends a
+/// `LiveSource::send` takes 20 ms in which nothing is sent.
+class LiveStream {
+public:
+    /// `source` outlives it. `cpu`: the processor that makes the packets.
+    LiveStream(const LiveSource& source, unsigned cpu);
+    ~LiveStream();
+    LiveStream(const LiveStream&) = delete;
+    LiveStream& operator=(const LiveStream&) = delete;
+
+private:
+    std::atomic<bool> stopping_ = false;
+    std::atomic<bool> stopped_ = false;
+    std::thread thread_;
 };
 
 } // namespace zsync::packet::test
