@@ -6,6 +6,7 @@ import struct
 import subprocess
 
 import pytest
+from frames import Frames
 from lab import command, start, wait_until
 
 
@@ -120,6 +121,70 @@ def test_streams_and_keeps_the_length_on_the_wire(lab):
         end_of(capture)
     assert [frame[:2] for frame in tshark(path)] == [["2542", "1600"]] * 2
     lab.ctl("packet", "replay", str(path))
+
+
+SAMPLING = """
+drop in proto udp dport 7000 sample 1/1 name "no 7000"
+pass in proto icmp sample 1/1
+pass out proto icmp sample 1/1
+"""
+
+
+def judged(path) -> list[list[str]]:
+    """Of each frame the comment and the verdict."""
+    fields = ["frame.comment", "frame.verdict.ebpf_xdp", "frame.verdict.ebpf_tc", "udp.dstport"]
+    return [frame[3:] for frame in tshark(path, *fields)]
+
+
+def test_samples_come_with_their_rule_and_verdict(lab):
+    lab.filter(SAMPLING)
+    lab.far.send(Frames(lab).udp(7000))  # before the capture: not in it
+    with capturing(lab, "--samples", "in", "--count", "5") as (capture, path):
+        lab.far.send(Frames(lab).udp(7000), Frames(lab).udp(7001), Frames(lab).udp(7000))
+        lab.far.run("ping", "-q", "-c", "3", "-i", "0.01", lab.near.v4)
+        assert '"lost": 0' in end_of(capture)
+    dropped = ["no 7000: drop sample 1/1 proto udp dport 7000", "1", "", "7000"]
+    passed = ["pass sample 1/1 proto icmp", "2", "", ""]
+    assert judged(path) == [dropped] * 2 + [passed] * 3
+    lab.ctl("packet", "replay", str(path))
+
+
+def test_samples_of_what_leaves(lab):
+    lab.filter(SAMPLING)
+    with capturing(lab, "--samples", "out", "--for", "1") as (capture, path):
+        lab.far.run("ping", "-q", "-c", "3", "-i", "0.01", lab.near.v4)
+        end_of(capture)
+    assert judged(path) == [["pass out sample 1/1 proto icmp", "", "0", ""]] * 3
+
+
+def test_samples_go_on_over_a_load_until_no_rule_samples(lab):
+    lab.filter(SAMPLING)
+    with capturing(lab, "--samples", "in") as (capture, path):
+        lab.far.send(Frames(lab).udp(7000))
+        lab.load("drop in proto udp dport 7002 sample 1/1\n")
+        lab.far.send(Frames(lab).udp(7000), Frames(lab).udp(7002))
+        wait_until("both", lambda: len(tshark(path)) == 2)
+        # The ring has one reader.
+        answer = lab.ctl("packet", "capture", lab.near.ifname, "--samples", "in", "-w", "-", check=False)
+        assert answer.code == 1 and "captured already" in answer.err
+        lab.load("drop in proto udp dport 7002\n")
+        _, err = capture.communicate(timeout=20)
+        assert capture.returncode == 1 and "sample 1/N" in err
+    assert [frame[0] for frame in judged(path)] == [
+        "no 7000: drop sample 1/1 proto udp dport 7000",
+        "drop sample 1/1 proto udp dport 7002",
+    ]
+
+
+def test_refuses_samples_in_words(lab):
+    lab.filter("pass in proto icmp\n")
+    capture = ["packet", "capture", lab.near.ifname, "-w", str(lab.folder / "x.pcapng"), "--samples"]
+    answer = lab.ctl(*capture, "in", check=False)
+    assert answer.code == 1 and "sample 1/N" in answer.err
+    answer = lab.ctl(*capture, "out", check=False)
+    assert answer.code == 1 and "no rules at the hook 'out'" in answer.err
+    answer = lab.ctl(*capture, "in", "proto", "icmp", check=False)
+    assert answer.code == 2 and "without conditions" in answer.err
 
 
 def test_refuses_in_words(lab):

@@ -20,6 +20,11 @@ namespace {
 
 constexpr std::array options{
     Option{.name = "-w", .value = "FILE", .help = "the pcapng file; '-' is standard output"},
+    Option{
+        .name = "--samples",
+        .value = "HOOK",
+        .help = "what the rules of a hook (in, out) sample, instead"
+    },
     Option{.name = "--count", .value = "N", .help = "end after N packets"},
     Option{.name = "--for", .value = "SECONDS", .help = "end after so long"},
 };
@@ -43,6 +48,12 @@ std::expected<void, UsageError> check(const Invocation& invocation) {
         return std::unexpected(
             UsageError{.message = "no file to write to", .hint = "give one: -w FILE.pcapng"}
         );
+    }
+    if (invocation.has("--samples") && invocation.operands.size() > 1) {
+        return std::unexpected(UsageError{
+            .message = "samples are captured without conditions",
+            .hint = "the rules have chosen them; give either --samples or conditions"
+        });
     }
     if (!count_of(invocation)) {
         return std::unexpected(UsageError{
@@ -88,23 +99,45 @@ Answer<void> run(Session& session) {
     Daemon daemon = ZTRY(session.daemon());
     const zsync::Fd file = ZTRY(open_output(path));
     daemon.reply_timeout(limits::capture_timeout);
-    const auto answer = daemon.call(
-        {.path = packet_object(ifname),
-         .interface = names::packet_interface,
-         .name = "Capture",
-         .reply_signature = "ttt",
-         .right = "org.zsync1.manage-packet"},
-        "hsa{sv}",
-        file.get(),
-        condition.c_str(),
-        2,
-        "count",
-        "t",
-        count_of(invocation).value_or(0),
-        "duration_usec",
-        "t",
-        duration_us_of(invocation).value_or(0)
-    );
+    const Method method{
+        .path = packet_object(ifname),
+        .interface = names::packet_interface,
+        .name = "Capture",
+        .reply_signature = "ttt",
+        .right = "org.zsync1.manage-packet"
+    };
+    const std::uint64_t count = count_of(invocation).value_or(0);
+    const std::uint64_t duration_us = duration_us_of(invocation).value_or(0);
+    const auto hook = invocation.value("--samples");
+    const auto answer = hook ? daemon.call(
+                                   method,
+                                   "hsa{sv}",
+                                   file.get(),
+                                   "",
+                                   3,
+                                   "count",
+                                   "t",
+                                   count,
+                                   "duration_usec",
+                                   "t",
+                                   duration_us,
+                                   "samples",
+                                   "s",
+                                   hook->c_str()
+                               )
+                             : daemon.call(
+                                   method,
+                                   "hsa{sv}",
+                                   file.get(),
+                                   condition.c_str(),
+                                   2,
+                                   "count",
+                                   "t",
+                                   count,
+                                   "duration_usec",
+                                   "t",
+                                   duration_us
+                               );
     if (!answer) {
         return std::unexpected(explain_interface(daemon, ifname, answer.error()));
     }
@@ -139,8 +172,9 @@ constinit const Verb packet_capture_verb{
     .details =
         "Both directions: what the filter lets pass, and what the host sends. Conditions are "
         "those\n"
-        "of a rule ('proto udp dport 53'), decided in the kernel. It ends with --count, --for or\n"
-        "Ctrl-C, and the file is whole in each case.",
+        "of a rule ('proto udp dport 53'), decided in the kernel. With --samples it is what rules\n"
+        "with 'sample' copy, dropped packets too, each with its rule and verdict. It ends with\n"
+        "--count, --for or Ctrl-C, and the file is whole in each case.",
     .options = options,
     .check = check,
     .run = run,

@@ -13,6 +13,8 @@ constexpr std::size_t jobs_max = 128;
 constexpr std::uint32_t replays_max = 2;
 /// Captures at the same time: each has a ring of 4 MiB.
 constexpr std::uint32_t captures_max = 16;
+/// How often a capture of samples looks whether the rules sample still.
+constexpr std::uint64_t sampled_rules_check_ms = 500;
 /// The longest that a capture may be asked to take; one without an end may take longer.
 constexpr std::uint64_t capture_duration_us_max = std::uint64_t{366} * 24 * 3600 * 1'000'000;
 /// Pairs of interfaces that forward at the same time.

@@ -5,23 +5,27 @@
 #include "turn.hpp"
 
 #include <zsync/core/epoch_time.hpp>
+#include <zsync/core/text.hpp>
 #include <zsync/packet/analysis/capture_writer.hpp>
 #include <zsync/packet/capture.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/service.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <format>
 #include <limits>
+#include <optional>
 #include <poll.h>
 
 namespace zsync::zsyncd {
 namespace {
 
-using packet::Capture;
 using packet::CaptureCounts;
+using packet::PacketSource;
 using packet::analysis::CaptureWriter;
 using packet::analysis::Frame;
+using packet::analysis::PacketNote;
 
 /// What is going into a file.
 struct Written {
@@ -30,15 +34,72 @@ struct Written {
     std::uint64_t bytes = 0;
 };
 
-Outcome<std::size_t> take(Capture& capture, Written& written, std::uint64_t packets_max) {
-    const std::uint64_t left = packets_max - written.packets;
-    const std::size_t wanted = std::min<std::uint64_t>(packet::limits::live_packets_per_turn, left);
-    return capture.take(wanted, [&](const Frame& frame) {
-        CaptureWriter::add(written.text, frame);
-        ++written.packets;
-        written.bytes += frame.wire_bytes;
-    });
-}
+/// Where the packets of a capture come from.
+class Source {
+public:
+    Source(Io io, packet::Service& service, const CaptureRequest& request)
+        : io_(io), service_(service), request_(request) {}
+
+    Task<Outcome<void>> open() {
+        if (is_of_samples()) {
+            ZCO_TRY(
+                samples_, co_await service_.read_samples(request_.ifname, request_.sampled_hook)
+            );
+            source_ = &*samples_;
+        } else {
+            ZCO_TRY(capture_, co_await io_.offload([this] {
+                return packet::Capture::start(request_.ifname, request_.condition);
+            }));
+            source_ = &*capture_;
+        }
+        co_return {};
+    }
+    /// Before it is forgotten.
+    Task<void> close() {
+        co_await io_.offload([this] {
+            capture_.reset();
+            samples_.reset();
+        });
+    }
+
+    Task<Outcome<std::size_t>> take(Written& written, std::uint64_t packets_max) {
+        const std::uint64_t left = packets_max - written.packets;
+        const std::size_t wanted =
+            std::min<std::uint64_t>(packet::limits::live_packets_per_turn, left);
+        const PacketSource::Visit add = [&](const Frame& frame, const PacketNote& note) {
+            CaptureWriter::add(written.text, frame, note);
+            ++written.packets;
+            written.bytes += frame.wire_bytes;
+        };
+        if (is_of_samples()) {
+            co_return co_await service_.take_samples(
+                request_.ifname, request_.sampled_hook, *samples_, wanted, add
+            );
+        }
+        co_return co_await io_.offload([&] { return capture_->take(wanted, add); });
+    }
+    Task<Outcome<CaptureCounts>> counts() {
+        co_return co_await io_.offload([this] { return source_->counts(); });
+    }
+    [[nodiscard]] packet::analysis::LinkType link_type() const { return source_->link_type(); }
+    [[nodiscard]] int ready_fd() const { return source_->ready_fd(); }
+    /// When `take` is due at the latest, though nothing be ready.
+    [[nodiscard]] TimePoint take_due() const {
+        return is_of_samples()
+                   ? io_.now() + std::chrono::milliseconds(limits::sampled_rules_check_ms)
+                   : TimePoint::max();
+    }
+
+private:
+    [[nodiscard]] bool is_of_samples() const { return !request_.sampled_hook.empty(); }
+
+    Io io_;
+    packet::Service& service_;
+    const CaptureRequest& request_;
+    std::optional<packet::Capture> capture_;
+    std::optional<packet::SampledHook> samples_;
+    PacketSource* source_ = nullptr; ///< one of them
+};
 
 Task<Outcome<void>> write_out(Io io, FdRef file, Written& written) {
     for (std::size_t done = 0; done < written.text.size();) {
@@ -57,7 +118,7 @@ Task<Outcome<void>> write_out(Io io, FdRef file, Written& written) {
 
 /// Until a limit is reached or it is cancelled; what has come is in the file at each wait.
 Task<Outcome<void>>
-copy_packets(Io io, Capture& capture, const CaptureRequest& request, FdRef file, Written& written) {
+copy_packets(Io io, Source& source, const CaptureRequest& request, FdRef file, Written& written) {
     constexpr std::uint64_t no_end = std::numeric_limits<std::uint64_t>::max();
     const std::uint64_t packets_max = request.packets_max == 0 ? no_end : request.packets_max;
     const TimePoint deadline =
@@ -67,9 +128,7 @@ copy_packets(Io io, Capture& capture, const CaptureRequest& request, FdRef file,
                              std::min(request.duration_us, limits::capture_duration_us_max)
                          );
     for (;;) {
-        ZCO_TRY(const std::size_t taken, co_await io.offload([&] {
-            return take(capture, written, packets_max);
-        }));
+        ZCO_TRY(const std::size_t taken, co_await source.take(written, packets_max));
         ZCO_CHECK(co_await write_out(io, file, written));
         if (written.packets >= packets_max || (taken == 0 && io.now() >= deadline)) {
             co_return {};
@@ -77,14 +136,42 @@ copy_packets(Io io, Capture& capture, const CaptureRequest& request, FdRef file,
         if (taken != 0) {
             continue;
         }
-        auto wait = io.poll(FdRef(capture.ready_fd()), POLLIN);
-        const auto ready = deadline == TimePoint::max() ? co_await std::move(wait)
-                                                        : co_await std::move(wait).until(deadline);
+        const TimePoint until = std::min(deadline, source.take_due());
+        auto wait = io.poll(FdRef(source.ready_fd()), POLLIN);
+        const auto ready = until == TimePoint::max() ? co_await std::move(wait)
+                                                     : co_await std::move(wait).until(until);
         if (!ready && ready.error() != Error(CoreError::timed_out)) {
             co_return fail(ready.error());
         }
     }
 }
+
+/// One of the hooks whose samples are being read.
+class SampledTurn {
+public:
+    SampledTurn(PacketCaptures::Hooks& sampled, const CaptureRequest& request) : sampled_(sampled) {
+        if (request.sampled_hook.empty()) {
+            return;
+        }
+        const auto [place, is_new] = sampled.emplace(request.ifname, request.sampled_hook);
+        is_granted_ = is_new;
+        place_ = is_new ? place : sampled.end();
+    }
+    SampledTurn(const SampledTurn&) = delete;
+    SampledTurn& operator=(const SampledTurn&) = delete;
+    ~SampledTurn() {
+        if (place_ != sampled_.end()) {
+            sampled_.erase(place_);
+        }
+    }
+
+    [[nodiscard]] bool is_granted() const noexcept { return is_granted_; }
+
+private:
+    PacketCaptures::Hooks& sampled_;
+    PacketCaptures::Hooks::iterator place_ = sampled_.end();
+    bool is_granted_ = true;
+};
 
 } // namespace
 
@@ -97,30 +184,36 @@ PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
         );
     }
     const Turn turn(running_);
+    const SampledTurn sampled_turn(sampled_, request);
+    if (!sampled_turn.is_granted()) {
+        co_return fail(
+            CoreError::limit_reached,
+            std::format(
+                "what rules of {} sample at '{}' is being captured already; wait until that ends",
+                request.ifname,
+                printable(request.sampled_hook)
+            )
+        );
+    }
     ZCO_TRY(JobRegistry::Entry job, jobs.add("packet-capture", request.ifname));
-    Outcome<Capture> capture = co_await io.offload([&request] {
-        return Capture::start(request.ifname, request.condition);
-    });
-    if (!capture) {
-        co_return job.end(Outcome<CaptureReply>(std::unexpected(capture.error())));
+    Source source(io, service_, request);
+    if (const auto opened = co_await source.open(); !opened) {
+        co_return job.end(Outcome<CaptureReply>(std::unexpected(opened.error())));
     }
     Written written;
     CaptureWriter::begin(
         written.text,
-        {.link_type = capture->link_type(),
+        {.link_type = source.link_type(),
          .snapshot_bytes = packet::limits::capture_bytes,
          .interface_name = request.ifname,
-         .filter = request.condition,
+         .filter = request.sampled_hook.empty() ? request.condition
+                                                : "samples at " + request.sampled_hook,
          .application = "zsync"}
     );
-    const Outcome<void> copied = co_await copy_packets(io, *capture, request, file, written);
-    const bool was_canceled = !copied && copied.error().error.is_canceled();
-    if (!copied && !was_canceled) {
-        co_return job.end(Outcome<CaptureReply>(std::unexpected(copied.error())));
-    }
-    // Whoever cancelled it has a whole file all the same.
+    const Outcome<void> copied = co_await copy_packets(io, source, request, file, written);
+    // Whatever ended it, the file is whole.
     const CancelProtection protection;
-    const Outcome<CaptureCounts> counts = co_await io.offload([&] { return capture->counts(); });
+    const Outcome<CaptureCounts> counts = co_await source.counts();
     if (!counts) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(counts.error())));
     }
@@ -133,8 +226,8 @@ PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
     if (const auto ended = co_await write_out(io, file, written); !ended) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(ended.error())));
     }
-    (void)co_await io.offload([&] { capture = fail(CoreError::closed, std::string()); });
-    if (was_canceled) {
+    co_await source.close();
+    if (!copied) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(copied.error())));
     }
     co_return job.end(

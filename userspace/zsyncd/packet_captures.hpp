@@ -6,8 +6,14 @@
 #include <zsync/core/result.hpp>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <tuple>
+#include <utility>
+
+namespace zsync::packet {
+class Service;
+}
 
 namespace zsync::zsyncd {
 
@@ -16,6 +22,7 @@ class JobRegistry;
 struct CaptureRequest {
     std::string ifname;
     std::string condition;         ///< of the rule language; empty: all packets
+    std::string sampled_hook;      ///< what its rules sample, instead; empty: no samples
     std::uint64_t packets_max = 0; ///< 0: no end
     std::uint64_t duration_us = 0; ///< 0: no end
 };
@@ -27,11 +34,18 @@ using CaptureReply = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;
 /// in each case what had come by then is in the file, whole.
 class PacketCaptures {
 public:
+    /// Interfaces and hooks.
+    using Hooks = std::set<std::pair<std::string, std::string>>;
+
+    explicit PacketCaptures(packet::Service& service) noexcept : service_(service) {}
+
     /// Writes pcapng to `file`, from its offset on.
     Task<Outcome<CaptureReply>> run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file);
 
 private:
+    packet::Service& service_;
     std::uint32_t running_ = 0;
+    Hooks sampled_; ///< whose samples are being read: a ring has one reader at a time
 };
 
 } // namespace zsync::zsyncd

@@ -430,11 +430,22 @@ Task<Outcome<CaptureReply>> PacketInterfaceObject::capture(
 ) {
     ZCO_TRY(const auto count, options.take<std::uint64_t>("count"));
     ZCO_TRY(const auto duration_us, options.take<std::uint64_t>("duration_usec"));
+    ZCO_TRY(auto sampled_hook, options.take<std::string>("samples"));
     ZCO_CHECK(options.refuse_rest());
     ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    if (sampled_hook && !condition.empty()) {
+        co_return fail(
+            CoreError::invalid_argument,
+            "samples are captured without conditions: the rules have chosen them"
+        );
+    }
+    if (sampled_hook && sampled_hook->empty()) {
+        co_return fail(CoreError::invalid_argument, "samples names a hook, such as 'in'");
+    }
     CaptureRequest request{
         .ifname = view_.name,
         .condition = std::move(condition),
+        .sampled_hook = std::move(sampled_hook).value_or(std::string()),
         .packets_max = count.value_or(0),
         .duration_us = duration_us.value_or(0),
     };

@@ -91,7 +91,7 @@ private:
     JobRegistry& jobs_;
     PacketAnalyses analyses_;
     PacketForwards forwards_;
-    PacketCaptures captures_;
+    PacketCaptures captures_{service_};
     PacketReplays replays_;
     std::map<std::string, std::shared_ptr<PacketInterfaceObject>> objects_;
 };

@@ -89,18 +89,18 @@ Outcome<Capture> Capture::start(const std::string& ifname, const std::string& co
 
 int Capture::ready_fd() const noexcept { return tap_ ? tap_->ready_fd() : samples_->ready_fd(); }
 
-Outcome<std::size_t>
-Capture::take(std::size_t packets_max, const std::function<void(const analysis::Frame&)>& visit) {
+Outcome<std::size_t> Capture::take(std::size_t packets_max, const Visit& visit) {
     if (tap_) {
-        return tap_->take(packets_max, visit);
+        return tap_->take(packets_max, [&](const analysis::Frame& frame) { visit(frame, {}); });
     }
     return samples_->take(packets_max, [&](const Sample& sample) {
-        visit({
+        const analysis::Frame frame{
             .time_ns = sample.time_ns,
             .link_type = link_type_,
             .wire_bytes = sample.wire_bytes,
             .bytes = sample.bytes,
-        });
+        };
+        visit(frame, {});
     });
 }
 

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <fcntl.h>
 #include <format>
 #include <string_view>
 #include <unordered_map>
@@ -476,6 +477,14 @@ Outcome<SampleReader> Filter::read_samples() const {
         );
     }
     return SampleReader::open(maps_.samples);
+}
+
+Outcome<Fd> Filter::stats_map() const {
+    Fd stats(::fcntl(maps_.stats.get(), F_DUPFD_CLOEXEC, 0));
+    if (!stats) {
+        return fail(os_error(errno), "cannot duplicate a descriptor");
+    }
+    return stats;
 }
 
 Outcome<Whereabouts> Filter::whereabouts() const {

@@ -121,6 +121,8 @@ public:
     /// What rules with `sample` copy. `PacketError::no_samples` when no rule has it. The reader
     /// goes on over loads whose rules still have it.
     [[nodiscard]] Outcome<SampleReader> read_samples() const;
+    /// The map of what `stats` reads, for `packet::read_stats`: a descriptor of its own.
+    [[nodiscard]] Outcome<Fd> stats_map() const;
     /// The keys of rules with `limit`: nothing when no rule has it.
     [[nodiscard]] Outcome<LimitTable> read_limits(std::size_t keys_max) const;
     /// The rate that the adaptive limit of a live rule's slot has by now, and another one.

@@ -1,4 +1,5 @@
 #include <zsync/core/epoch_time.hpp>
+#include <zsync/core/text.hpp>
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
@@ -576,6 +577,56 @@ Outcome<std::vector<LimitReading>> ManagedInterface::read_limits(std::size_t key
         ZTRY(add_limits(readings, hook_name(hook), filter, keys_max));
     }
     return readings;
+}
+
+Outcome<const Filter*> ManagedInterface::filter_at(std::string_view hook) const {
+    if (!filter_) {
+        return not_attached();
+    }
+    if (hook == "in") {
+        return &*filter_;
+    }
+    std::string others;
+    for (const auto& [of, filter, wanted] : hooks_.attached()) {
+        if (hook_name(of) == hook) {
+            return &filter;
+        }
+        others += std::format(", '{}'", hook_name(of));
+    }
+    return fail(
+        PacketError::no_samples,
+        std::format(
+            "{} has no rules at the hook '{}'; it has some at 'in'{}",
+            desired_.name,
+            printable(hook),
+            others
+        )
+    );
+}
+
+Outcome<SampledHook> ManagedInterface::read_samples(std::string_view hook) const {
+    const Filter* const filter = ZTRY(filter_at(hook));
+    auto link_type = analysis::LinkType::raw;
+    if (!is_of_cgroup(filter->hook())) {
+        const FoundPoint found{
+            .point = {.kind = filter->hook(), .ifname = desired_.name, .cgroup = {}},
+            .facts = ZTRY(interface_facts(filter_->ifindex())),
+            .cgroup = {}
+        };
+        link_type =
+            found.starts_at_network() ? analysis::LinkType::raw : analysis::LinkType::ethernet;
+    }
+    return SampledHook::open(*filter, link_type);
+}
+
+Outcome<std::size_t> ManagedInterface::take_samples(
+    std::string_view hook,
+    SampledHook& samples,
+    std::size_t packets_max,
+    const PacketSource::Visit& visit
+) const {
+    ZTRY(samples.follow(*ZTRY(filter_at(hook))));
+    return samples.take(packets_max, visit);
 }
 
 } // namespace zsync::packet

@@ -9,6 +9,7 @@
 #include <zsync/packet/hook_filters.hpp>
 #include <zsync/packet/limit_control.hpp>
 #include <zsync/packet/rule_set.hpp>
+#include <zsync/packet/sampled_hook.hpp>
 #include <zsync/packet/set_change.hpp>
 
 #include <cstdint>
@@ -149,6 +150,15 @@ public:
     [[nodiscard]] Outcome<InterfaceReading> read() const;
     /// Rules that limit, with at most so many keys of each.
     [[nodiscard]] Outcome<std::vector<LimitReading>> read_limits(std::size_t keys_max) const;
+    /// What the rules of a hook, by its `hook_name`, sample (`PacketError::no_samples`).
+    [[nodiscard]] Outcome<SampledHook> read_samples(std::string_view hook) const;
+    /// Takes of them, by the rules of now.
+    [[nodiscard]] Outcome<std::size_t> take_samples(
+        std::string_view hook,
+        SampledHook& samples,
+        std::size_t packets_max,
+        const PacketSource::Visit& visit
+    ) const;
     [[nodiscard]] const DesiredInterface& desired() const noexcept { return desired_; }
 
 private:
@@ -168,6 +178,7 @@ private:
     void load_desired();
     void follow_rename(const std::string& name);
     [[nodiscard]] std::unexpected<Fault> not_attached() const;
+    [[nodiscard]] Outcome<const Filter*> filter_at(std::string_view hook) const;
     void set_state(InterfaceState state, std::string reason = {});
 
     store::Store* store_;

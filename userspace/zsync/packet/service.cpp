@@ -542,6 +542,35 @@ Service::read_limits(std::string name, std::uint32_t keys_max) {
     });
 }
 
+Task<Outcome<SampledHook>> Service::read_samples(std::string name, std::string hook) {
+    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
+    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+    if (entry->removed) {
+        co_return fail(PacketError::not_attached, name + " was detached just then");
+    }
+    co_return co_await io_.offload([&managed = entry->managed, &hook] {
+        return managed.read_samples(hook);
+    });
+}
+
+Task<Outcome<std::size_t>> Service::take_samples(
+    std::string name,
+    std::string hook,
+    SampledHook& samples,
+    std::size_t packets_max,
+    const PacketSource::Visit& visit
+) {
+    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
+    // Nothing is loaded meanwhile: the rules are known of every packet that waits.
+    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+    if (entry->removed) {
+        co_return fail(PacketError::not_attached, name + " was detached just then");
+    }
+    co_return co_await io_.offload([&, &managed = entry->managed] {
+        return managed.take_samples(hook, samples, packets_max, visit);
+    });
+}
+
 Task<Outcome<void>> Service::configure(std::vector<ConfiguredInterface> configured) {
     std::string failures;
     for (const ConfiguredInterface& interface : configured) {

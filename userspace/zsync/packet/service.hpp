@@ -75,6 +75,16 @@ public:
     Task<Outcome<InterfaceReading>> read(std::string name);
     /// Rules that limit, with at most so many keys of each.
     Task<Outcome<std::vector<LimitReading>>> read_limits(std::string name, std::uint32_t keys_max);
+    /// What the rules of a hook, by its `hook_name`, sample (`PacketError::no_samples`).
+    Task<Outcome<SampledHook>> read_samples(std::string name, std::string hook);
+    /// Takes of them, by the rules of now.
+    Task<Outcome<std::size_t>> take_samples(
+        std::string name,
+        std::string hook,
+        SampledHook& samples,
+        std::size_t packets_max,
+        const PacketSource::Visit& visit
+    );
     /// Brings configured interfaces up: attached, with the rules of their files. Every one is
     /// tried; the fault names all that failed.
     Task<Outcome<void>> configure(std::vector<ConfiguredInterface> configured);

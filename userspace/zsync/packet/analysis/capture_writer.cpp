@@ -22,6 +22,8 @@ enum Option : std::uint16_t {
     if_name = 2,
     if_tsresol = 9,
     if_filter = 11,
+    opt_comment = 1,
+    epb_verdict = 7,
 };
 
 constexpr std::uint32_t byte_order_magic = 0x1a2b3c4d;
@@ -103,7 +105,7 @@ void CaptureWriter::begin(std::string& out, const Description& description) {
     put_option(out, end_of_options, {});
 }
 
-void CaptureWriter::add(std::string& out, const Frame& frame) {
+void CaptureWriter::add(std::string& out, const Frame& frame, const PacketNote& note) {
     const OpenBlock block(out, enhanced_packet);
     put<std::uint32_t>(out, 0); // the interface
     put_time(out, frame.time_ns);
@@ -111,6 +113,18 @@ void CaptureWriter::add(std::string& out, const Frame& frame) {
     put(out, frame.wire_bytes);
     out.append(reinterpret_cast<const char*>(frame.bytes.data()), frame.bytes.size());
     pad(out, frame.bytes.size());
+    const bool is_judged = note.judge != PacketNote::Judge::none;
+    if (is_judged) {
+        std::string verdict(1, static_cast<char>(note.judge));
+        put(verdict, note.verdict);
+        put_option(out, epb_verdict, verdict);
+    }
+    if (!note.comment.empty()) {
+        put_option(out, opt_comment, note.comment);
+    }
+    if (is_judged || !note.comment.empty()) {
+        put_option(out, end_of_options, {});
+    }
 }
 
 void CaptureWriter::end(std::string& out, const CaptureEnd& end) {

@@ -16,6 +16,16 @@ struct CaptureEnd {
     std::uint64_t dropped = 0;  ///< of these, not in the file
 };
 
+/// What is known of a packet beside its bytes.
+struct PacketNote {
+    /// Whose verdict it is, by the codes of the format.
+    enum class Judge : std::uint8_t { tc = 1, xdp = 2, none = 0xff };
+
+    std::string_view comment; ///< for people; may be empty
+    Judge judge = Judge::none;
+    std::uint64_t verdict = 0; ///< `TC_ACT_...` or `XDP_...`
+};
+
 /// Makes the blocks of a pcapng section with one interface, in this machine's byte order: a section
 /// header and an interface description with nanoseconds, an enhanced packet block a packet with its
 /// length on the wire, and at the end interface statistics with what was dropped. Each call appends
@@ -33,7 +43,7 @@ public:
 
     static void begin(std::string& out, const Description& description);
     /// The frame's link type is the interface's.
-    static void add(std::string& out, const Frame& frame);
+    static void add(std::string& out, const Frame& frame, const PacketNote& note = {});
     static void end(std::string& out, const CaptureEnd& end);
 };
 
