@@ -103,6 +103,17 @@ cgroup {cgroup} {{
     text = lab.ctl("packet", "rules", near.ifname).out
     assert f"\nout {cgroup}:\n" in text and "no sending" in text
 
+    def explain(hook: str, packet: str) -> list[str]:
+        told = lab.json("packet", "explain", near.ifname, packet, "--hook", hook)
+        return [told["verdict"], told["text"], *told["reasons"]]
+
+    sent = f"udp {near.v4} > {far.v4}"
+    assert explain("out", f"{sent}:7002") == ["drop", "drop out proto udp dport 7002", "proto: udp", "dport: 7002"]
+    assert explain("out", f"{sent}:7003") == ["pass", "default pass"]
+    assert explain(f"out {cgroup}", f"{sent}:7003")[:2] == ["drop", "drop out proto udp dport 7003"]
+    told = lab.ctl("packet", "explain", near.ifname, f"{sent}:1", "--hook", "in /no", check=False)
+    assert told.code == 1 and f"'in', 'out', 'out {cgroup}'" in told.err
+
     # Rules without other hooks leave only the interface's own program.
     lab.load("drop proto udp dport 7001\n")
     assert set(hooks(lab)) == {"in"}

@@ -48,6 +48,7 @@ def test_explain_says_which_rule_and_why_and_counts_nothing(lab):
     told = explain(lab, "udp 198.51.100.7:9 > 10.0.0.1:7002")
     assert told == {
         "ifname": lab.near.ifname,
+        "hook": "in",
         "packet": "udp 198.51.100.7:9 > 10.0.0.1:7002",
         "verdict": "drop",
         "index": 0,

@@ -1,3 +1,4 @@
+#include <array>
 #include <format>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/session.hpp>
@@ -5,6 +6,10 @@
 
 namespace zsyncctl {
 namespace {
+
+constexpr std::array options{
+    Option{.name = "--hook", .value = "HOOK", .help = "in (the default), out, or a cgroup's"},
+};
 
 /// The packet may be one argument or several.
 std::string packet_of(const Session& session) {
@@ -19,6 +24,7 @@ std::string packet_of(const Session& session) {
 Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     const std::string packet = packet_of(session);
+    const std::string hook = session.invocation().value("--hook").value_or("in");
     Daemon daemon = ZTRY(session.daemon());
     const auto answer = daemon.call(
         {.path = packet_object(ifname),
@@ -28,7 +34,10 @@ Answer<void> run(Session& session) {
          .right = "org.zsync1.manage-packet"},
         "sa{sv}",
         packet.c_str(),
-        0
+        1,
+        "hook",
+        "s",
+        hook.c_str()
     );
     if (!answer) {
         return std::unexpected(explain_interface(daemon, ifname, answer.error()));
@@ -53,6 +62,7 @@ Answer<void> run(Session& session) {
     }
     session.print_either(
         {{"ifname", ifname},
+         {"hook", hook},
          {"packet", packet},
          {"verdict", verdict},
          {"index", index < 0 ? Json() : Json(index)},
@@ -76,7 +86,7 @@ constinit const Verb packet_explain_verb{
         "PACKET is PROTO SOURCE[:PORT] '>' DESTINATION[:PORT], then flags, icmp, length, vlan or\n"
         "fragment as in rules: 'tcp 1.2.3.4:55 > 10.0.0.1:22 flags syn'. The filter program\n"
         "itself runs over it; nothing is counted.",
-    .options = {},
+    .options = options,
     .check = nullptr,
     .run = run,
 };

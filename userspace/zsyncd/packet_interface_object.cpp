@@ -302,12 +302,15 @@ PacketInterfaceObject::remove_rule(bus::CallContext call, std::string rule, bus:
 
 Task<Outcome<PacketInterfaceObject::ExplainReply>>
 PacketInterfaceObject::explain(bus::CallContext call, std::string packet, bus::Options options) {
+    ZCO_TRY(auto hook, options.take<std::string>("hook"));
     ZCO_CHECK(options.refuse_rest());
     // It loads a program, which takes as long as loading rules.
     ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
     ZCO_TRY(
         packet::Explanation explanation,
-        co_await parent_.service().explain(view_.name, std::move(packet))
+        co_await parent_.service().explain(
+            view_.name, std::move(hook).value_or("in"), std::move(packet)
+        )
     );
     co_return ExplainReply{
         std::string(packet::name_of(explanation.verdict)),

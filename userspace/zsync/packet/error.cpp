@@ -73,6 +73,9 @@ constexpr std::array entries{
     ErrorEntry{std::to_underlying(PacketError::no_such_rule), "NoSuchRule", "no such rule"},
     ErrorEntry{std::to_underlying(PacketError::no_samples), "NoSamples", "no rule samples"},
     ErrorEntry{
+        std::to_underlying(PacketError::no_such_hook), "NoSuchHook", "no rules at this hook"
+    },
+    ErrorEntry{
         std::to_underlying(PacketError::challenge_unavailable),
         "ChallengeUnavailable",
         "SYN cookies cannot be used here"

@@ -44,6 +44,8 @@ enum class PacketError : std::uint16_t {
     no_such_rule,
     /// No rule copies packets.
     no_samples,
+    /// The rules say nothing of such a hook.
+    no_such_hook,
     /// SYN cookies would not be taken back, or could not be sent.
     challenge_unavailable,
 };

@@ -3,11 +3,13 @@
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/explain.hpp>
+#include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/program.hpp>
 #include <zsync/packet/rules_names.hpp>
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <linux/pkt_cls.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -118,25 +120,53 @@ Outcome<std::uint32_t> run_once(const Fd& program, const std::vector<std::uint8_
     return options.retval;
 }
 
+/// The verdict by what a hook's program returned; nothing for what none returns.
+std::optional<Verdict> verdict_of(HookKind hook, std::uint32_t action) {
+    constexpr auto next_program = static_cast<std::uint32_t>(-1); // TCX_NEXT
+    const auto pass_is = [&](std::uint32_t pass, std::uint32_t drop) -> std::optional<Verdict> {
+        if (action == pass) {
+            return Verdict::pass;
+        }
+        return action == drop ? std::optional(Verdict::drop) : std::nullopt;
+    };
+    switch (hook) {
+    case HookKind::xdp:
+        // A SYN's answer is sent: the SYN itself goes no further.
+        return action == XDP_TX ? Verdict::drop : pass_is(XDP_PASS, XDP_DROP);
+    case HookKind::tcx_out:
+        return pass_is(next_program, TC_ACT_SHOT);
+    case HookKind::cgroup_in:
+    case HookKind::cgroup_out:
+        return pass_is(1, 0);
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
-Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet) {
+Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet, HookKind hook) {
     CounterSlots slots;
     slots.rules.resize(rules.rules.size());
     std::iota(slots.rules.begin(), slots.rules.end(), 1);
     SharedMaps maps = ZTRY(create_shared_maps());
-    const LoadedProgram program = ZTRY(load_program(ZTRY(compile(rules, slots)), maps));
+    NameIds names;
+    if (hook != HookKind::xdp) {
+        names = ZTRY(resolve_names(rules));
+    }
+    const LoadedProgram program =
+        ZTRY(load_program(ZTRY(compile(rules, slots, names)), maps, hook));
     const std::uint32_t action = ZTRY(run_once(program.fd, frame_of(packet)));
     const std::vector<RuleCount> counts = ZTRY(read_counters(maps.counters));
     const auto counted = std::ranges::find(counts, 1U, &RuleCount::packets);
-    if (counted == counts.end() || (action != XDP_DROP && action != XDP_PASS && action != XDP_TX)) {
+    const std::optional<Verdict> verdict = verdict_of(hook, action);
+    if (counted == counts.end() || !verdict) {
         return fail(
             PacketError::invalid_packet,
             std::format("the program met no rule with this packet (action {})", action)
         );
     }
     Explanation explanation;
-    explanation.verdict = action == XDP_PASS ? Verdict::pass : Verdict::drop;
+    explanation.verdict = *verdict;
     const auto slot = static_cast<std::uint32_t>(counted - counts.begin());
     if (slot == slots.by_default) {
         explanation.text = std::format("default {}", verdict_word(rules.default_verdict));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/core/result.hpp>
+#include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/made_packet.hpp>
 #include <zsync/packet/rule_set.hpp>
 
@@ -22,9 +23,11 @@ struct Explanation {
     std::vector<std::string> reasons;
 };
 
-/// Loads the filter program over `rules` with counters of its own, runs it once on the packet
-/// (BPF_PROG_TEST_RUN) and reads which counter moved. Takes what a load takes. Fails as
-/// `load_program` does.
-[[nodiscard]] Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet);
+/// Loads the filter program of a hook over its `rules` with counters of its own, runs it once on
+/// the packet (BPF_PROG_TEST_RUN) and reads which counter moved. The packet belongs to no socket,
+/// and no interface forwards it, so conditions on those are not met; a cgroup's hook is that of its
+/// sockets all the same. Takes what a load takes. Fails as `load_program` does.
+[[nodiscard]] Outcome<Explanation>
+explain(const RuleSet& rules, const MadePacket& packet, HookKind hook = HookKind::xdp);
 
 } // namespace zsync::packet

@@ -9,16 +9,13 @@
 #include <utility>
 
 namespace zsync::packet {
-namespace {
 
-HookKind kind_of(const Hook& hook) {
+HookKind hook_kind(const Hook& hook) {
     if (hook.cgroup.empty()) {
         return HookKind::tcx_out;
     }
     return hook.direction == Direction::in ? HookKind::cgroup_in : HookKind::cgroup_out;
 }
-
-} // namespace
 
 std::string hook_name(const Hook& hook) {
     const std::string_view way = direction_words[std::to_underlying(hook.direction)];
@@ -27,7 +24,7 @@ std::string hook_name(const Hook& hook) {
 
 FilterOptions HookFilters::options_for(const Hook& hook) const {
     FilterOptions options{.ifname = ifname_, .bpf_dir = bpf_dir_};
-    options.hook = kind_of(hook);
+    options.hook = hook_kind(hook);
     options.cgroup = hook.cgroup;
     return options;
 }

@@ -15,6 +15,8 @@ namespace zsync::packet {
 /// A hook as it is shown: `out`, or `in /system.slice/nginx.service`.
 [[nodiscard]] std::string hook_name(const Hook& hook);
 
+[[nodiscard]] HookKind hook_kind(const Hook& hook);
+
 /// What an interface sends, and what the sockets of cgroups send and receive: a filter for each
 /// hook that the rules name, and none for others. Calls block; one at a time.
 class HookFilters {

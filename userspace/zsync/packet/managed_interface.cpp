@@ -358,10 +358,19 @@ Outcome<bool> ManagedInterface::expire(std::uint64_t now_realtime_us) {
     return true;
 }
 
-Outcome<Explanation> ManagedInterface::explain(const MadePacket& packet) const {
-    const RuleSet rules = rules_of_hook(ZTRY(desired_rules()), 0);
+Outcome<Explanation>
+ManagedInterface::explain(std::string_view hook, const MadePacket& packet) const {
+    const RuleSet all = ZTRY(desired_rules());
+    const auto place = std::ranges::find(all.hooks, hook, hook_name);
+    const bool is_own = hook == "in";
+    if (!is_own && place == all.hooks.end()) {
+        return no_rules_at(hook);
+    }
+    const auto index =
+        is_own ? 0U : static_cast<std::uint32_t>(std::distance(all.hooks.begin(), place) + 1);
+    const RuleSet rules = rules_of_hook(all, index);
     const auto same = [](const LiveRule& live, const Rule& rule) { return live.text == rule.text; };
-    if (filter_ && !std::ranges::equal(filter_->live_rules(), rules.rules, same)) {
+    if (filter_ && !std::ranges::equal(ZTRY(filter_at(hook))->live_rules(), rules.rules, same)) {
         return fail(
             PacketError::not_attached,
             std::format(
@@ -371,7 +380,7 @@ Outcome<Explanation> ManagedInterface::explain(const MadePacket& packet) const {
             )
         );
     }
-    return packet::explain(rules, packet);
+    return packet::explain(rules, packet, is_own ? HookKind::xdp : hook_kind(*place));
 }
 
 Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
@@ -586,15 +595,21 @@ Outcome<const Filter*> ManagedInterface::filter_at(std::string_view hook) const 
     if (hook == "in") {
         return &*filter_;
     }
-    std::string others;
     for (const auto& [of, filter, wanted] : hooks_.attached()) {
         if (hook_name(of) == hook) {
             return &filter;
         }
+    }
+    return no_rules_at(hook);
+}
+
+std::unexpected<Fault> ManagedInterface::no_rules_at(std::string_view hook) const {
+    std::string others;
+    for (const auto& [of, filter, wanted] : hooks_.attached()) {
         others += std::format(", '{}'", hook_name(of));
     }
     return fail(
-        PacketError::no_samples,
+        PacketError::no_such_hook,
         std::format(
             "{} has no rules at the hook '{}'; it has some at 'in'{}",
             desired_.name,

@@ -133,9 +133,10 @@ public:
     Outcome<std::string> remove_rule(std::string_view text);
     /// Takes out what has expired by then; whether anything had.
     Outcome<bool> expire(std::uint64_t now_realtime_us);
-    /// What the rules decide about a made packet, by running the program over them. No counter of
-    /// the interface counts it.
-    [[nodiscard]] Outcome<Explanation> explain(const MadePacket& packet) const;
+    /// What the rules of a hook, by its `hook_name`, decide about a made packet, by running the
+    /// program over them. No counter of the interface counts it.
+    [[nodiscard]] Outcome<Explanation>
+    explain(std::string_view hook, const MadePacket& packet) const;
     /// Has what passes go to AF_XDP sockets, or no more, by loading the rules once more, in one
     /// step for packets. With `on` the XSKMAP to enter them in. Not desired state: a device that
     /// comes back, or a daemon, begins without.
@@ -179,6 +180,7 @@ private:
     void follow_rename(const std::string& name);
     [[nodiscard]] std::unexpected<Fault> not_attached() const;
     [[nodiscard]] Outcome<const Filter*> filter_at(std::string_view hook) const;
+    [[nodiscard]] std::unexpected<Fault> no_rules_at(std::string_view hook) const;
     void set_state(InterfaceState state, std::string reason = {});
 
     store::Store* store_;

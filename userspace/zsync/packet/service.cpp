@@ -499,15 +499,15 @@ Task<Result<void>> Service::follow_expiries() {
     }
 }
 
-Task<Outcome<Explanation>> Service::explain(std::string name, std::string text) {
+Task<Outcome<Explanation>> Service::explain(std::string name, std::string hook, std::string text) {
     ZCO_TRY(const MadePacket packet, parse_made_packet(text));
     ZCO_TRY(const EntryRef entry, find(name));
     ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
     if (entry->removed) {
         co_return fail(PacketError::not_attached, name + " was detached just then");
     }
-    co_return co_await io_.offload([&managed = entry->managed, &packet] {
-        return managed.explain(packet);
+    co_return co_await io_.offload([&managed = entry->managed, &hook, &packet] {
+        return managed.explain(hook, packet);
     });
 }
 

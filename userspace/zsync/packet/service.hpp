@@ -68,8 +68,8 @@ public:
     add_rule(std::string name, std::string text, std::uint64_t duration_us);
     /// Takes a temporary rule out again (`PacketError::no_such_rule`).
     Task<Outcome<void>> remove_rule(std::string name, std::string text);
-    /// What the rules of an interface decide about the packet that `text` describes.
-    Task<Outcome<Explanation>> explain(std::string name, std::string text);
+    /// What the rules of a hook, by its `hook_name`, decide about the packet that `text` describes.
+    Task<Outcome<Explanation>> explain(std::string name, std::string hook, std::string text);
     /// Has what passes on an interface go to AF_XDP sockets, or no more; with `on` the XSKMAP.
     Task<Outcome<Fd>> send_to_sockets(std::string name, bool on);
     Task<Outcome<InterfaceReading>> read(std::string name);
