@@ -4,7 +4,8 @@
  * argument a rule, in a table that is there while some rule has the action. Where none has it, the
  * verifier removes the action's code, and its maps are not made.
  *
- * A challenge is the one that is not done here, but behind this by the XDP program: challenge.h.
+ * A challenge is not done here, but behind this by the XDP program: challenge.h. Nor is a class,
+ * which says how a packet leaves that all else lets pass: judge_skb.h, shaper.h.
  *
  * A new action is a place in enum zsync_action, a step in zsync_act(), a member of Actions
  * (rule_set.hpp) that Compiler::compile_actions (engine.cpp) makes an argument, a word in

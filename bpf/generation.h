@@ -11,6 +11,7 @@
 
 #include "limit.h"
 #include "parse.h"
+#include "shape.h"
 #include "zsync_xdp.h"
 
 /* Read-only for the program and frozen by libbpf: the verifier knows its values. In a section of its
@@ -24,6 +25,9 @@ const volatile struct zsync_node nodes[1] SEC(".rodata.nodes");
 const volatile __u64 buckets[1] SEC(".rodata.buckets");
 const volatile __u64 bitmaps[1] SEC(".rodata.bitmaps");
 const volatile struct zsync_limit limits[1] SEC(".rodata.limits");
+#ifdef ZSYNC_HAS_SHAPE
+const volatile struct zsync_shape_class classes[1] SEC(".rodata.classes");
+#endif
 
 /* A slot a rule. Resized before the load. */
 struct {
@@ -107,6 +111,7 @@ struct {
 #define ZSYNC_BUCKET(i) RESIZED(buckets)[(i) & config.buckets_mask]
 #define ZSYNC_BITMAP(i) RESIZED(bitmaps)[(i) & config.bitmaps_mask]
 #define ZSYNC_LIMIT_AT(i) (RESIZED(limits) + ((i) & config.limits_mask))
+#define ZSYNC_SHAPE_CLASS_AT(i) (RESIZED(classes) + ((i) & config.classes_mask))
 
 /* Each CPU has its own record. Where nothing can come in between on the same CPU, a plain add loses
  * nothing; otherwise the includer says how to add.

@@ -19,6 +19,9 @@
 #include "generation.h"
 #include "match.h"
 #include "act.h"
+#ifdef ZSYNC_HAS_SHAPE
+#include "shaper.h"
+#endif
 
 /* Classes by the ids of cgroups and the indexes of interfaces. Only there while a rule asks; resized
  * before the load, filled before the program runs.
@@ -105,6 +108,24 @@ ZSYNC_INLINE enum zsync_malformed parse_skb(struct __sk_buff *skb, struct scratc
 	return reason;
 }
 
+#ifdef ZSYNC_HAS_SHAPE
+/* Gives the skb the time that its class may leave at, for the qdisc fq; whether it is to be dropped. */
+ZSYNC_INLINE int shape_skb(struct __sk_buff *skb, __u32 class, __u32 packets, __u32 bytes)
+{
+	__u64 now = bpf_ktime_get_ns() << ZSYNC_TICKS_PER_NS_LOG2;
+	__u64 earliest = 0, depart;
+
+	/* TCP says when it wants to send, of this clock alone. */
+	if (skb->tstamp_type == BPF_SKB_CLOCK_MONOTONIC)
+		earliest = skb->tstamp << ZSYNC_TICKS_PER_NS_LOG2;
+	depart = zsync_shape(class, packets, bytes, now, earliest);
+	if (!depart)
+		return 1;
+	skb->tstamp = depart >> ZSYNC_TICKS_PER_NS_LOG2;
+	return 0;
+}
+#endif
+
 /* Whether the skb is to be dropped. `reason` is what its parser said. */
 ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, struct scratch *room,
 			   __u32 reason)
@@ -113,6 +134,9 @@ ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, stru
 	/* With segments to come wire_len has their headers. */
 	__u32 bytes = ZSYNC_WIRE_BYTES(skb);
 	__u32 drop = 0;
+#ifdef ZSYNC_HAS_SHAPE
+	__u32 class = 0;
+#endif
 
 	if (packets > 1)
 		count(&hook->merged, 1, skb->len);
@@ -143,8 +167,16 @@ ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, stru
 			zsync_act(skb, hook, counter, &room->packet, &room->limit_key, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;
+#ifdef ZSYNC_HAS_SHAPE
+			if (zsync_does(&room->hit, ZSYNC_CLASS))
+				class = zsync_argument(&room->hit, ZSYNC_CLASS);
+#endif
 		}
 	}
+#ifdef ZSYNC_HAS_SHAPE
+	if (config.shapes && !drop && room->packet.network != ZSYNC_NETWORK_ARP)
+		drop = shape_skb(skb, class, packets, bytes);
+#endif
 	if (drop)
 		count(&hook->dropped, packets, bytes);
 	else

@@ -13,6 +13,7 @@
 #define ZSYNC_WIRE_BYTES(skb) ((skb)->wire_len > (skb)->len ? (skb)->wire_len : (skb)->len)
 /* Where a forwarded packet came in; a packet of this host has none. */
 #define ZSYNC_IFINDEX(skb) ((skb)->ingress_ifindex)
+#define ZSYNC_HAS_SHAPE
 
 #include "judge_skb.h"
 

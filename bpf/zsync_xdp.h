@@ -28,6 +28,7 @@ enum zsync_action {
 	ZSYNC_SAMPLE, /* copies one packet of so many into the ring `samples` */
 	ZSYNC_REDIRECT, /* sends the frame out of a device: its place in `targets` */
 	ZSYNC_CHALLENGE, /* answers SYNs with cookies; the argument means nothing: see challenge.h */
+	ZSYNC_CLASS, /* says which class the packet leaves by, an index into `classes`: see shape.h */
 	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
 };
 
@@ -153,6 +154,10 @@ struct zsync_config {
 	__u32 limits_sliding; /* some rule has such a limit */
 	__u32 limits_adaptive; /* likewise */
 	__u32 answers_redirected; /* answers to challenges leave by redirection: see challenge.h */
+	__u32 shapes; /* packets leave at times of their own: see shape.h */
+	__u32 classes_mask; /* of those classes; the first is of packets that no rule gives another */
+	__u64 shape_cost; /* of the whole: ticks of a byte, with ZSYNC_BYTE_COST_LOG2 */
+	__u64 shape_horizon; /* ticks that a packet may wait */
 };
 
 struct zsync_counter {

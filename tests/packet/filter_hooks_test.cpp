@@ -136,6 +136,59 @@ TEST_F(HooksTest, out_drops_what_an_interface_sends_and_counts_it) {
     EXPECT_EQ(received.stats()->passed.packets, 8U);
 }
 
+TEST_F(HooksTest, a_shape_brings_fq_and_takes_it_away_or_says_that_there_is_none) {
+    const auto qdisc = [&] { return output_of("tc qdisc show dev " + veth_.name() + " root"); };
+    const std::string before = qdisc();
+    const RuleSet shape = rules_of_hook(rules_of("shape 10mbit\n"), 1);
+    const RuleSet plain = rules_of_hook(rules_of("drop out proto udp dport 1\n"), 1);
+    auto attached = Filter::attach(out(), shape);
+    if (!attached) {
+        // Then this kernel has none, and nothing is left of the attempt.
+        EXPECT_EQ(attached.error().error, Error(PacketError::shaping_unavailable));
+        EXPECT_EQ(
+            attached.error().message(),
+            "zt0 cannot shape: this kernel has no qdisc fq, which sends packets at their time; "
+            "install its module sch_fq (CONFIG_NET_SCH_FQ), or leave shape out"
+        );
+        EXPECT_EQ(qdisc(), before);
+        EXPECT_TRUE(Filter::list_pinned_hooks(lab_.bpf_dir()).empty());
+        EXPECT_NE(std::system("tc qdisc add dev zt1 root fq 2>/dev/null"), 0);
+        Filter filter = must(Filter::attach(out(), plain));
+        EXPECT_FALSE(filter.load(shape));
+        EXPECT_EQ(filter.live_rules().size(), 1U);
+        EXPECT_EQ(qdisc(), before);
+        must(filter.detach());
+        return;
+    }
+    EXPECT_TRUE(qdisc().starts_with("qdisc fq 7a73: ")) << qdisc();
+    must(attached->load(rules_of_hook(rules_of("shape 20mbit {\nclass a\n}\n"), 1)));
+    EXPECT_EQ(must(attached->read_shape()).classes.size(), 2U);
+    {
+        const Filter again = must(Filter::adopt(out()));
+        EXPECT_EQ(must(again.read_shape()).rate, 20'000'000U);
+    }
+    must(attached->load(plain));
+    EXPECT_EQ(qdisc(), before);
+    EXPECT_TRUE(must(attached->read_shape()).classes.empty());
+    must(attached->load(shape));
+    must(attached->detach());
+    EXPECT_EQ(qdisc(), before);
+}
+
+TEST_F(HooksTest, a_shape_leaves_a_qdisc_alone_that_somebody_configured) {
+    run("tc qdisc add dev zt0 root handle 5: tbf rate 1mbit burst 10k latency 50ms");
+    const auto refused = Filter::attach(out(), rules_of_hook(rules_of("shape 10mbit\n"), 1));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().error, Error(PacketError::shaping_unavailable));
+    EXPECT_EQ(
+        refused.error().message(),
+        "zt0 cannot shape: somebody gave it the qdisc tbf 5:, and shaping needs fq; take that away "
+        "(tc qdisc del dev zt0 root), or leave shape out"
+    );
+    EXPECT_TRUE(output_of("tc qdisc show dev zt0 root").starts_with("qdisc tbf 5: "));
+    EXPECT_TRUE(Filter::list_pinned_hooks(lab_.bpf_dir()).empty());
+}
+
 TEST_F(HooksTest, out_limits_packets_and_bits_by_every_key) {
     const auto to = [](std::uint32_t source, std::uint32_t destination, std::uint16_t port) {
         return ethernet(0x0800) +

@@ -42,7 +42,7 @@ TEST(RulesDocs, examples_of_the_manual_page_parse) {
     const std::size_t examples = page.find("\n# EXAMPLES");
     ASSERT_NE(examples, std::string::npos);
     const std::vector<std::string> blocks = blocks_in(std::string_view(page).substr(examples));
-    EXPECT_EQ(blocks.size(), 4U);
+    EXPECT_EQ(blocks.size(), 5U);
     for (const std::string& block : blocks) {
         EXPECT_EQ(errors_of(block, files), "") << block;
     }
@@ -57,7 +57,7 @@ TEST(RulesDocs, the_error_of_the_manual_page_is_a_real_one) {
 
 TEST(RulesDocs, limits_of_the_manual_page_are_those_of_the_code) {
     const std::string page = text_of("docs/man/zsync-rules.5.scd");
-    const std::array<std::size_t, 12> limits_in_order{
+    const std::array<std::size_t, 13> limits_in_order{
         limits::rules_max,
         limits::sets_max,
         limits::cgroups_max,
@@ -70,6 +70,7 @@ TEST(RulesDocs, limits_of_the_manual_page_are_those_of_the_code) {
         limits::rule_text_bytes_max,
         limits::path_bytes_max,
         limits::diagnostics_max,
+        limits::shape_classes_max,
     };
     std::size_t at = page.find("\n# LIMITS");
     for (const std::size_t limit : limits_in_order) {

@@ -31,12 +31,12 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         Case{
             "qwertyuiop",
             "r:1:1: error: unknown word 'qwertyuiop'; hint: a line starts with pass, drop, set, "
-            "cgroup, default or malformed"
+            "cgroup, shape, default or malformed"
         },
         Case{
             "\n  { }",
             "r:2:3: error: '{' where a statement should be; hint: a line starts with pass, drop, "
-            "set, cgroup, default or malformed"
+            "set, cgroup, shape, default or malformed"
         },
         Case{"default", "r:1:8: error: the end of the file where pass or drop should be"},
         Case{"default\n", "r:1:8: error: the end of the line where pass or drop should be"},
@@ -106,7 +106,7 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         Case{
             "set a {\n}\n}",
             "r:3:1: error: '}' where a statement should be; hint: a line starts with pass, drop, "
-            "set, cgroup, default or malformed"
+            "set, cgroup, shape, default or malformed"
         },
         // set files
         Case{
@@ -332,7 +332,7 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "drop from { 1.1.1.1\n}",
             "r:1:11: error: the { is not closed; hint: close it with } on the same line\n"
             "r:2:1: error: '}' where a statement should be; hint: a line starts with pass, drop, "
-            "set, cgroup, default or malformed"
+            "set, cgroup, shape, default or malformed"
         },
         Case{"drop from @", "r:1:11: error: '' is no name of a set"},
         Case{

@@ -68,36 +68,6 @@ int parse_qdisc(const nlmsghdr* message, void* into) {
     return MNL_CB_OK;
 }
 
-/// Sends a request and gives each message of the answer to `parse`.
-Result<void> ask(mnl_socket* socket, nlmsghdr* request, mnl_cb_t parse, Asked& asked) {
-    request->nlmsg_seq = request->nlmsg_type;
-    if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) {
-        return fail(os_error(errno));
-    }
-    const auto reply = std::make_unique<std::array<char, netlink_reply_bytes_max>>();
-    const bool is_dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-    for (;;) {
-        const ssize_t bytes = mnl_socket_recvfrom(socket, reply->data(), reply->size());
-        if (bytes < 0) {
-            return fail(os_error(errno));
-        }
-        const int state = mnl_cb_run(
-            reply->data(),
-            static_cast<std::size_t>(bytes),
-            request->nlmsg_seq,
-            mnl_socket_get_portid(socket),
-            parse,
-            &asked
-        );
-        if (state < 0) {
-            return fail(os_error(errno));
-        }
-        if (state == MNL_CB_STOP || !is_dump) {
-            return {};
-        }
-    }
-}
-
 Result<void> ask_kernel(Asked& asked) {
     const NetlinkSocket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
     if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -109,13 +79,13 @@ Result<void> ask_kernel(Asked& asked) {
     header->nlmsg_flags = NLM_F_REQUEST;
     auto* link = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(header, sizeof(ifinfomsg)));
     link->ifi_index = static_cast<int>(asked.ifindex);
-    ZTRY(ask(socket.get(), header, parse_device, asked));
+    ZTRY(ask_netlink(socket.get(), header, parse_device, &asked));
     header = mnl_nlmsg_put_header(request.data());
     header->nlmsg_type = RTM_GETQDISC;
     header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     auto* qdisc = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(tcmsg)));
     qdisc->tcm_ifindex = static_cast<int>(asked.ifindex);
-    return ask(socket.get(), header, parse_qdisc, asked);
+    return ask_netlink(socket.get(), header, parse_qdisc, &asked);
 }
 
 /// Of each processor a line of hexadecimal numbers, the second is what its backlog dropped.

@@ -227,7 +227,7 @@ SlotTable::assign(const RuleSet& rules, std::span<const LiveRule> live, const Fd
         }
     }
     seen.clear();
-    CounterSlots assigned{.rules = {}, .by_default = default_slot};
+    CounterSlots assigned{.rules = {}, .by_default = default_slot, .classes = {}};
     std::vector<std::size_t> fresh;
     for (std::size_t i = 0; i < rules.rules.size(); ++i) {
         const std::string_view text = rules.rules[i].text;

@@ -4,6 +4,7 @@
 #include <zsync/packet/limit_table.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/rule_classes.hpp>
+#include <zsync/packet/shape_table.hpp>
 #include <zsync/packet/trie.hpp>
 
 #include <algorithm>
@@ -407,6 +408,26 @@ private:
         return static_cast<std::uint32_t>(tables_.limits.size() - 1);
     }
 
+    void compile_shape() {
+        if (!rules_.shape) {
+            return;
+        }
+        const Shape& shape = *rules_.shape;
+        tables_.config.shapes = 1;
+        tables_.config.shape_cost = byte_cost(shape.rate);
+        tables_.config.shape_horizon = std::uint64_t{shape.horizon_ms} * 1'000'000
+                                       << ZSYNC_TICKS_PER_NS_LOG2;
+        std::map<std::string_view, std::uint32_t> places;
+        for (std::size_t i = 0; i < shape.classes.size(); ++i) {
+            places.emplace(shape.classes[i].name, static_cast<std::uint32_t>(i));
+            tables_.classes.push_back(compile_class(shape.classes[i], slots_.classes[i]));
+        }
+        compile_action(ZSYNC_CLASS, [&](const Rule& rule) -> std::optional<std::uint32_t> {
+            const auto& name = rule.actions.shape_class;
+            return name ? std::optional(places.at(*name)) : std::nullopt;
+        });
+    }
+
     void compile_actions() {
         static_assert(ZSYNC_ACTION_SHIFT + ZSYNC_ACTIONS < 32);
         compile_action(ZSYNC_MARK, [](const Rule& rule) { return rule.actions.mark; });
@@ -416,6 +437,7 @@ private:
             return rule.actions.challenge ? std::optional(1U) : std::nullopt;
         });
         compile_action(ZSYNC_SAMPLE, [](const Rule& rule) { return rule.actions.sample; });
+        compile_shape();
     }
 
     void finish() {
@@ -429,6 +451,7 @@ private:
         tables_.config.buckets_mask = pad(tables_.buckets);
         tables_.config.bitmaps_mask = pad(tables_.bitmaps);
         tables_.config.limits_mask = pad(tables_.limits);
+        tables_.config.classes_mask = pad(tables_.classes);
     }
 
     const RuleSet& rules_;

@@ -11,6 +11,7 @@
 #include <bpf/zsync_xdp.h>
 extern "C" {
 #include <bpf/limit.h>
+#include <bpf/shape.h>
 }
 
 #include <cstdint>
@@ -33,6 +34,7 @@ struct Tables {
     std::vector<std::uint64_t> buckets;
     std::vector<std::uint64_t> bitmaps;
     std::vector<zsync_limit> limits;
+    std::vector<zsync_shape_class> classes;
     std::vector<NameClass> names;
     std::vector<std::uint32_t> targets; ///< interfaces that rules redirect to, by their indexes
 };
@@ -41,6 +43,7 @@ struct Tables {
 struct CounterSlots {
     std::vector<std::uint32_t> rules;
     std::uint32_t by_default = 0;
+    std::vector<std::uint32_t> classes{}; ///< of the shape, if there is one: where their clocks are
 };
 
 /// Compiles the rules of one hook. `names` has every interface and cgroup that they name. Fails

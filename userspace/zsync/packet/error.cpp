@@ -80,6 +80,11 @@ constexpr std::array entries{
         "ChallengeUnavailable",
         "SYN cookies cannot be used here"
     },
+    ErrorEntry{
+        std::to_underlying(PacketError::shaping_unavailable),
+        "ShapingUnavailable",
+        "the interface cannot shape what it sends"
+    },
 };
 
 } // namespace

@@ -48,6 +48,8 @@ enum class PacketError : std::uint16_t {
     no_such_hook,
     /// SYN cookies would not be taken back, or could not be sent.
     challenge_unavailable,
+    /// Packets could not be held until their time.
+    shaping_unavailable,
 };
 
 extern const ErrorDomain packet_errors;

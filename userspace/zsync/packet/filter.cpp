@@ -1,6 +1,7 @@
 #include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
+#include <zsync/packet/fair_queue.hpp>
 #include <zsync/packet/filter.hpp>
 #include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/limits.hpp>
@@ -92,9 +93,19 @@ Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rule
     Filter filter(options, pins, *std::move(maps), SlotTable::fresh());
     filter.starts_at_network_ = found.starts_at_network();
     filter.meta_.mode = options.mode == AttachMode::generic ? XdpMode::generic : XdpMode::native;
+    if (rules.shape) {
+        if (auto queued = install_fair_queue(found.facts.ifindex, options.ifname, *rules.shape);
+            !queued) {
+            pins.remove_all();
+            return std::unexpected(std::move(queued).error());
+        }
+    }
     if (auto attached = filter.attach_pinned(options, rules, found); !attached) {
         if (filter.link_) {
             bpf_link_detach(filter.link_.get());
+        }
+        if (rules.shape) {
+            (void)remove_fair_queue(found.facts.ifindex, options.ifname);
         }
         pins.remove_all();
         return std::unexpected(std::move(attached).error());
@@ -107,9 +118,9 @@ Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rule
 Outcome<void>
 Filter::attach_pinned(const FilterOptions& options, const RuleSet& rules, const FoundPoint& found) {
     pins_.remove_generations_but(0);
-    const CounterSlots slots = ZTRY(slots_.assign(rules, {}, maps_.counters));
-    LoadedProgram program = ZTRY(load_rules(rules, slots, maps_));
     meta_.ifindex = found.facts.ifindex;
+    const CounterSlots slots = ZTRY(assign_slots(rules, slots_, maps_));
+    LoadedProgram program = ZTRY(load_rules(rules, slots, maps_));
     ZTRY(pin_generation(program, maps_));
     AttachedLink attached = ZTRY(attach_link(found, program.fd, options.mode));
     link_ = std::move(attached.link);
@@ -149,6 +160,9 @@ Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedM
     if (program.has_sockets) {
         ZTRY(pins_.pin(program.id, "sockets", maps.sockets));
     }
+    if (program.has_shape) {
+        ZTRY(pins_.pin(program.id, "shape", maps.shape));
+    }
     if (program.has_limits) {
         ZTRY(pins_.pin(program.id, "limit_lines", maps.limits.lines));
         ZTRY(pins_.pin(program.id, "limit_keys", maps.limits.keys));
@@ -171,7 +185,11 @@ Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint
         .prefixes = prefix_count(rules),
         .loaded_realtime_usec = epoch_time<std::chrono::microseconds>(),
         .rules = {},
+        .shape = {},
     };
+    if (rules.shape) {
+        meta.shape = {.shape = *rules.shape, .slots = slots.classes};
+    }
     for (std::size_t i = 0; i < rules.rules.size(); ++i) {
         const Rule& rule = rules.rules[i];
         meta.rules.push_back({rule.text, rule.name, slots.rules[i], rule.verdict});
@@ -240,6 +258,7 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
                 .lines = pins.open(facts->program_id, "limit_lines").value_or(Fd()),
                 .keys = pins.open(facts->program_id, "limit_keys").value_or(Fd()),
             },
+        .shape = pins.open(facts->program_id, "shape").value_or(Fd()),
     };
     Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
     if (ZTRY(packet::program_id(program)) != facts->program_id ||
@@ -298,7 +317,25 @@ bool Filter::needs_upgrade() const {
            meta_.code_hash != program_code_hash(hook_);
 }
 
+/// The qdisc is there before packets get times, and is there as long as they do.
 Outcome<LoadReport> Filter::load(const RuleSet& rules) {
+    if (rules.shape) {
+        ZTRY(install_fair_queue(meta_.ifindex, ifname_, *rules.shape));
+    }
+    const bool shaped = meta_.shape.has_value();
+    Outcome<LoadReport> loaded = load_generation(rules);
+    if (loaded ? shaped && !rules.shape : shaped || rules.shape) {
+        const Outcome<void> settled =
+            meta_.shape ? install_fair_queue(meta_.ifindex, ifname_, meta_.shape->shape)
+                        : remove_fair_queue(meta_.ifindex, ifname_);
+        if (loaded && !settled) {
+            loaded->note = settled.error().message();
+        }
+    }
+    return loaded;
+}
+
+Outcome<LoadReport> Filter::load_generation(const RuleSet& rules) {
     if (meta_.layout_version == ZSYNC_LAYOUT_VERSION) {
         return replace(rules, maps_, slots_);
     }
@@ -323,7 +360,7 @@ Outcome<LoadReport> Filter::load(const RuleSet& rules) {
 /// leftover, after it the old one is.
 Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots) {
     const auto start = std::chrono::steady_clock::now();
-    const CounterSlots assigned = ZTRY(slots.assign(rules, meta_.rules, maps.counters));
+    const CounterSlots assigned = ZTRY(assign_slots(rules, slots, maps));
     ZTRY(forget_limits(rules, assigned, maps.limits));
     LoadedProgram program = ZTRY(load_rules(rules, assigned, maps));
     Meta meta = describe(rules, assigned, program.id);
@@ -350,6 +387,9 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     }
     if (!program.has_limits) {
         maps.limits = {};
+    }
+    if (!program.has_shape) {
+        maps.shape.reset();
     }
     program_ = std::move(program.fd);
     slots.commit(assigned);
@@ -391,7 +431,31 @@ Outcome<void> Filter::detach() {
     }
     pins_.detached_link_step();
     pins_.remove_all();
+    if (meta_.shape) {
+        ZTRY(remove_fair_queue(meta_.ifindex, ifname_));
+    }
     return {};
+}
+
+/// Where rules count, and where the clocks of their classes are.
+Outcome<CounterSlots>
+Filter::assign_slots(const RuleSet& rules, SlotTable& slots, SharedMaps& maps) const {
+    CounterSlots assigned = ZTRY(slots.assign(rules, meta_.rules, maps.counters));
+    if (rules.shape) {
+        if (!maps.shape) {
+            maps.shape = ZTRY(create_shape_clocks());
+        }
+        assigned.classes = assign_classes(*rules.shape, meta_.shape);
+        ZTRY(forget_classes(maps.shape, assigned.classes, meta_.shape));
+    }
+    return assigned;
+}
+
+Outcome<ShapeReading> Filter::read_shape() const {
+    if (!meta_.shape || !maps_.shape) {
+        return ShapeReading{};
+    }
+    return packet::read_shape(maps_.shape, *meta_.shape);
 }
 
 Outcome<void> Filter::rename(std::string_view ifname) {

@@ -12,6 +12,7 @@
 #include <zsync/packet/program.hpp>
 #include <zsync/packet/rule_set.hpp>
 #include <zsync/packet/samples.hpp>
+#include <zsync/packet/shape_table.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -129,6 +130,8 @@ public:
     [[nodiscard]] Result<std::uint64_t> limit_rate(std::uint32_t slot, const Limit& limit) const;
     [[nodiscard]] Result<void>
     set_limit_rate(std::uint32_t slot, const Limit& limit, std::uint64_t rate) const;
+    /// The classes of a shape: none when the rules have no shape.
+    [[nodiscard]] Outcome<ShapeReading> read_shape() const;
     [[nodiscard]] const std::vector<LiveRule>& live_rules() const { return meta_.rules; }
 
     /// Asks the kernel where the device is by now.
@@ -165,6 +168,9 @@ private:
     pin_generation(const LoadedProgram& program, const SharedMaps& maps) const;
     [[nodiscard]] Meta
     describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id) const;
+    Outcome<LoadReport> load_generation(const RuleSet& rules);
+    Outcome<CounterSlots>
+    assign_slots(const RuleSet& rules, SlotTable& slots, SharedMaps& maps) const;
     Outcome<LoadReport> replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots);
     [[nodiscard]] std::vector<zsync_limit> changed_limits(const RuleSet& rules) const;
     [[nodiscard]] Outcome<void> forget_limits(

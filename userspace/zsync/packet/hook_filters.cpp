@@ -1,5 +1,6 @@
 #include <zsync/packet/cgroup_tree.hpp>
 #include <zsync/packet/error.hpp>
+#include <zsync/packet/fair_queue.hpp>
 #include <zsync/packet/hook_filters.hpp>
 #include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/rules_names.hpp>
@@ -51,6 +52,12 @@ void HookFilters::adopt() {
             attached_.push_back(
                 {.hook = {.cgroup = {}, .direction = direction}, .filter = *std::move(filter)}
             );
+        }
+    }
+    // A crash between a shape's qdisc and its program, or between its end and the qdisc's.
+    if (find(HookKind::tcx_out, 0) == nullptr) {
+        if (const auto facts = interface_facts(ifname_)) {
+            (void)remove_fair_queue(facts->ifindex, ifname_);
         }
     }
 }

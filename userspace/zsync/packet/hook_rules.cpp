@@ -17,6 +17,13 @@ RuleSet rules_of_hook(const RuleSet& rules, std::uint32_t hook) {
     RuleSet own;
     own.default_verdict = hook == 0 ? rules.default_verdict : rules.hooks[hook - 1].default_verdict;
     own.malformed_verdict = rules.malformed_verdict;
+    if (hook != 0 &&
+        rules.hooks[hook - 1] ==
+            Hook{
+                .cgroup = {}, .direction = Direction::out, .default_verdict = own.default_verdict
+            }) {
+        own.shape = rules.shape;
+    }
     std::vector<std::optional<std::uint32_t>> numbers(rules.address_sets.size());
     for (const Rule& rule : rules.rules) {
         if (rule.hook != hook) {

@@ -86,5 +86,19 @@ constexpr std::uint64_t limit_adapt_steps = 50;
 constexpr std::uint32_t limit_keys_shown_max = 64;
 /// The sparsest sampling: one packet of so many.
 constexpr std::uint32_t sample_every_max = 1U << 20;
+/// Classes of a shape, `default` among them, and the clocks of classes: those of a live generation,
+/// of the next, and the whole's.
+constexpr std::uint32_t shape_classes_max = 64;
+constexpr std::uint32_t shape_slots = 2 * shape_classes_max + 1;
+/// A shape's and a class's rates, bits a second.
+constexpr std::uint64_t shape_bits_min = 8000;
+constexpr std::uint64_t shape_bits_max = 100'000'000'000;
+/// How long a packet may wait for its time: at least, at most, and where the rules do not say.
+constexpr std::uint32_t shape_horizon_ms_min = 1;
+constexpr std::uint32_t shape_horizon_ms_max = 2000;
+constexpr std::uint32_t shape_horizon_ms_usual = 100;
+/// Packets that wait in the qdisc fq of a shape, at least and at most: by rate and horizon.
+constexpr std::uint32_t fair_queue_packets_min = 10'000;
+constexpr std::uint32_t fair_queue_packets_max = 1U << 18;
 
 } // namespace zsync::packet::limits

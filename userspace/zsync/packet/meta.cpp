@@ -65,6 +65,34 @@ private:
     bool spoiled_ = false;
 };
 
+void write_shape(Writer& writer, const LiveShape& live) {
+    writer.number(live.shape.rate);
+    writer.number(live.shape.horizon_ms);
+    writer.number(static_cast<std::uint32_t>(live.shape.classes.size()));
+    for (std::size_t i = 0; i < live.shape.classes.size(); ++i) {
+        const ShapeClass& one = live.shape.classes[i];
+        writer.number(live.slots[i]);
+        writer.number(one.guarantee);
+        writer.number(one.max);
+        writer.text(one.name);
+    }
+}
+
+LiveShape read_shape(Reader& reader) {
+    LiveShape live;
+    live.shape.rate = reader.number<std::uint64_t>();
+    live.shape.horizon_ms = reader.number<std::uint32_t>();
+    const auto classes = reader.number<std::uint32_t>();
+    for (std::uint32_t i = 0; i < classes && !reader.spoiled(); ++i) {
+        live.slots.push_back(reader.number<std::uint32_t>());
+        ShapeClass& one = live.shape.classes.emplace_back();
+        one.guarantee = reader.number<std::uint64_t>();
+        one.max = reader.number<std::uint64_t>();
+        one.name = reader.text();
+    }
+    return live;
+}
+
 std::unexpected<Fault> damaged(std::string_view why) {
     return fail(
         PacketError::damaged_pins,
@@ -95,6 +123,9 @@ std::vector<std::uint8_t> encode_meta(const Meta& meta) {
         writer.text(rule.text);
         writer.text(rule.name);
     }
+    if (meta.shape) {
+        write_shape(writer, *meta.shape);
+    }
     return std::move(writer).take();
 }
 
@@ -124,14 +155,21 @@ Outcome<Meta> decode_meta(std::span<const std::uint8_t> bytes) {
         rule.name = reader.text();
         meta.rules.push_back(std::move(rule));
     }
+    // Records of versions that did not shape end here too.
+    if (reader.left() != 0) {
+        meta.shape = read_shape(reader);
+    }
     if (reader.spoiled()) {
         return damaged("it ends too early");
     }
     if (meta.mode > XdpMode::offload || meta.default_verdict > Verdict::drop ||
         meta.malformed_verdict > Verdict::drop ||
-        std::ranges::any_of(meta.rules, [](const LiveRule& rule) {
-            return rule.verdict > Verdict::drop;
-        })) {
+        std::ranges::any_of(
+            meta.rules, [](const LiveRule& rule) { return rule.verdict > Verdict::drop; }
+        ) ||
+        (meta.shape && std::ranges::any_of(meta.shape->slots, [](std::uint32_t slot) {
+             return slot >= limits::shape_slots;
+         }))) {
         return damaged("a value is out of range");
     }
     return meta;

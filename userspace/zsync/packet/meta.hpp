@@ -8,6 +8,7 @@
 #include <zsync/packet/rule_set.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,14 @@ struct LiveRule {
     friend bool operator==(const LiveRule&, const LiveRule&) = default;
 };
 
+/// A shape as it is in force: its classes, and where each one's clocks are.
+struct LiveShape {
+    Shape shape;
+    std::vector<std::uint32_t> slots; ///< of each class
+
+    friend bool operator==(const LiveShape&, const LiveShape&) = default;
+};
+
 struct Meta {
     std::uint32_t layout_version = 0;
     /// Of the program's object file: another hash is another build of the program.
@@ -38,6 +47,7 @@ struct Meta {
     std::uint64_t prefixes = 0;
     std::uint64_t loaded_realtime_usec = 0;
     std::vector<LiveRule> rules;
+    std::optional<LiveShape> shape{};
 
     friend bool operator==(const Meta&, const Meta&) = default;
 };

@@ -1,6 +1,7 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/program.hpp>
+#include <zsync/packet/shape_table.hpp>
 #include <zsync/packet/xsk/limits.hpp>
 
 #include <bpf/bpf.h>
@@ -213,6 +214,18 @@ bool share_sockets(const Object& object, const SharedMaps& maps, HookKind hook, 
     return has_sockets ? share(object, "sockets", maps.sockets) : leave_out(object, "sockets");
 }
 
+/// Only what an interface sends is shaped.
+bool share_shape(
+    const Object& object, const Tables& tables, const SharedMaps& maps, HookKind hook
+) {
+    if (hook != HookKind::tcx_out) {
+        return true;
+    }
+    return fill(object, ".rodata.classes", std::span(tables.classes)) &&
+           (tables.config.shapes != 0 ? share(object, "shape_clocks", maps.shape)
+                                      : leave_out(object, "shape_clocks"));
+}
+
 } // namespace
 
 Outcome<SharedMaps> create_shared_maps() {
@@ -271,6 +284,10 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
             limit.start = zsync_limit_mix(seed, limit.id);
         }
     }
+    const bool has_shape = tables.config.shapes != 0;
+    if (has_shape && !maps.shape) {
+        maps.shape = ZTRY(create_shape_clocks());
+    }
     const auto use = [&](const Object& object, bool used, const char* name, const Fd& map) {
         return used ? share(object, name, map) : leave_out(object, name);
     };
@@ -286,7 +303,8 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
         !use(object, has_samples, "samples", maps.samples) ||
         !use(object, has_limits, "limit_lines", maps.limits.lines) ||
         !use(object, has_limits, "limit_keys", maps.limits.keys) ||
-        !share_sockets(object, maps, hook, has_sockets) || !size_names(object, tables) ||
+        !share_sockets(object, maps, hook, has_sockets) ||
+        !share_shape(object, tables, maps, hook) || !size_names(object, tables) ||
         !size_targets(object, tables) || !only_program(object, code.program)) {
         return map_fault();
     }
@@ -297,6 +315,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     program.has_samples = has_samples;
     program.has_sockets = has_sockets;
     program.has_limits = has_limits;
+    program.has_shape = has_shape;
     const bpf_program* loaded = bpf_object__find_program_by_name(object.get(), code.program);
     program.fd = Fd(dup(bpf_program__fd(loaded)));
     if (!program.fd || !fill_names(object, tables) || !fill_targets(object, tables)) {

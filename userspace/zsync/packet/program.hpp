@@ -17,6 +17,7 @@ struct LoadedProgram {
     bool has_samples = false; ///< whether it uses `SharedMaps::samples`
     bool has_sockets = false; ///< whether it uses `SharedMaps::sockets`
     bool has_limits = false;  ///< whether it uses `SharedMaps::limits`
+    bool has_shape = false;   ///< whether it uses `SharedMaps::shape`
 };
 
 /// The maps that programs of successive generations share. An action's maps are there while some
@@ -27,6 +28,7 @@ struct SharedMaps {
     Fd samples;       ///< the ring of `sample`
     Fd sockets;       ///< AF_XDP sockets by queue, while what passes goes to them
     LimitMaps limits; ///< of `limit`
+    Fd shape;         ///< clocks of classes
 };
 
 /// New maps of the current layout, all zero.

@@ -79,11 +79,12 @@ struct Limit {
 
 /// What a rule does to a packet beyond its verdict; nothing of what is absent.
 struct Actions {
-    std::optional<Limit> limit;          ///< drops what comes too fast
-    std::optional<std::uint32_t> mark;   ///< sets the packet's mark
-    std::optional<std::string> redirect; ///< sends it out of that interface
-    std::optional<std::uint32_t> sample; ///< copies one packet of so many for readers
-    bool challenge = false;              ///< answers SYNs with cookies
+    std::optional<Limit> limit;               ///< drops what comes too fast
+    std::optional<std::uint32_t> mark;        ///< sets the packet's mark
+    std::optional<std::string> redirect;      ///< sends it out of that interface
+    std::optional<std::uint32_t> sample;      ///< copies one packet of so many for readers
+    bool challenge = false;                   ///< answers SYNs with cookies
+    std::optional<std::string> shape_class{}; ///< sends it as one of the shape's classes
 
     friend bool operator==(const Actions&, const Actions&) = default;
 };
@@ -129,6 +130,25 @@ struct Hook {
     friend bool operator==(const Hook&, const Hook&) = default;
 };
 
+/// What an interface sends of one kind, and how fast. Rates are bits a second on the wire.
+struct ShapeClass {
+    std::string name;
+    std::uint64_t guarantee = 0; ///< whatever others send
+    std::uint64_t max = 0;       ///< at most, of what others leave
+
+    friend bool operator==(const ShapeClass&, const ShapeClass&) = default;
+};
+
+/// How fast an interface sends: each packet leaves at a time of its own.
+struct Shape {
+    std::uint64_t rate = 0;       ///< of all, bits a second
+    std::uint32_t horizon_ms = 0; ///< that a packet waits at most; else it is dropped
+    /// The first is called `default`, and has what no rule gives a class.
+    std::vector<ShapeClass> classes;
+
+    friend bool operator==(const Shape&, const Shape&) = default;
+};
+
 struct RuleSet {
     /// Of what the interface receives.
     Verdict default_verdict = Verdict::pass;
@@ -138,6 +158,8 @@ struct RuleSet {
     std::vector<Rule> rules;
     /// Only those that rules or a verdict need: the interface's, then those of each cgroup.
     std::vector<Hook> hooks;
+    /// Of what the interface sends.
+    std::optional<Shape> shape{};
 
     friend bool operator==(const RuleSet&, const RuleSet&) = default;
 };

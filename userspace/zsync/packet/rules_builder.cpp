@@ -128,6 +128,11 @@ void RuleSetBuilder::malformed_verdict(const Place& place, Verdict verdict) {
     rules_.malformed_verdict = verdict;
 }
 
+void RuleSetBuilder::shape(const Place& place, Shape shape) {
+    set_once(shape_place_, place, "shape");
+    rules_.shape = std::move(shape);
+}
+
 bool RuleSetBuilder::add_set(NamedSet set) {
     if (const auto found = sets_.find(set.name); found != sets_.end()) {
         report_.error(
@@ -259,6 +264,16 @@ bool RuleSetBuilder::fits_hook(const RuleDraft& draft) {
             draft.actions_at[std::to_underlying(ActionWord::challenge)],
             "challenge in a rule that TCP does not match",
             "write proto tcp"
+        );
+    }
+    const auto& class_at = draft.actions_at[std::to_underlying(ActionWord::shape_class)];
+    if (draft.verdict == Verdict::drop) {
+        refuse(class_at, "class in a rule that drops", "write pass out class NAME");
+    } else if (in_cgroup() || draft.direction == Direction::in) {
+        refuse(
+            class_at,
+            "class in a rule for what is not sent by this interface",
+            "write it with out, outside of a cgroup block"
         );
     }
     if (in_cgroup()) {
@@ -416,6 +431,10 @@ bool RuleSetBuilder::add_rule(RuleDraft draft) {
     if (!name_is_free(draft) || !sensible || !fits || !met) {
         return true;
     }
+    if (draft.actions.shape_class) {
+        const auto& place = draft.actions_at[std::to_underlying(ActionWord::shape_class)];
+        classes_used_.push_back({place.value_or(draft.place), *draft.actions.shape_class});
+    }
     auto icmp = icmp_of(draft);
     if (!icmp) {
         return true;
@@ -457,6 +476,9 @@ void RuleSetBuilder::order_by_hook() {
     for (const Rule& rule : rules_.rules) {
         hook_of[rule.hook] = 1;
     }
+    if (rules_.shape) {
+        hook_of[std::to_underlying(Direction::out)] = 1;
+    }
     for (std::size_t key = 1; key < hook_of.size(); ++key) {
         const Section& section = sections_[key / 2];
         const Verdict verdict = section.defaults[key % 2];
@@ -492,8 +514,33 @@ void RuleSetBuilder::order_by_hook() {
     rules_.address_sets = std::move(sets);
 }
 
+void RuleSetBuilder::check_classes() {
+    std::vector<std::string_view> names;
+    if (rules_.shape) {
+        for (const ShapeClass& one : rules_.shape->classes) {
+            names.push_back(one.name);
+        }
+    }
+    for (const Placed& used : classes_used_) {
+        if (!shape_place_) {
+            report_.error(
+                used.place,
+                std::format("class {} without a shape", used.name),
+                std::format("write shape RATE {{, class {}, }} on lines of their own", used.name)
+            );
+        } else if (!std::ranges::contains(names, std::string_view(used.name))) {
+            report_.error(
+                used.place,
+                std::format("the shape has no class {}", in_quotes(used.name)),
+                did_you_mean(used.name, names)
+            );
+        }
+    }
+}
+
 RuleSet RuleSetBuilder::finish() {
     order_by_hook();
+    check_classes();
     std::vector<std::string_view> names;
     names.reserve(sets_.size());
     for (const auto& [name, set] : sets_) {

@@ -76,6 +76,8 @@ public:
     void begin_cgroup(const Place& place, std::string_view path);
     void end_cgroup() { section_ = 0; }
     [[nodiscard]] bool in_cgroup() const { return section_ != 0; }
+    /// How fast the interface sends.
+    void shape(const Place& place, Shape shape);
     /// False when the limit is reached.
     bool add_set(NamedSet set);
     /// False when the limit is reached.
@@ -87,6 +89,11 @@ private:
     struct Unknown {
         Place place;
         std::string_view name;
+    };
+
+    struct Placed {
+        Place place;
+        std::string name;
     };
 
     void set_once(std::optional<Place>& seen, const Place& place, std::string_view word);
@@ -111,10 +118,14 @@ private:
     [[nodiscard]] bool fits_hook(const RuleDraft& draft);
     /// Sorts the rules by section, names their hooks, and numbers the sets as they are used then.
     void order_by_hook();
+    /// Reports classes that rules name and no shape has.
+    void check_classes();
 
     std::vector<Section> sections_{Section{}};
     std::size_t section_ = 0;
     std::optional<Place> malformed_place_;
+    std::optional<Place> shape_place_;
+    std::vector<Placed> classes_used_;
     std::unordered_map<std::string_view, NamedSet> sets_;
     std::unordered_map<std::string, std::uint32_t> rule_lines_;      ///< by rule name
     std::unordered_multimap<std::uint64_t, std::uint32_t> interned_; ///< content hash to index

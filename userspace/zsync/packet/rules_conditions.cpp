@@ -103,6 +103,8 @@ bool Parser::action(RuleDraft& draft, ActionWord which, const Token& word) {
     case ActionWord::challenge:
         draft.actions.challenge = true;
         return true;
+    case ActionWord::shape_class:
+        return class_name(draft.actions.shape_class.emplace());
     }
     std::unreachable();
 }

@@ -24,6 +24,9 @@ public:
         for (const Rule& rule : rules_.rules) {
             sets_of(rule);
         }
+        if (rules_.shape) {
+            out_ += shape_text(*rules_.shape);
+        }
         section({});
         std::vector<std::string_view> cgroups;
         for (const Hook& hook : rules_.hooks) {

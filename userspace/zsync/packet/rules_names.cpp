@@ -306,6 +306,9 @@ std::string canonical_text(const Rule& rule, const OperandTexts& operands) {
     if (rule.actions.challenge) {
         out += " challenge";
     }
+    if (rule.actions.shape_class) {
+        out += std::format(" class {}", *rule.actions.shape_class);
+    }
     if (!operands.from.empty()) {
         condition(Condition::from, operands.from);
     }

@@ -14,17 +14,20 @@
 
 namespace zsync::packet {
 
-inline constexpr std::array<std::string_view, 6> statement_words{
-    "default", "malformed", "set", "cgroup", "pass", "drop"
+inline constexpr std::array<std::string_view, 7> statement_words{
+    "default", "malformed", "set", "cgroup", "pass", "drop", "shape"
 };
 
 inline constexpr std::array<std::string_view, 2> direction_words{"in", "out"};
 
 /// What a rule may do beyond its verdict, in canonical order.
-enum class ActionWord : std::uint8_t { limit, mark, sample, redirect, challenge };
-inline constexpr std::array<std::string_view, 5> action_words{
-    "limit", "mark", "sample", "redirect", "challenge"
+enum class ActionWord : std::uint8_t { limit, mark, sample, redirect, challenge, shape_class };
+inline constexpr std::array<std::string_view, 6> action_words{
+    "limit", "mark", "sample", "redirect", "challenge", "class"
 };
+
+/// The class of what no rule gives another.
+inline constexpr std::string_view default_class = "default";
 
 /// Conditions in canonical order, then the name, which is none.
 enum class Condition : std::uint8_t {
@@ -115,6 +118,12 @@ struct OperandTexts {
 
 /// `limit 1000/s burst 100 by source/24`.
 [[nodiscard]] std::string limit_text(const Limit& limit);
+
+/// `shape 100mbit {`, its classes that are not as they would be unsaid, `}`, each line whole.
+[[nodiscard]] std::string shape_text(const Shape& shape);
+/// `60mbit`: bits a second; nothing when it is no rate between the limits of a shape's.
+[[nodiscard]] std::optional<std::uint64_t> shape_rate_of(std::string_view text);
+[[nodiscard]] std::string shape_rate_text(std::uint64_t bits);
 
 /// `1000/s`, in the limit's unit.
 [[nodiscard]] std::string rate_text(const Limit& limit, std::uint64_t rate);

@@ -21,12 +21,12 @@ std::string describe(const Token& token) {
     }
 }
 
-bool is_statement_word(const Token& token) {
+} // namespace
+
+bool Parser::is_statement_word(const Token& token) {
     return token.kind == TokenKind::word &&
            std::ranges::contains(statement_words, lower(token.text));
 }
-
-} // namespace
 
 Token Parser::next() {
     if (ahead_) {
@@ -145,7 +145,9 @@ bool Parser::statement(const Token& word) {
     }
     if (word.kind != TokenKind::word) {
         return fail_expected(
-            word, "a statement", "a line starts with pass, drop, set, cgroup, default or malformed"
+            word,
+            "a statement",
+            "a line starts with pass, drop, set, cgroup, shape, default or malformed"
         );
     }
     const std::string name = lower(word.text);
@@ -161,6 +163,9 @@ bool Parser::statement(const Token& word) {
     if (name == "set") {
         return set_statement(word);
     }
+    if (name == "shape") {
+        return shape_statement(word);
+    }
     if (const auto verdict = verdict_of(name)) {
         return rule_statement(word, *verdict);
     }
@@ -170,7 +175,7 @@ bool Parser::statement(const Token& word) {
         const bool drop = name == "deny" || name == "block" || name == "reject";
         hint = pass   ? "the verdict is called pass"
                : drop ? "the verdict is called drop"
-                      : "a line starts with pass, drop, set, cgroup, default or malformed";
+                      : "a line starts with pass, drop, set, cgroup, shape, default or malformed";
     }
     return fail(word, "unknown word " + in_quotes(word.text), std::move(hint));
 }
@@ -237,7 +242,9 @@ bool Parser::cgroup_statement() {
 bool Parser::end_block(const Token& brace) {
     if (!block_) {
         return fail_expected(
-            brace, "a statement", "a line starts with pass, drop, set, cgroup, default or malformed"
+            brace,
+            "a statement",
+            "a line starts with pass, drop, set, cgroup, shape, default or malformed"
         );
     }
     block_.reset();

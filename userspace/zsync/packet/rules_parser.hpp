@@ -18,7 +18,7 @@ namespace zsync::packet {
 
 /// Recursive descent, one token ahead. A function that returns false has reported why, and the
 /// statement it is in is skipped. Statements and lists are in rules_parser.cpp, a rule's conditions
-/// in rules_conditions.cpp, its limit in rules_limit.cpp.
+/// in rules_conditions.cpp, its limit in rules_limit.cpp, the shape in rules_shape.cpp.
 class Parser {
 public:
     Parser(std::string_view text, std::string_view source, const ReadFile& read)
@@ -37,6 +37,11 @@ private:
     bool set_statement(const Token& word);
     bool set_name(NamedSet& set);
     bool set_file(NamedSet& set, const Token& statement);
+    bool shape_statement(const Token& word);
+    bool shape_line(Shape& shape, const Token& word, std::vector<std::string>& seen);
+    bool shape_class(Shape& shape, std::vector<std::string>& seen);
+    bool shape_rate(std::uint64_t& rate);
+    bool class_name(std::string& name);
     bool rule_statement(const Token& word, Verdict verdict);
 
     bool action_or_condition(RuleDraft& draft, const Token& word);
@@ -66,6 +71,7 @@ private:
     bool list(const Token& open, SetBuilder& set, Span span);
     bool list_token(const Token& token, SetBuilder& set, bool& wants_element);
 
+    [[nodiscard]] static bool is_statement_word(const Token& token);
     Token next();
     void put_back(const Token& token) { ahead_ = token; }
     bool fail(const Token& token, std::string words, std::string hint = {});

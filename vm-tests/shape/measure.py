@@ -1,0 +1,200 @@
+"""What a shape does to iperf3's flows and to a probe beside them, against tc tbf at the same rate.
+
+Rates are compared on the wire: iperf3 counts what TCP carries, and a frame of 1,514 bytes carries 1,448 of it.
+"""
+
+import json
+import pathlib
+import socket
+import statistics
+import sys
+import threading
+import time
+
+from lab import Lab
+
+OUT = pathlib.Path(sys.argv[1])
+RATE = 20_000_000
+WIRE_PER_BYTE = 1514 / 1448
+# A frame of the flood: Ethernet, IPv4, UDP, and 1,000 bytes of iperf3's.
+UDP_WIRE_PER_BYTE = (1000 + 42) / 1000
+SECONDS = 4
+GOLD = 12_000_000
+BULK = 2_000_000
+BULK_MAX = 8_000_000
+HIERARCHY = f"""
+shape {RATE}bit {{
+    class gold guarantee {GOLD}bit
+    class bulk guarantee {BULK}bit max {BULK_MAX}bit
+    class probe guarantee 1mbit
+}}
+pass out class probe proto udp dport 7007
+pass out class gold proto tcp dport 5201
+pass out class bulk proto tcp dport 5202
+pass out class bulk proto udp dport 5204
+# What iperf3 says of the floods while they last.
+pass out class probe proto tcp dport 5203-5204
+"""
+WITHIN = 0.02
+PROBE_PORT = 7007
+PROBE_EVERY_S = 0.005
+
+figures: dict = {}
+
+
+def check(words: str, holds: bool) -> None:
+    print(("ok: " if holds else "FAILED: ") + words, flush=True)
+    if not holds:
+        failed.append(words)
+
+
+failed: list[str] = []
+
+
+def serve(lab: Lab, *ports: int) -> None:
+    for port in ports:
+        lab.far.run("iperf3", "--server", "--daemon", "--port", str(port))
+    for port in ports:
+        while lab.far.run("ss", "-Hlt", "sport", "=", f":{port}").stdout == "":
+            time.sleep(0.05)
+
+
+class Flow:
+    """An iperf3 client, from near to far."""
+
+    def __init__(self, lab: Lab, port: int, *options: str, seconds: float = SECONDS):
+        self.udp = "--udp" in options
+        # What was queued before its first second is over is left out.
+        words = ["iperf3", "--client", lab.far.v4, "--port", str(port), "--json", "--omit", "1", "--time", str(seconds)]
+        self.child = lab.near.start(*words, *options, stdout=-1, text=True)
+
+    def wire_rate(self) -> float:
+        """Bits a second that arrived."""
+        out, _ = self.child.communicate(timeout=60)
+        end = json.loads(out)["end"]
+        if self.udp:
+            received = end["sum_received"] if "sum_received" in end else end["sum"]
+            return received["bits_per_second"] * UDP_WIRE_PER_BYTE
+        return end["sum_received"]["bits_per_second"] * WIRE_PER_BYTE
+
+
+class Probe:
+    """Datagrams at a steady pace from near to far; how long each took, by one clock."""
+
+    def __init__(self, lab: Lab):
+        self.far = lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.far.bind((lab.far.v4, PROBE_PORT))
+        self.far.settimeout(0.1)
+        self.near = lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.to = (lab.far.v4, PROBE_PORT)
+        self.delays: list[float] = []
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=self.send), threading.Thread(target=self.receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def send(self) -> None:
+        while not self.done.wait(PROBE_EVERY_S):
+            try:
+                self.near.sendto(time.monotonic_ns().to_bytes(8, "big"), self.to)
+            except OSError:
+                pass  # dropped where it is sent: no delay of one that arrives
+
+    def receive(self) -> None:
+        while not self.done.is_set():
+            try:
+                sent = int.from_bytes(self.far.recv(64), "big")
+            except TimeoutError:
+                continue
+            self.delays.append((time.monotonic_ns() - sent) / 1e6)
+
+    def p99_ms(self) -> float:
+        self.done.set()
+        for thread in self.threads:
+            thread.join()
+        self.near.close()
+        self.far.close()
+        return statistics.quantiles(self.delays, n=100)[98]
+
+
+def near_is(what: str, rate: float, wanted: float) -> None:
+    check(f"{what}: {rate / 1e6:.2f} Mbit/s, wanted {wanted / 1e6:.2f}", abs(rate / wanted - 1) <= WITHIN)
+
+
+def loaded(lab: Lab, flows: int, name: str) -> tuple[float, float]:
+    """Throughput and the probe's p99 beside so many TCP flows."""
+    flow = Flow(lab, 5201, "--parallel", str(flows))
+    time.sleep(1)
+    probe = Probe(lab)
+    rate = flow.wire_rate()
+    p99 = probe.p99_ms()
+    figures[name] = {"mbit": round(rate / 1e6, 3), "p99_ms": round(p99, 2)}
+    print(name, figures[name], flush=True)
+    return rate, p99
+
+
+def flood(lab: Lab, port: int, rate: int) -> Flow:
+    return Flow(lab, port, "--udp", "--length", "1000", "--bitrate", str(rate))
+
+
+def root_qdisc(lab: Lab) -> str:
+    return lab.near.run("tc", "qdisc", "show", "dev", lab.near.ifname, "root").stdout.strip()
+
+
+def beside_tbf(lab: Lab) -> float:
+    """What the probe waits behind eight flows in tc tbf, which holds as much as a horizon does."""
+    shaper = f"tbf rate {RATE}bit burst 16kb latency 100ms"
+    lab.near.run("tc", "qdisc", "add", "dev", lab.near.ifname, "root", *shaper.split())
+    _, p99 = loaded(lab, 8, "tbf, 8 flows")
+    lab.near.run("tc", "qdisc", "del", "dev", lab.near.ifname, "root")
+    return p99
+
+
+def one_class(lab: Lab) -> None:
+    lab.load(f"shape {RATE}bit\n")
+    check(f"a shape brings fq: {root_qdisc(lab)[:40]}", root_qdisc(lab).startswith("qdisc fq 7a73:"))
+    for flows in (1, 8):
+        rate, _ = loaded(lab, flows, f"one class, {flows} flows")
+        near_is(f"one class with {flows} flows", rate, RATE)
+
+
+def hierarchy(lab: Lab, tbf_p99: float) -> None:
+    lab.load(HIERARCHY)
+    rate, p99 = loaded(lab, 8, "hierarchy, 8 flows of another class")
+    near_is("a class that borrows what others leave", rate, RATE)
+    check(f"the probe's p99 is {p99:.2f} ms, below tbf's {tbf_p99:.2f}", p99 < tbf_p99)
+
+    rate = Flow(lab, 5202).wire_rate()
+    figures["bulk alone"] = {"mbit": round(rate / 1e6, 3)}
+    near_is("a class alone has its maximum", rate, BULK_MAX)
+
+    # So much that each class has something to send at all times.
+    flooding, gold = flood(lab, 5203, 2 * RATE), Flow(lab, 5201, "--parallel", "4")
+    bulk = flood(lab, 5204, 2 * BULK_MAX)
+    rates = {"gold": gold.wire_rate(), "bulk": bulk.wire_rate(), "flood": flooding.wire_rate()}
+    figures["all at once"] = {name: round(rate / 1e6, 3) for name, rate in rates.items()}
+    print("all at once", figures["all at once"], flush=True)
+    for name, guarantee in (("gold", GOLD), ("bulk", BULK)):
+        rate = rates[name]
+        check(f"{name} has its guarantee beside a flood: {rate / 1e6:.2f}", rate >= guarantee * (1 - WITHIN))
+    check(f"bulk stays below its maximum: {rates['bulk'] / 1e6:.2f}", rates["bulk"] <= BULK_MAX * (1 + WITHIN))
+    near_is("all classes together", sum(rates.values()), RATE)
+
+
+def main() -> None:
+    with Lab() as lab:
+        serve(lab, 5201, 5202, 5203, 5204)
+        # Packets that stand for many are part of the proof.
+        lab.near.run("ethtool", "-K", lab.near.ifname, "tx", "on", "tso", "on", "gso", "on")
+        before = root_qdisc(lab)
+        tbf_p99 = beside_tbf(lab)
+        lab.attach()
+        one_class(lab)
+        hierarchy(lab, tbf_p99)
+        lab.ctl("packet", "detach", lab.near.ifname)
+        check(f"without it, as before: {root_qdisc(lab)}", root_qdisc(lab) == before)
+
+
+main()
+(OUT / "figures.json").write_text(json.dumps(figures, indent=1))
+sys.exit(1 if failed else 0)
