@@ -13,6 +13,9 @@
 #include "parse.h"
 #include "shape.h"
 #include "zsync_xdp.h"
+#ifdef ZSYNC_HAS_FLOWS
+#include "flow_counter.h"
+#endif
 
 /* Read-only for the program and frozen by libbpf: the verifier knows its values. In a section of its
  * own because the compiler adds tables to .rodata.
@@ -82,6 +85,9 @@ struct scratch {
 	struct zsync_limit_key limit_key;
 #ifdef ZSYNC_HAS_CHALLENGE
 	struct zsync_challenge challenge;
+#endif
+#ifdef ZSYNC_HAS_FLOWS
+	struct zsync_flow_try flow;
 #endif
 };
 

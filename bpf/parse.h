@@ -79,6 +79,7 @@ struct zsync_packet {
 	__u16 source_port; /* valid with has_ports */
 	__u16 destination_port; /* valid with has_ports */
 	__u16 vlan; /* outermost tag's id, or ZSYNC_NO_VLAN */
+	__u16 inner_vlan; /* the next one's, or ZSYNC_NO_VLAN */
 	__u16 icmp; /* type << 8 | code, valid with has_icmp */
 	__u16 length; /* of the IP packet by its own header, at most 65535; valid for IP */
 	__u8 network; /* enum zsync_network */
@@ -88,6 +89,7 @@ struct zsync_packet {
 	__u8 has_tcp_flags;
 	__u8 has_icmp;
 	__u8 fragment; /* part of a fragmented packet, the first part included */
+	__u32 fragment_id; /* valid with fragment */
 };
 
 /* Numbers of IEEE 802 and IANA, here because their uapi headers do not all compile for every user. */
@@ -223,6 +225,8 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_link(const struct zsync_frame *fra
 			return ZSYNC_MALFORMED_headers_split;
 		if (i == 0)
 			packet->vlan = zsync_load16(p) & 0xfff;
+		else if (i == 1)
+			packet->inner_vlan = zsync_load16(p) & 0xfff;
 		ethertype = zsync_load16(p + 2);
 		offset += 4;
 	}
@@ -284,6 +288,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_ipv4(const struct zsync_frame *fra
 	if (!start && !more)
 		return ZSYNC_WELL_FORMED;
 	packet->fragment = 1;
+	packet->fragment_id = zsync_load16(p + 4);
 	return zsync_check_fragment(cursor, start, header, more);
 }
 
@@ -341,6 +346,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_extensions(const struct zsync_fram
 			if (!(place & 0xfff9))
 				continue;
 			packet->fragment = 1;
+			packet->fragment_id = zsync_load32(p + 4);
 			reason = zsync_check_fragment(cursor, place & 0xfff8, 0, place & 1);
 			if (reason)
 				return reason;
@@ -489,6 +495,7 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_transport(const struct zsync_frame
 ZSYNC_INLINE void zsync_parse_begin(struct zsync_packet *packet, struct zsync_cursor *cursor)
 {
 	packet->vlan = ZSYNC_NO_VLAN;
+	packet->inner_vlan = ZSYNC_NO_VLAN;
 	packet->network = ZSYNC_NETWORK_OTHER;
 	packet->has_ports = 0;
 	packet->has_tcp_flags = 0;

@@ -11,6 +11,8 @@
 
 #define ZSYNC_HAS_CHALLENGE
 
+#define ZSYNC_HAS_FLOWS
+
 #include "generation.h"
 
 #define ZSYNC_CONTEXT struct xdp_md
@@ -82,6 +84,20 @@ int zsync_xdp(struct xdp_md *ctx)
 				drop = action != XDP_PASS;
 			}
 		}
+	}
+	if (config.flows && !reason) {
+		/* A challenge may have moved the frame. */
+		struct zsync_frame judged = {
+			.data = (const __u8 *)(long)ctx->data,
+			.data_end = (const __u8 *)(long)ctx->data_end,
+		};
+
+		room->flow.packets = 1;
+		room->flow.bytes = frame.bytes;
+		room->flow.dropped = drop;
+		room->flow.trusted = 0;
+		zsync_flow_count_packet(&judged, &room->packet, room->cursor.offset, &room->flow);
+		ZSYNC_MEET();
 	}
 	if (drop) {
 		count(&interface->dropped, 1, frame.bytes);

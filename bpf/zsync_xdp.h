@@ -154,6 +154,7 @@ struct zsync_config {
 	__u32 limits_sliding; /* some rule has such a limit */
 	__u32 limits_adaptive; /* likewise */
 	__u32 answers_redirected; /* answers to challenges leave by redirection: see challenge.h */
+	__u32 flows; /* packets are counted into the flow table: see flow.h */
 	__u32 shapes; /* packets leave at times of their own: see shape.h */
 	__u32 classes_mask; /* of those classes; the first is of packets that no rule gives another */
 	__u64 shape_cost; /* of the whole: ticks of a byte, with ZSYNC_BYTE_COST_LOG2 */

@@ -81,7 +81,7 @@ def test_ordinary_traffic_raises_nothing(analysed):
 
 
 def test_nothing_is_attached_while_it_is_off(analysed):
-    assert len(tcx_programs(analysed)) == 2
+    assert len(tcx_programs(analysed)) == 3
     analysed.ctl("packet", "analyse", analysed.near.ifname, "--off")
     assert tcx_programs(analysed) == []
     refused = analysed.ctl("flows", analysed.near.ifname, check=False)
@@ -98,7 +98,7 @@ def test_a_device_that_comes_back_is_analysed_again(analysed):
     wait_until("the end", lambda: analysed.property("State") == "absent")
     analysed.make_link()
     wait_until("the new device", lambda: analysed.property("State") == "attached")
-    wait_until("its tap", lambda: len(tcx_programs(analysed)) == 2)
+    wait_until("its tap", lambda: len(tcx_programs(analysed)) == 3)
 
 
 def test_configuration_asks_for_it_and_sets_thresholds(quiet_lab):

@@ -181,7 +181,7 @@ Task<Outcome<void>> Daemon::start_analyses(Parts* parts) {
             log::error(begun.error().message());
         }
     }
-    co_return {};
+    co_return co_await parts->packet_objects->analyses().end_unwanted();
 }
 
 Task<Result<void>> Daemon::keep_on_bus(Parts* parts) {

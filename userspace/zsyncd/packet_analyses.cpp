@@ -10,7 +10,9 @@
 #include <sys/random.h>
 
 #include <cerrno>
+#include <chrono>
 #include <format>
+#include <optional>
 #include <poll.h>
 #include <utility>
 #include <vector>
@@ -25,7 +27,8 @@ Outcome<std::unique_ptr<LiveAnalysis>> start_live(
     std::uint32_t ifindex,
     const std::string& ifname,
     std::uint32_t sample_every,
-    const packet::analysis::DetectorOptions& detectors
+    const packet::analysis::DetectorOptions& detectors,
+    packet::FlowReader flows
 ) {
     packet::analysis::AnalyserOptions options{.flows = {}, .detectors = detectors};
     std::uint64_t& seed = options.flows.seed;
@@ -33,7 +36,11 @@ Outcome<std::unique_ptr<LiveAnalysis>> start_live(
         return fail(os_error(errno), "no random numbers");
     }
     return LiveAnalysis::start(
-        ifindex, ifname, {.sample_every = sample_every, .whole_packets = false}, options
+        ifindex,
+        ifname,
+        {.sample_every = sample_every, .whole_packets = false},
+        options,
+        std::move(flows)
     );
 }
 
@@ -46,8 +53,8 @@ std::unexpected<Fault> not_analysed(const std::string& ifname) {
 
 } // namespace
 
-PacketAnalyses::PacketAnalyses(Io io, Scope& scope, Tell tell)
-    : io_(io), scope_(scope), tell_(std::move(tell)) {}
+PacketAnalyses::PacketAnalyses(Io io, Scope& scope, packet::Service& service, Tell tell)
+    : io_(io), scope_(scope), service_(service), tell_(std::move(tell)) {}
 
 void PacketAnalyses::configure(const packet::analysis::DetectorOptions& options) {
     detectors_ = options;
@@ -104,22 +111,28 @@ PacketAnalyses::start(packet::InterfaceView view, std::uint32_t sample_every, bo
 Task<Outcome<void>> PacketAnalyses::begin(std::string ifname, std::uint32_t ifindex) {
     auto run = std::make_shared<Run>(ifname);
     run->ifindex = ifindex;
+    ZCO_TRY(std::optional<packet::FlowReader> flows, co_await service_.count_flows(ifname, true));
     ZCO_TRY(Wish* const wish, find(ifname));
-    ZCO_TRY(
-        run->live,
+    Outcome<std::unique_ptr<LiveAnalysis>> live =
         co_await io_.offload([&, sample_every = wish->sample_every, detectors = detectors_] {
-            return start_live(ifindex, ifname, sample_every, detectors);
-        })
-    );
+            return start_live(ifindex, ifname, sample_every, detectors, *std::move(flows));
+        });
+    if (!live) {
+        ZCO_CHECK(co_await stop_counting(ifname));
+        co_return std::unexpected(std::move(live).error());
+    }
+    run->live = *std::move(live);
     ZCO_TRY(Wish* const still_wanted, find(ifname));
     still_wanted->run = run;
     run->task = scope_.spawn("packet-analysis", follow(run));
+    run->ageing = scope_.spawn("packet-flows", age(run));
     log::info(std::format("{}: the traffic is analysed", ifname));
     co_return {};
 }
 
 Task<Outcome<void>> PacketAnalyses::end(std::shared_ptr<Run> run) {
     run->task.request_cancel();
+    run->ageing.request_cancel();
     ZCO_TRY(const Mutex::Lock lock, co_await run->mutex.lock());
     ZCO_CHECK(co_await io_.offload([&run] { run->live.reset(); }));
     co_return {};
@@ -132,6 +145,7 @@ Task<Outcome<void>> PacketAnalyses::stop(std::string ifname) {
     if (run) {
         ZCO_CHECK(co_await end(std::move(run)));
     }
+    ZCO_CHECK(co_await stop_counting(ifname));
     log::info(std::format("{}: the traffic is no longer analysed", ifname));
     co_return {};
 }
@@ -167,6 +181,50 @@ Task<Outcome<void>> PacketAnalyses::reconcile(std::map<std::string, packet::Inte
         }
     }
     co_return {};
+}
+
+/// With the filter its flows end as well.
+Task<Outcome<void>> PacketAnalyses::stop_counting(std::string ifname) {
+    const auto views = service_.interfaces();
+    const auto view = views.find(ifname);
+    if (view != views.end() && view->second.counts_flows) {
+        ZCO_CHECK(co_await service_.count_flows(ifname, false));
+    }
+    co_return {};
+}
+
+Task<Outcome<void>> PacketAnalyses::end_unwanted() {
+    for (const auto& [name, view] : service_.interfaces()) {
+        if (!wishes_.contains(name)) {
+            ZCO_CHECK(co_await stop_counting(name));
+        }
+    }
+    co_return {};
+}
+
+Task<void> PacketAnalyses::age(std::shared_ptr<Run> run) {
+    const Result<void> ended = co_await age_flows(run);
+    if (!ended && !ended.error().is_canceled()) {
+        log::error(
+            std::format("{}: flows are no longer ended: {}", run->ifname, ended.error().message())
+        );
+    }
+}
+
+Task<Result<void>> PacketAnalyses::age_flows(std::shared_ptr<Run> run) {
+    for (;;) {
+        ZCO_CHECK(
+            co_await io_.sleep_for(std::chrono::milliseconds(packet::limits::flow_age_interval_ms))
+        );
+        ZCO_TRY(const Mutex::Lock lock, co_await run->mutex.lock());
+        if (!run->live) {
+            co_return {};
+        }
+        const Outcome<void> aged = co_await io_.offload([&run] { return run->live->age(); });
+        if (!aged) {
+            co_return fail(aged.error().error);
+        }
+    }
 }
 
 Task<void> PacketAnalyses::follow(std::shared_ptr<Run> run) {

@@ -26,7 +26,7 @@ public:
     using Tell = std::function<void(const std::string& ifname, const packet::analysis::Alert&)>;
 
     /// Tasks run in `scope`, which outlives this.
-    PacketAnalyses(Io io, Scope& scope, Tell tell);
+    PacketAnalyses(Io io, Scope& scope, packet::Service& service, Tell tell);
 
     /// Takes other thresholds, also for analyses that run.
     void configure(const packet::analysis::DetectorOptions& options);
@@ -38,6 +38,8 @@ public:
     Task<Outcome<void>> stop(std::string ifname);
     /// Begins and ends analyses as devices come and go.
     Task<Outcome<void>> reconcile(std::map<std::string, packet::InterfaceView> views);
+    /// Ends the counting of flows that an earlier run left where nobody wants an analysis.
+    Task<Outcome<void>> end_unwanted();
 
     /// 0 for an interface that is not analysed.
     [[nodiscard]] std::uint32_t sample_every(const std::string& ifname) const;
@@ -55,6 +57,7 @@ private:
         Mutex mutex; ///< held while `live` is used
         std::unique_ptr<packet::LiveAnalysis> live;
         TaskRef task;
+        TaskRef ageing;
     };
     struct Wish {
         std::uint32_t sample_every = 1;
@@ -66,11 +69,15 @@ private:
     Task<Outcome<void>> end(std::shared_ptr<Run> run);
     Task<void> follow(std::shared_ptr<Run> run);
     Task<Result<void>> follow_packets(std::shared_ptr<Run> run);
+    Task<void> age(std::shared_ptr<Run> run);
+    Task<Result<void>> age_flows(std::shared_ptr<Run> run);
+    Task<Outcome<void>> stop_counting(std::string ifname);
     void tell(const std::string& ifname, std::vector<packet::analysis::Alert> alerts);
     Outcome<Wish*> find(const std::string& ifname);
 
     Io io_;
     Scope& scope_;
+    packet::Service& service_;
     Tell tell_;
     packet::analysis::DetectorOptions detectors_;
     std::map<std::string, Wish> wishes_;

@@ -40,6 +40,7 @@ PacketObjects::PacketObjects(
       analyses_(
           io,
           scope,
+          service,
           [this](const std::string& ifname, const packet::analysis::Alert& alert) {
               tell(ifname, alert);
           }

@@ -146,8 +146,19 @@ Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& 
     Tables tables = ZTRY(compile(rules, slots, names));
     tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
     tables.config.to_sockets = to_sockets_ ? 1 : 0;
+    tables.config.flows = count_flows_ ? 1 : 0;
+    if (count_flows_ && !maps.flows) {
+        maps.flows = ZTRY(make_flow_maps());
+    }
     tables.config.answers_redirected = answers_redirected ? 1 : 0;
     return load_program(tables, maps, hook_);
+}
+
+Outcome<FlowMaps> Filter::make_flow_maps() const {
+    FoundPoint sending;
+    sending.point.kind = HookKind::tcx_out;
+    sending.facts = ZTRY(interface_facts(meta_.ifindex));
+    return count_sent(meta_.ifindex, ifname_, sending.starts_at_network());
 }
 
 Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedMaps& maps) const {
@@ -166,6 +177,13 @@ Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedM
     if (program.has_limits) {
         ZTRY(pins_.pin(program.id, "limit_lines", maps.limits.lines));
         ZTRY(pins_.pin(program.id, "limit_keys", maps.limits.keys));
+    }
+    if (program.has_flows) {
+        ZTRY(pins_.pin(program.id, "flow_lines", maps.flows.lines));
+        ZTRY(pins_.pin(program.id, "flow_records", maps.flows.records));
+        ZTRY(pins_.pin(program.id, "flow_stats", maps.flows.stats));
+        ZTRY(pins_.pin(program.id, "flow_fragments", maps.flows.fragments));
+        ZTRY(pins_.pin(program.id, "flow_link", maps.flows.out));
     }
     return pins_.pin(program.id, "stats", maps.stats);
 }
@@ -259,6 +277,14 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
                 .keys = pins.open(facts->program_id, "limit_keys").value_or(Fd()),
             },
         .shape = pins.open(facts->program_id, "shape").value_or(Fd()),
+        .flows =
+            {
+                .lines = pins.open(facts->program_id, "flow_lines").value_or(Fd()),
+                .records = pins.open(facts->program_id, "flow_records").value_or(Fd()),
+                .stats = pins.open(facts->program_id, "flow_stats").value_or(Fd()),
+                .fragments = pins.open(facts->program_id, "flow_fragments").value_or(Fd()),
+                .out = pins.open(facts->program_id, "flow_link").value_or(Fd()),
+            },
     };
     Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
     if (ZTRY(packet::program_id(program)) != facts->program_id ||
@@ -273,6 +299,7 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
     Filter filter(options, std::move(pins), std::move(maps), SlotTable::adopted(meta));
     filter.link_ = *std::move(link);
     filter.program_ = std::move(program);
+    filter.count_flows_ = static_cast<bool>(filter.maps_.flows);
     filter.meta_ = std::move(meta);
     filter.meta_.ifindex = facts->ifindex;
     filter.starts_at_network_ = is_of_cgroup(options.hook);
@@ -362,10 +389,22 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     const auto start = std::chrono::steady_clock::now();
     const CounterSlots assigned = ZTRY(assign_slots(rules, slots, maps));
     ZTRY(forget_limits(rules, assigned, maps.limits));
-    LoadedProgram program = ZTRY(load_rules(rules, assigned, maps));
+    const bool had_flows = static_cast<bool>(maps.flows);
+    const auto forget_new_flows = [&] {
+        if (!had_flows) {
+            maps.flows = {};
+        }
+    };
+    Outcome<LoadedProgram> loaded = load_rules(rules, assigned, maps);
+    if (!loaded) {
+        forget_new_flows();
+        return std::unexpected(std::move(loaded).error());
+    }
+    LoadedProgram program = *std::move(loaded);
     Meta meta = describe(rules, assigned, program.id);
     if (auto switched = switch_to(program, maps, meta); !switched) {
         pins_.remove_generations_but(meta_.program_id);
+        forget_new_flows();
         return std::unexpected(std::move(switched).error());
     }
     const auto visible = std::chrono::steady_clock::now();
@@ -390,6 +429,9 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     }
     if (!program.has_shape) {
         maps.shape.reset();
+    }
+    if (!program.has_flows) {
+        maps.flows = {};
     }
     program_ = std::move(program.fd);
     slots.commit(assigned);

@@ -105,6 +105,13 @@ public:
     /// `socket_map` at the place of the queue that the packet came by, and without one there, as
     /// after a restart, to the kernel. Nothing of that outlives this object but the map.
     void send_to_sockets(bool on) noexcept { to_sockets_ = on; }
+    /// Whether packets are counted into the flow table from the next `load` on, of what the
+    /// interface receives and of what it sends: an empty one, if they were not. The table is pinned
+    /// as counters are, and goes on without this process.
+    void count_flows(bool on) noexcept { count_flows_ = on; }
+    /// The table, or none (false) while flows are not counted.
+    [[nodiscard]] const FlowMaps& flow_maps() const noexcept { return maps_.flows; }
+
     /// An XSKMAP, or none (false) while nothing goes to sockets.
     [[nodiscard]] const Fd& socket_map() const noexcept { return maps_.sockets; }
 
@@ -162,6 +169,7 @@ private:
 
     Outcome<void>
     attach_pinned(const FilterOptions& options, const RuleSet& rules, const FoundPoint& found);
+    [[nodiscard]] Outcome<FlowMaps> make_flow_maps() const;
     [[nodiscard]] Outcome<LoadedProgram>
     load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const;
     [[nodiscard]] Outcome<void>
@@ -184,6 +192,7 @@ private:
     std::uint64_t cgroup_id_;
     bool starts_at_network_ = false;
     bool to_sockets_ = false;
+    bool count_flows_ = false;
     Pins pins_;
     SharedMaps maps_;
     SlotTable slots_;

@@ -4,12 +4,12 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limit_table.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/mapped_array.hpp>
 #include <zsync/packet/rules_names.hpp>
 
 #include <bpf/bpf.h>
 #include <bpf/zsync_xdp.h>
 #include <net/if.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -33,34 +33,6 @@ static_assert(ZSYNC_LIMIT_SHARED_LINES * 2 * ZSYNC_LIMIT_WAYS == limits::limit_s
 static_assert(ZSYNC_LIMIT_COST_LINES * ZSYNC_LIMIT_COSTS_PER_LINE >= limits::counter_slots);
 static_assert(ZSYNC_WINDOW_COUNT_MAX == limits::limit_window_max);
 static_assert(sizeof(zsync_limit_line) == 64 && sizeof(zsync_limit_seen) == 64);
-
-/// A map of the kernel's, read where it is.
-template <class T> class Mapped {
-public:
-    Mapped(const Fd& map, std::size_t count, int rights = PROT_READ)
-        : bytes_(count * sizeof(T)),
-          memory_(::mmap(nullptr, bytes_, rights, MAP_SHARED, map.get(), 0)) {}
-    Mapped(const Mapped&) = delete;
-    Mapped& operator=(const Mapped&) = delete;
-    ~Mapped() {
-        if (*this) {
-            ::munmap(memory_, bytes_);
-        }
-    }
-    explicit operator bool() const { return memory_ != MAP_FAILED; }
-    /// In place: the kernel goes on writing.
-    [[nodiscard]] T& at(std::size_t index) const { return static_cast<T*>(memory_)[index]; }
-    /// A copy: the kernel goes on writing.
-    [[nodiscard]] T operator[](std::size_t index) const {
-        T value{};
-        __builtin_memcpy(&value, static_cast<const T*>(memory_) + index, sizeof value);
-        return value;
-    }
-
-private:
-    std::size_t bytes_;
-    void* memory_;
-};
 
 Outcome<Fd>
 create_array(const char* name, std::size_t value_bytes, std::uint32_t count, std::uint32_t flags) {
@@ -265,8 +237,8 @@ Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed
     if (changed.empty()) {
         return {};
     }
-    const Mapped<zsync_limit_line> lines(maps.lines, seed_line + 1, PROT_READ | PROT_WRITE);
-    const Mapped<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
+    const MappedArray<zsync_limit_line> lines(maps.lines, seed_line + 1, MapRights::read_write);
+    const MappedArray<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
     if (!lines || !keys) {
         return fail(os_error(errno));
     }
@@ -346,8 +318,8 @@ zsync_limit compile_limit(std::string_view rule_text, const Limit& limit) {
 
 Outcome<LimitTable> read_limits(const LimitMaps& maps, std::size_t keys_max) {
     const std::uint64_t seed = ZTRY(limit_seed(maps));
-    const Mapped<zsync_limit_line> lines(maps.lines, seed_line + 1);
-    const Mapped<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
+    const MappedArray<zsync_limit_line> lines(maps.lines, seed_line + 1);
+    const MappedArray<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
     if (!lines || !keys) {
         const int error = errno;
         return fail(

@@ -3,6 +3,7 @@
 
 #include <zsync/core/result.hpp>
 #include <zsync/packet/analysis/analyser.hpp>
+#include <zsync/packet/flow_reader.hpp>
 #include <zsync/packet/tap.hpp>
 
 #include <cstddef>
@@ -13,20 +14,32 @@
 
 namespace zsync::packet {
 
-/// A tap, and the analyser that it feeds. Calls block for a short time only, one at a time.
+/// The flow table of the kernel, which counts every packet, and a tap with the analyser that it
+/// feeds, which looks into packets. What is shown as a flow, and its packets and bytes, is the
+/// kernel's; the analyser's own flows are what content and detectors hang on.
+///
+/// Calls block for a short time only, one at a time.
 class LiveAnalysis final : private analysis::TrafficObserver {
 public:
     static Outcome<std::unique_ptr<LiveAnalysis>> start(
         std::uint32_t ifindex,
         const std::string& name,
         const TapOptions& tap,
-        const analysis::AnalyserOptions& options
+        const analysis::AnalyserOptions& options,
+        FlowReader flows
     );
-    LiveAnalysis(Tap tap, std::uint32_t sample_every, const analysis::AnalyserOptions& options);
+    LiveAnalysis(
+        Tap tap,
+        std::uint32_t sample_every,
+        const analysis::AnalyserOptions& options,
+        FlowReader flows
+    );
 
     [[nodiscard]] int ready_fd() const noexcept { return tap_.ready_fd(); }
     /// Analyses what has come, `limits::live_packets_per_turn` packets at most.
     Outcome<std::size_t> work();
+    /// Ends flows of the kernel's table whose time is over: every `limits::flow_age_interval_ms`.
+    Outcome<void> age();
     /// Takes other thresholds.
     void configure(const analysis::DetectorOptions& options) { analyser_.configure(options); }
     /// The alerts since the last call.
@@ -49,6 +62,8 @@ private:
 
     Tap tap_;
     std::uint32_t sample_every_;
+    FlowReader flows_;
+    analysis::FlowTimeouts timeouts_;
     std::vector<analysis::Alert> fresh_;
     analysis::Analyser analyser_;
 };

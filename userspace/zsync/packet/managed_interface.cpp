@@ -413,6 +413,32 @@ Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
     return map;
 }
 
+Outcome<std::optional<FlowReader>> ManagedInterface::count_flows(bool on) {
+    if (!filter_) {
+        return not_attached();
+    }
+    if (on != static_cast<bool>(filter_->flow_maps())) {
+        if (!rules_known_) {
+            return fail(
+                PacketError::not_attached,
+                std::format("the saved rules of {} were lost: load them first", desired_.name)
+            );
+        }
+        filter_->count_flows(on);
+        const auto loaded =
+            desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
+        if (!loaded) {
+            filter_->count_flows(!on);
+            return std::unexpected(loaded.error());
+        }
+    }
+    std::optional<FlowReader> reader;
+    if (on) {
+        reader = ZTRY(FlowReader::open(filter_->flow_maps()));
+    }
+    return reader;
+}
+
 Outcome<void> ManagedInterface::detach() {
     ZTRY(store_->erase(document_name(desired_.name)));
     if (const Outcome<void> detached = hooks_.detach(); !detached) {
@@ -524,6 +550,7 @@ InterfaceView ManagedInterface::view() const {
         view.default_verdict = filter_->default_verdict();
         view.malformed_verdict = filter_->malformed_verdict();
         view.adapts = LimitControl::adapts(*filter_);
+        view.counts_flows = static_cast<bool>(filter_->flow_maps());
     }
     for (const HookFilters::Attached& attached : hooks_.attached()) {
         view.rules += static_cast<std::uint32_t>(attached.filter.live_rules().size());

@@ -6,6 +6,7 @@
 #include <zsync/packet/desired.hpp>
 #include <zsync/packet/explain.hpp>
 #include <zsync/packet/filter.hpp>
+#include <zsync/packet/flow_reader.hpp>
 #include <zsync/packet/hook_filters.hpp>
 #include <zsync/packet/limit_control.hpp>
 #include <zsync/packet/rule_set.hpp>
@@ -58,7 +59,8 @@ struct InterfaceView {
     std::string rules_source; ///< the file the rules came from; empty if none were loaded
     std::uint64_t load_realtime_us = 0;
     std::vector<TemporaryRule> temporary;
-    bool adapts = false; ///< a rule has an adaptive limit
+    bool adapts = false;       ///< a rule has an adaptive limit
+    bool counts_flows = false; ///< see `ManagedInterface::count_flows`
 
     friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
 };
@@ -141,6 +143,10 @@ public:
     /// step for packets. With `on` the XSKMAP to enter them in. Not desired state: a device that
     /// comes back, or a daemon, begins without.
     Outcome<Fd> send_to_sockets(bool on);
+    /// Has packets counted into the flow table, or no more, by loading the rules once more. With
+    /// `on` what reads it, else none. Not desired state, but a table that an earlier run left goes
+    /// on.
+    Outcome<std::optional<FlowReader>> count_flows(bool on);
     /// Ends the filtering and forgets the desired state.
     Outcome<void> detach();
     /// Makes the host match: attaches a device that came, cleans up after one that went, follows

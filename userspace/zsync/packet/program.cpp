@@ -226,6 +226,23 @@ bool share_shape(
                                       : leave_out(object, "shape_clocks"));
 }
 
+/// Only the XDP program counts flows; what the device sends is counted by another one.
+bool share_flows(const Object& object, const FlowMaps& flows, HookKind hook, bool has_flows) {
+    if (hook != HookKind::xdp) {
+        return true;
+    }
+    if (!has_flows) {
+        return leave_out(object, "flow_lines") && leave_out(object, "flow_records") &&
+               leave_out(object, "flow_stats") && leave_out(object, "flow_fragments");
+    }
+    const auto seed = read_flow_seed(flows);
+    return seed && fill(object, ".rodata.flow_seed", std::span(&*seed, 1)) &&
+           share(object, "flow_lines", flows.lines) &&
+           share(object, "flow_records", flows.records) &&
+           share(object, "flow_stats", flows.stats) &&
+           share(object, "flow_fragments", flows.fragments);
+}
+
 } // namespace
 
 Outcome<SharedMaps> create_shared_maps() {
@@ -273,6 +290,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     if (has_sockets && !maps.sockets) {
         maps.sockets = ZTRY(create_socket_map());
     }
+    const bool has_flows = hook == HookKind::xdp && tables.config.flows != 0;
     const bool has_limits = (tables.config.actions >> ZSYNC_LIMIT & 1) != 0;
     std::vector<zsync_limit> limits_of_seed = tables.limits;
     if (has_limits) {
@@ -304,7 +322,8 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
         !use(object, has_limits, "limit_lines", maps.limits.lines) ||
         !use(object, has_limits, "limit_keys", maps.limits.keys) ||
         !share_sockets(object, maps, hook, has_sockets) ||
-        !share_shape(object, tables, maps, hook) || !size_names(object, tables) ||
+        !share_shape(object, tables, maps, hook) ||
+        !share_flows(object, maps.flows, hook, has_flows) || !size_names(object, tables) ||
         !size_targets(object, tables) || !only_program(object, code.program)) {
         return map_fault();
     }
@@ -316,6 +335,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     program.has_sockets = has_sockets;
     program.has_limits = has_limits;
     program.has_shape = has_shape;
+    program.has_flows = has_flows;
     const bpf_program* loaded = bpf_object__find_program_by_name(object.get(), code.program);
     program.fd = Fd(dup(bpf_program__fd(loaded)));
     if (!program.fd || !fill_names(object, tables) || !fill_targets(object, tables)) {

@@ -5,6 +5,7 @@
 #include <zsync/core/result.hpp>
 #include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/engine.hpp>
+#include <zsync/packet/flow_maps.hpp>
 #include <zsync/packet/limit_table.hpp>
 
 #include <cstdint>
@@ -18,6 +19,7 @@ struct LoadedProgram {
     bool has_sockets = false; ///< whether it uses `SharedMaps::sockets`
     bool has_limits = false;  ///< whether it uses `SharedMaps::limits`
     bool has_shape = false;   ///< whether it uses `SharedMaps::shape`
+    bool has_flows = false;   ///< whether it uses `SharedMaps::flows`
 };
 
 /// The maps that programs of successive generations share. An action's maps are there while some
@@ -29,6 +31,7 @@ struct SharedMaps {
     Fd sockets;       ///< AF_XDP sockets by queue, while what passes goes to them
     LimitMaps limits; ///< of `limit`
     Fd shape;         ///< clocks of classes
+    FlowMaps flows;   ///< while flows are counted
 };
 
 /// New maps of the current layout, all zero.

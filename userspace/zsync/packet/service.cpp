@@ -259,6 +259,16 @@ Task<Outcome<Fd>> Service::send_to_sockets(std::string name, bool on) {
     co_return map;
 }
 
+Task<Outcome<std::optional<FlowReader>>> Service::count_flows(std::string name, bool on) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    Outcome<std::optional<FlowReader>> reader =
+        co_await io_.offload([&managed = entry->managed, on] { return managed.count_flows(on); });
+    refresh(*entry);
+    co_return reader;
+}
+
 Task<Outcome<LoadReport>> Service::load(std::string name, std::string text, std::string source) {
     ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
     co_return co_await load_locked(std::move(name), std::move(text), std::move(source));

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,8 @@ public:
     Task<Outcome<Explanation>> explain(std::string name, std::string hook, std::string text);
     /// Has what passes on an interface go to AF_XDP sockets, or no more; with `on` the XSKMAP.
     Task<Outcome<Fd>> send_to_sockets(std::string name, bool on);
+    /// Has packets of an interface counted into the flow table, or no more; with `on` its reader.
+    Task<Outcome<std::optional<FlowReader>>> count_flows(std::string name, bool on);
     Task<Outcome<InterfaceReading>> read(std::string name);
     /// Rules that limit, with at most so many keys of each.
     Task<Outcome<std::vector<LimitReading>>> read_limits(std::string name, std::uint32_t keys_max);

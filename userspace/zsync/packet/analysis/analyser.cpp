@@ -210,13 +210,15 @@ void Analyser::write_flow_counts(JsonWriter& json) const {
     json.end_object();
 }
 
-void Analyser::write_figures(JsonWriter& json) const {
+void Analyser::write_figures(JsonWriter& json, bool own_flows) const {
     json.new_line();
     json.field("packets", total_.packets);
     json.field("bytes", total_.bytes);
     json.field("first_us", first_ns_ / 1000);
     json.field("last_us", last_ns_ / 1000);
-    write_flow_counts(json);
+    if (own_flows) {
+        write_flow_counts(json);
+    }
     write_protocols(json);
     write_sizes(json);
     write_talkers(json, "top_senders", senders_);
@@ -285,8 +287,9 @@ void write_alert(JsonWriter& json, const Alert& alert) {
     json.end_object();
 }
 
-void write_flow(JsonWriter& json, const Flow& flow, std::string_view end) {
-    json.begin_object();
+namespace {
+
+void write_flow_facts(JsonWriter& json, const Flow& flow, std::string_view end) {
     json.field("id", flow.id);
     json.field("protocol", name_of_protocol(flow.tuple.protocol));
     json.field("source", to_string(flow.tuple.source));
@@ -309,9 +312,30 @@ void write_flow(JsonWriter& json, const Flow& flow, std::string_view end) {
     json.field("last_us", flow.last_ns / 1000);
     write_direction(json, "to_responder", flow.to_responder);
     write_direction(json, "to_initiator", flow.to_initiator);
-    if (flow.content && !flow.content->application.empty()) {
-        write_content(json, *flow.content);
+}
+
+void write_flow_content(JsonWriter& json, const FlowContent* content) {
+    if (content != nullptr && !content->application.empty()) {
+        write_content(json, *content);
     }
+}
+
+} // namespace
+
+void write_flow(JsonWriter& json, const Flow& flow, std::string_view end) {
+    json.begin_object();
+    write_flow_facts(json, flow, end);
+    write_flow_content(json, flow.content.get());
+    json.end_object();
+}
+
+void write_live_flow(
+    JsonWriter& json, const Flow& flow, const FlowContent* content, std::uint64_t dropped
+) {
+    json.begin_object();
+    write_flow_facts(json, flow, "");
+    json.field("dropped", dropped);
+    write_flow_content(json, content);
     json.end_object();
 }
 

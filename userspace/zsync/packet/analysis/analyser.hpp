@@ -56,8 +56,13 @@ public:
     /// Ends all flows.
     void finish() { flows_.finish(); }
 
-    /// Writes the figures as fields of the object that `json` is in.
-    void write_figures(JsonWriter& json) const;
+    /// Writes the figures as fields of the object that `json` is in, without those of flows with
+    /// `own_flows` false, where somebody else counts these.
+    void write_figures(JsonWriter& json, bool own_flows = true) const;
+    /// Flows whose content was not looked at for want of room.
+    [[nodiscard]] std::uint64_t contents_passed_over() const noexcept {
+        return inspector_.passed_over();
+    }
 
     [[nodiscard]] const FlowTable& flows() const noexcept { return flows_; }
     [[nodiscard]] std::uint64_t first_ns() const noexcept { return first_ns_; }
@@ -109,5 +114,10 @@ void write_alert(JsonWriter& json, const Alert& alert);
 
 /// A flow as a JSON object; the fields are those of zsyncctl(1).
 void write_flow(JsonWriter& json, const Flow& flow, std::string_view end);
+/// The same of a flow that is going on, whose content another one has; `dropped` of its packets are
+/// ones that the filter dropped.
+void write_live_flow(
+    JsonWriter& json, const Flow& flow, const FlowContent* content, std::uint64_t dropped
+);
 
 } // namespace zsync::packet::analysis

@@ -135,8 +135,8 @@ FlowTable::Key FlowTable::key_of(const Packet& packet, const Tuple& tuple) {
     return key;
 }
 
-FlowTable::Class FlowTable::class_of(const Flow& flow) noexcept {
-    switch (flow.state) {
+FlowTable::Class FlowTable::class_of(FlowState state, std::uint8_t protocol) noexcept {
+    switch (state) {
     case FlowState::syn_sent:
     case FlowState::syn_received:
         return Class::half_open;
@@ -153,10 +153,10 @@ FlowTable::Class FlowTable::class_of(const Flow& flow) noexcept {
     case FlowState::answered:
         break;
     }
-    if (is_icmp(flow.tuple.protocol)) {
+    if (is_icmp(protocol)) {
         return Class::icmp;
     }
-    return flow.tuple.protocol == ip_protocol::udp ? Class::udp : Class::other;
+    return protocol == ip_protocol::udp ? Class::udp : Class::other;
 }
 
 bool FlowTable::is_unanswered(Class flow_class) noexcept {
@@ -164,11 +164,11 @@ bool FlowTable::is_unanswered(Class flow_class) noexcept {
            flow_class == Class::unanswered;
 }
 
-std::chrono::nanoseconds FlowTable::timeout_of(Class flow_class) const noexcept {
-    const FlowTimeouts& timeouts = options_.timeouts;
+std::chrono::nanoseconds
+FlowTable::timeout_of(const FlowTimeouts& timeouts, Class flow_class, bool in_flood) noexcept {
     switch (flow_class) {
     case Class::half_open:
-        return in_flood_ ? timeouts.half_open_in_flood : timeouts.half_open;
+        return in_flood ? timeouts.half_open_in_flood : timeouts.half_open;
     case Class::tcp_midstream:
         return timeouts.tcp_midstream;
     case Class::unanswered:
@@ -207,6 +207,13 @@ FlowTable::Index FlowTable::find(const Tuple& key) const noexcept {
         index = slots_[index].bucket_next;
     }
     return index;
+}
+
+const Flow* FlowTable::find_flow(const Tuple& tuple, std::uint8_t icmp_type) const {
+    Packet packet;
+    packet.icmp_type = icmp_type;
+    const Index index = find(key_of(packet, tuple).tuple);
+    return index == none ? nullptr : &slots_[index].flow;
 }
 
 /// Gives a later fragment the ports of its first one, and remembers those of a first one.
@@ -414,7 +421,9 @@ void FlowTable::follow_flood() noexcept {
 
 void FlowTable::expire(std::uint64_t now_ns) {
     for (std::size_t i = 0; i < queues_.size(); ++i) {
-        const auto kept_ns = static_cast<std::uint64_t>(timeout_of(static_cast<Class>(i)).count());
+        const auto kept_ns = static_cast<std::uint64_t>(
+            timeout_of(options_.timeouts, static_cast<Class>(i), in_flood_).count()
+        );
         while (queues_[i].oldest != none &&
                slots_[queues_[i].oldest].flow.last_ns + kept_ns < now_ns) {
             ++counts_.timed_out;

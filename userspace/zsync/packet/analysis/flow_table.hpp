@@ -85,6 +85,13 @@ public:
 
     FlowTable(const FlowTableOptions& options, FlowObserver& observer);
 
+    /// How long a flow is kept without a packet.
+    [[nodiscard]] static std::chrono::nanoseconds kept_for(
+        const FlowTimeouts& timeouts, FlowState state, std::uint8_t protocol, bool in_flood
+    ) noexcept {
+        return timeout_of(timeouts, class_of(state, protocol), in_flood);
+    }
+
     /// Counts an IP packet into its flow, which is made if there is none, after ending those whose
     /// time is over. The reference is good until the next call.
     Touched add(const Packet& packet);
@@ -94,6 +101,8 @@ public:
     void finish();
 
     [[nodiscard]] const Counts& counts() const noexcept { return counts_; }
+    /// The flow that packets with this tuple, and of ICMP this type, are counted into; or null.
+    [[nodiscard]] const Flow* find_flow(const Tuple& tuple, std::uint8_t icmp_type) const;
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] std::size_t unanswered() const noexcept { return unanswered_; }
     [[nodiscard]] bool in_flood() const noexcept { return in_flood_; }
@@ -147,12 +156,16 @@ private:
     };
 
     static Key key_of(const Packet& packet, const Tuple& tuple);
-    static Class class_of(const Flow& flow) noexcept;
+    static Class class_of(FlowState state, std::uint8_t protocol) noexcept;
+    static Class class_of(const Flow& flow) noexcept {
+        return class_of(flow.state, flow.tuple.protocol);
+    }
     static bool is_unanswered(Class flow_class) noexcept;
 
     [[nodiscard]] std::size_t bucket_of(const Tuple& key) const noexcept;
     [[nodiscard]] Index find(const Tuple& key) const noexcept;
-    [[nodiscard]] std::chrono::nanoseconds timeout_of(Class flow_class) const noexcept;
+    static std::chrono::nanoseconds
+    timeout_of(const FlowTimeouts& timeouts, Class flow_class, bool in_flood) noexcept;
     bool find_ports(const Packet& packet, Tuple& tuple);
     Touched add_error(const Packet& packet);
     Touched count(Index index, const Packet& packet, bool is_new, bool to_responder);

@@ -1,0 +1,290 @@
+// The flow table of the kernel, on frames that cross a veth: what it counts, what it refuses, and
+// how flows end.
+#include "tests/packet/filter_fixture.hpp"
+#include "tests/packet/live_source.hpp"
+
+#include <zsync/core/epoch_time.hpp>
+#include <zsync/packet/analysis/flow_table.hpp>
+#include <zsync/packet/flow_reader.hpp>
+#include <zsync/packet/limits.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <format>
+#include <sched.h>
+#include <thread>
+#include <vector>
+
+using namespace zsync;
+using namespace zsync::packet;
+using namespace zsync::packet::test;
+using analysis::FlowEnd;
+using analysis::FlowState;
+
+namespace {
+
+constexpr std::uint32_t client = 0x0a010001;
+constexpr std::uint32_t server = 0x0a010002;
+constexpr std::uint8_t fin = 1;
+constexpr std::uint8_t syn = 2;
+constexpr std::uint8_t ack = 16;
+
+std::uint64_t monotonic_ns() {
+    return epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>();
+}
+
+Frame tcp_frame(
+    std::uint32_t from,
+    std::uint32_t to,
+    std::uint16_t sport,
+    std::uint16_t dport,
+    std::uint8_t flags
+) {
+    return ethernet(0x0800) +
+           ipv4({.source = from, .destination = to, .protocol = 6}, tcp(sport, dport, flags));
+}
+
+struct Ended {
+    CountedFlow flow;
+    FlowEnd why;
+};
+
+std::uint64_t packets_of(const CountedFlow& flow) {
+    return flow.to_responder.packets + flow.to_initiator.packets;
+}
+
+} // namespace
+
+/// The device at `veth_.name()` has the filter; frames come from its peer, and leave by itself.
+class FlowTest : public FilterTest {
+protected:
+    FlowTest()
+        : filter_(must(Filter::attach(options(), drop_source("10.9.0.0/16")))), in_(veth_.peer()),
+          out_(veth_.name()) {
+        filter_.count_flows(true);
+        must(filter_.load(drop_source("10.9.0.0/16")));
+        reader_.emplace(must(FlowReader::open(filter_.flow_maps())));
+    }
+
+    std::vector<Ended> age(std::chrono::nanoseconds later) {
+        std::vector<Ended> ended;
+        must(reader_->age(
+            monotonic_ns() + static_cast<std::uint64_t>(later.count()),
+            {},
+            [&](const CountedFlow& flow, FlowEnd why) { ended.push_back({flow, why}); }
+        ));
+        return ended;
+    }
+    [[nodiscard]] CountedFlow only_flow() const {
+        const std::vector<CountedFlow> flows = reader_->flows();
+        if (flows.size() != 1) {
+            throw std::runtime_error(std::format("{} flows", flows.size()));
+        }
+        return flows.front();
+    }
+    void shake_hands() const {
+        in_.send(tcp_frame(client, server, 4000, 80, syn));
+        out_.send(tcp_frame(server, client, 80, 4000, syn | ack));
+        in_.send(tcp_frame(client, server, 4000, 80, ack));
+    }
+
+    Filter filter_;
+    FrameSender in_;
+    FrameSender out_;
+    std::optional<FlowReader> reader_;
+};
+
+TEST_F(FlowTest, both_directions_of_a_connection_are_one_flow_with_state_flags_and_bytes) {
+    const Frame frame = tcp_frame(client, server, 4000, 80, syn);
+    in_.send(frame);
+    EXPECT_EQ(only_flow().state, FlowState::syn_sent);
+    EXPECT_EQ(reader_->counts()->unanswered, 1U);
+    out_.send(tcp_frame(server, client, 80, 4000, syn | ack));
+    EXPECT_EQ(only_flow().state, FlowState::syn_received);
+    in_.send(tcp_frame(client, server, 4000, 80, ack));
+    const CountedFlow flow = only_flow();
+    EXPECT_EQ(flow.state, FlowState::established);
+    EXPECT_EQ(reader_->counts()->unanswered, 0U);
+    EXPECT_EQ(flow.tuple.source, analysis::Address::v4(client));
+    EXPECT_EQ(flow.tuple.source_port, 4000);
+    EXPECT_EQ(flow.tuple.destination_port, 80);
+    EXPECT_EQ(flow.to_responder.packets, 2U);
+    EXPECT_EQ(flow.to_responder.bytes, 2 * frame.size());
+    EXPECT_EQ(flow.to_responder.tcp_flags, syn | ack);
+    EXPECT_EQ(flow.to_initiator.packets, 1U);
+    EXPECT_EQ(flow.to_initiator.tcp_flags, syn | ack);
+    EXPECT_GE(flow.last_ns, flow.first_ns);
+}
+
+TEST_F(FlowTest, what_the_filter_drops_is_counted_and_told_apart) {
+    in_.send(udp_from(0x0a090001));
+    in_.send(udp_from(0x0a090001));
+    const CountedFlow flow = only_flow();
+    EXPECT_EQ(flow.to_responder.packets, 2U);
+    EXPECT_EQ(flow.to_responder.dropped, 2U);
+    EXPECT_EQ(filter_.stats()->dropped.packets, 2U);
+}
+
+TEST_F(FlowTest, half_open_flows_are_aged_before_others_and_each_by_its_protocol) {
+    shake_hands();
+    in_.send(tcp_frame(client, server, 4001, 80, syn));
+    in_.send(udp_from(client));
+    ASSERT_EQ(reader_->flows().size(), 3U);
+    EXPECT_TRUE(age(std::chrono::seconds(4)).empty());
+    std::vector<Ended> ended = age(std::chrono::seconds(6));
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].why, FlowEnd::timed_out);
+    EXPECT_EQ(ended[0].flow.tuple.source_port, 4001);
+    EXPECT_EQ(ended[0].flow.to_responder.packets, 1U);
+    ended = age(std::chrono::seconds(31));
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].flow.tuple.protocol, 17);
+    EXPECT_TRUE(age(std::chrono::seconds(599)).empty());
+    EXPECT_EQ(age(std::chrono::seconds(601)).size(), 1U);
+    EXPECT_EQ(reader_->counts()->living, 0U);
+    EXPECT_EQ(reader_->counts()->unanswered, 0U);
+    EXPECT_EQ(reader_->counts()->timed_out, 3U);
+}
+
+TEST_F(FlowTest, a_closed_connection_whose_ports_are_used_again_ends_as_replaced) {
+    shake_hands();
+    in_.send(tcp_frame(client, server, 4000, 80, fin | ack));
+    EXPECT_EQ(only_flow().state, FlowState::closing);
+    out_.send(tcp_frame(server, client, 80, 4000, fin | ack));
+    EXPECT_EQ(only_flow().state, FlowState::closed);
+    in_.send(tcp_frame(client, server, 4000, 80, syn));
+    const std::vector<Ended> ended = age({});
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].why, FlowEnd::replaced);
+    EXPECT_EQ(packets_of(ended[0].flow), 5U);
+    EXPECT_EQ(only_flow().state, FlowState::syn_sent);
+    EXPECT_EQ(packets_of(only_flow()), 1U);
+    EXPECT_EQ(reader_->counts()->replaced, 1U);
+}
+
+TEST_F(FlowTest, vlans_and_ipv6_and_icmp_are_told_apart_as_the_analysis_does) {
+    in_.send(udp_from(client));
+    in_.send(ethernet(0x8100) + vlan_tag(42, 0x0800) + ipv4({.source = client}, udp(1, 2, 20)));
+    in_.send(ethernet(0x86dd) + ipv6({}, udp(1, 2, 20)));
+    in_.send(
+        ethernet(0x0800) +
+        ipv4({.source = client, .destination = server, .protocol = 1}, icmp(8, 0))
+    );
+    out_.send(
+        ethernet(0x0800) +
+        ipv4({.source = server, .destination = client, .protocol = 1}, icmp(0, 0))
+    );
+    std::vector<CountedFlow> flows = reader_->flows();
+    ASSERT_EQ(flows.size(), 4U);
+    EXPECT_EQ(
+        std::ranges::count_if(flows, [](const auto& flow) { return flow.tuple.vlans[0] == 42; }), 1
+    );
+    EXPECT_EQ(
+        std::ranges::count_if(flows, [](const auto& flow) { return flow.tuple.source.is_v6; }), 1
+    );
+    const auto ping =
+        std::ranges::find_if(flows, [](const auto& flow) { return flow.tuple.protocol == 1; });
+    ASSERT_NE(ping, flows.end());
+    EXPECT_EQ(ping->icmp_type, 8);
+    EXPECT_EQ(ping->state, FlowState::answered);
+    EXPECT_EQ(ping->to_initiator.packets, 1U);
+}
+
+TEST_F(FlowTest, two_processors_at_one_flow_lose_no_packet) {
+    if (std::thread::hardware_concurrency() < 2) {
+        GTEST_SKIP() << "needs two processors";
+    }
+    const Fd program = live_program(filter_, lab_.bpf_dir());
+    constexpr std::uint32_t repeats = 500'000;
+    const Frame frame = udp_from(client);
+    const auto run_on = [&](int cpu) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET(cpu, &set);
+        ASSERT_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+        test_run(program.get(), frame, repeats);
+    };
+    std::thread other([&] { run_on(1); });
+    std::thread one([&] { run_on(0); });
+    one.join();
+    other.join();
+    const CountedFlow flow = only_flow();
+    EXPECT_EQ(flow.to_responder.packets, 2 * repeats);
+    EXPECT_EQ(flow.to_responder.bytes, 2ULL * repeats * frame.size());
+    EXPECT_EQ(reader_->counts()->created, 1U);
+    EXPECT_EQ(reader_->counts()->unanswered, 1U);
+}
+
+TEST_F(FlowTest, a_restart_finds_the_table_and_a_load_keeps_it) {
+    shake_hands();
+    must(filter_.load(drop_source("10.8.0.0/16")));
+    in_.send(tcp_frame(client, server, 4000, 80, ack));
+    filter_ = must(Filter::adopt(options()));
+    reader_.emplace(must(FlowReader::open(filter_.flow_maps())));
+    in_.send(tcp_frame(client, server, 4000, 80, ack));
+    out_.send(tcp_frame(server, client, 80, 4000, ack));
+    must(filter_.load(drop_source("10.7.0.0/16")));
+    in_.send(tcp_frame(client, server, 4000, 80, ack));
+    EXPECT_EQ(only_flow().to_responder.packets, 5U);
+    EXPECT_EQ(only_flow().to_initiator.packets, 2U);
+    EXPECT_EQ(reader_->counts()->created, 1U);
+}
+
+TEST_F(FlowTest, without_it_there_is_no_table_and_no_code) {
+    const std::uint32_t with_flows = verified_instructions(live_program(filter_, lab_.bpf_dir()));
+    EXPECT_NE(
+        output_of("bpftool net show dev " + veth_.name()).find("zsync_flows_out"), std::string::npos
+    );
+    filter_.count_flows(false);
+    must(filter_.load(drop_source("10.9.0.0/16")));
+    EXPECT_FALSE(filter_.flow_maps());
+    EXPECT_LT(verified_instructions(live_program(filter_, lab_.bpf_dir())), with_flows);
+    EXPECT_EQ(
+        output_of("bpftool net show dev " + veth_.name()).find("zsync_flows_out"), std::string::npos
+    );
+}
+
+TEST_F(FlowTest, a_flood_of_forged_sources_takes_no_place_from_a_connection) {
+    shake_hands();
+    std::vector<std::uint32_t> sources(200'000);
+    std::ranges::generate(sources, [i = std::uint32_t{0x0b000000}]() mutable {
+        return __builtin_bswap32(i++);
+    });
+    LiveSource source(veth_.peer());
+    source.draw_from(sources);
+    const std::uint64_t before = filter_.stats()->passed.packets + filter_.stats()->dropped.packets;
+    constexpr int bursts = 8;
+    for (int i = 0; i < bursts; ++i) {
+        source.send(100'000);
+        in_.send(tcp_frame(client, server, 4000, 80, ack));
+        out_.send(tcp_frame(server, client, 80, 4000, ack));
+    }
+    const std::uint64_t arrived =
+        filter_.stats()->passed.packets + filter_.stats()->dropped.packets - before;
+    const FlowCounts counts = reader_->counts().value();
+    EXPECT_TRUE(counts.in_flood);
+    EXPECT_GE(counts.floods, 1U);
+    EXPECT_GT(counts.refused, 100'000U);
+    EXPECT_LE(counts.unanswered, limits::flows_unanswered_max);
+    EXPECT_LE(counts.living, limits::flows_unanswered_max + 1);
+    std::uint64_t in_flows = 0;
+    for (const CountedFlow& flow : reader_->flows()) {
+        if (flow.tuple.protocol == 6) {
+            EXPECT_EQ(flow.state, FlowState::established);
+            EXPECT_EQ(flow.to_responder.packets, 2U + bursts);
+            EXPECT_EQ(flow.to_initiator.packets, 1U + bursts);
+        } else {
+            in_flows += packets_of(flow);
+        }
+    }
+    // Every frame that arrived is in a flow or refused; 8 of them are the connection's.
+    EXPECT_EQ(in_flows + counts.refused, arrived - bursts);
+    // A connection that this host begins gets its place in flood mode too.
+    out_.send(tcp_frame(server, client, 5555, 443, syn));
+    EXPECT_EQ(reader_->counts()->living, counts.living + 1);
+    // The flood's flows go after a second, the connection stays, and flood mode ends.
+    EXPECT_GE(age(std::chrono::seconds(31)).size(), counts.unanswered);
+    EXPECT_EQ(packets_of(only_flow()), 3U + 2 * bursts);
+    EXPECT_FALSE(reader_->counts()->in_flood);
+    EXPECT_EQ(reader_->counts()->unanswered, 0U);
+}

@@ -1,0 +1,277 @@
+#include <zsync/core/epoch_time.hpp>
+#include <zsync/packet/counters.hpp>
+#include <zsync/packet/flow_reader.hpp>
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/mapped_array.hpp>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <fcntl.h>
+#include <format>
+#include <utility>
+
+namespace zsync::packet {
+namespace {
+
+using analysis::FlowEnd;
+using analysis::FlowState;
+
+constexpr FlowState state_of(zsync_flow_state state) { return static_cast<FlowState>(state - 1); }
+static_assert(state_of(ZSYNC_FLOW_UNANSWERED_STATE) == FlowState::unanswered);
+static_assert(state_of(ZSYNC_FLOW_ANSWERED) == FlowState::answered);
+static_assert(state_of(ZSYNC_FLOW_SYN_SENT) == FlowState::syn_sent);
+static_assert(state_of(ZSYNC_FLOW_SYN_RECEIVED) == FlowState::syn_received);
+static_assert(state_of(ZSYNC_FLOW_MIDSTREAM) == FlowState::midstream);
+static_assert(state_of(ZSYNC_FLOW_ESTABLISHED) == FlowState::established);
+static_assert(state_of(ZSYNC_FLOW_CLOSING) == FlowState::closing);
+static_assert(state_of(ZSYNC_FLOW_CLOSED) == FlowState::closed);
+static_assert(state_of(ZSYNC_FLOW_RESET) == FlowState::reset);
+static_assert(limits::flows_max == ZSYNC_FLOWS_MAX);
+static_assert(limits::flows_unanswered_max == ZSYNC_FLOWS_UNANSWERED_MAX);
+static_assert(limits::flows_per_second_max == ZSYNC_FLOWS_PER_SECOND_MAX);
+
+FlowState state_of(const zsync_flow& flow) {
+    return state_of(static_cast<zsync_flow_state>(flow.word & ZSYNC_FLOW_STATE_MASK));
+}
+
+bool was_answered(const zsync_flow& flow) { return (flow.word & ZSYNC_FLOW_WAS_ANSWERED) != 0; }
+
+analysis::Address address_of(const __u64 (&words)[2], bool is_v6) {
+    analysis::Address address;
+    address.is_v6 = is_v6;
+    for (std::size_t i = 0; i < (is_v6 ? 16U : 4U); ++i) {
+        address.bytes[i] = static_cast<std::uint8_t>(words[i / 8] >> (56 - i % 8 * 8));
+    }
+    return address;
+}
+
+/// What lies between CLOCK_MONOTONIC and the time since 1970.
+std::uint64_t clock_offset_ns() {
+    return epoch_time<std::chrono::nanoseconds>() -
+           epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>();
+}
+
+CountedFlow counted(const zsync_flow& flow, __u64 name, std::uint64_t offset_ns) {
+    const zsync_flow_key& key = flow.key;
+    const bool is_v6 = key.network == ZSYNC_NETWORK_IPV6;
+    const bool began_high = (flow.word & ZSYNC_FLOW_BEGAN_HIGH) != 0;
+    const auto direction = [&flow](bool from_high) {
+        const zsync_flow_count& count = flow.from[from_high ? 1 : 0];
+        return CountedDirection{
+            .packets = count.packets,
+            .bytes = count.bytes,
+            .dropped = count.dropped,
+            .tcp_flags = static_cast<std::uint8_t>(flow.word >> ZSYNC_FLOW_FLAGS_SHIFT(from_high)),
+        };
+    };
+    CountedFlow out{
+        .id = name >> 11,
+        .tuple = {},
+        .state = state_of(flow),
+        .first_ns = flow.first_ns + offset_ns,
+        .last_ns = std::max(flow.last_ns, flow.first_ns) + offset_ns,
+        .icmp_type = static_cast<std::uint8_t>(flow.word >> (ZSYNC_FLOW_ICMP_SHIFT + 8)),
+        .icmp_code = static_cast<std::uint8_t>(flow.word >> ZSYNC_FLOW_ICMP_SHIFT),
+        .to_responder = direction(began_high),
+        .to_initiator = direction(!began_high),
+    };
+    out.tuple = {
+        .source = address_of(key.low, is_v6),
+        .destination = address_of(key.high, is_v6),
+        .source_port = key.low_port,
+        .destination_port = key.high_port,
+        .protocol = key.protocol,
+        .vlans = {key.vlan, key.inner_vlan},
+    };
+    if (began_high) {
+        std::swap(out.tuple.source, out.tuple.destination);
+        std::swap(out.tuple.source_port, out.tuple.destination_port);
+    }
+    const bool is_icmp = key.protocol == analysis::ip_protocol::icmp ||
+                         key.protocol == analysis::ip_protocol::icmpv6;
+    if (is_icmp) {
+        out.tuple.source_port = out.tuple.destination_port = 0;
+    }
+    return out;
+}
+
+} // namespace
+
+struct FlowReader::State {
+    State(const FlowMaps& maps, const zsync_flow_seed& hash_seed)
+        : lines(maps.lines, ZSYNC_FLOW_ALL_LINES, MapRights::read_write),
+          records(maps.records, ZSYNC_FLOW_PLACES, MapRights::read_write),
+          stats(::fcntl(maps.stats.get(), F_DUPFD_CLOEXEC, 0)), seed(hash_seed) {}
+
+    /// In place.
+    [[nodiscard]] std::atomic_ref<__u64> name(std::uint32_t place) const {
+        return std::atomic_ref(lines.at(place / ZSYNC_FLOW_WAYS).words[place % ZSYNC_FLOW_WAYS]);
+    }
+    [[nodiscard]] std::atomic_ref<__u64> shared(zsync_flow_shared word) const {
+        return std::atomic_ref(lines.at(ZSYNC_FLOW_SHARED_LINE).words[word]);
+    }
+    /// Of the name: one that is being made has another one's key, or none, and no state.
+    [[nodiscard]] bool is_made(const zsync_flow& flow, __u64 of_name) const {
+        return (flow.word & ZSYNC_FLOW_STATE_MASK) != ZSYNC_FLOW_NEW &&
+               zsync_flow_name(zsync_flow_hash(&flow.key, &seed)) ==
+                   (of_name & ~ZSYNC_FLOW_RETIRED);
+    }
+    [[nodiscard]] std::uint64_t kept_ns(
+        const zsync_flow& flow, const analysis::FlowTimeouts& timeouts, bool in_flood, bool full
+    ) const {
+        const FlowState state = state_of(flow);
+        auto kept = analysis::FlowTable::kept_for(timeouts, state, flow.key.protocol, in_flood);
+        const bool is_over = state == FlowState::closed || state == FlowState::reset;
+        if (is_over && !was_answered(flow)) {
+            kept = std::min(kept, in_flood ? timeouts.half_open_in_flood : timeouts.half_open);
+        }
+        if (full && is_over) {
+            kept = {};
+        } else if (full && state == FlowState::answered) {
+            kept = std::min<std::chrono::nanoseconds>(
+                kept, std::chrono::seconds(limits::flow_answered_seconds_when_full)
+            );
+        }
+        return static_cast<std::uint64_t>(kept.count());
+    }
+
+    MappedArray<zsync_flow_line> lines;
+    MappedArray<zsync_flow> records;
+    Fd stats;
+    zsync_flow_seed seed;
+};
+
+FlowReader::FlowReader(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+FlowReader::FlowReader(FlowReader&&) noexcept = default;
+FlowReader& FlowReader::operator=(FlowReader&&) noexcept = default;
+FlowReader::~FlowReader() = default;
+
+Outcome<FlowReader> FlowReader::open(const FlowMaps& maps) {
+    auto state = std::make_unique<State>(maps, ZTRY(read_flow_seed(maps)));
+    if (!state->lines || !state->records || !state->stats) {
+        const int error = errno;
+        return fail(
+            os_error(error), std::format("cannot map the flow table: {}", os_error(error).message())
+        );
+    }
+    return FlowReader(std::move(state));
+}
+
+Outcome<std::size_t>
+FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, const Visit& visit) {
+    struct Ending {
+        std::uint32_t place;
+        FlowEnd why;
+    };
+    std::vector<Ending> ending;
+    const bool in_flood = state_->shared(ZSYNC_FLOW_FLOOD).load() != 0;
+    const bool full = state_->shared(ZSYNC_FLOW_COUNT).load() >= ZSYNC_FLOWS_MAX / 4 * 3;
+    for (std::uint32_t place = 0; place < ZSYNC_FLOW_PLACES; ++place) {
+        const std::atomic_ref<__u64> name = state_->name(place);
+        __u64 value = name.load(std::memory_order_relaxed);
+        if (value == 0) {
+            continue;
+        }
+        if ((value & ZSYNC_FLOW_RETIRED) != 0) {
+            ending.push_back({place, FlowEnd::replaced});
+            continue;
+        }
+        const zsync_flow flow = state_->records[place];
+        if (!state_->is_made(flow, value)) {
+            continue;
+        }
+        const std::uint64_t over_ns =
+            std::max(flow.last_ns, flow.first_ns) + state_->kept_ns(flow, timeouts, in_flood, full);
+        if (over_ns < now_ns && name.compare_exchange_strong(value, value | ZSYNC_FLOW_RETIRED)) {
+            ending.push_back({place, FlowEnd::timed_out});
+        }
+    }
+    if (!ending.empty()) {
+        ZTRY(wait_for_running_programs());
+        const std::uint64_t offset_ns = clock_offset_ns();
+        for (const auto& [place, why] : ending) {
+            const zsync_flow flow = state_->records[place];
+            visit(counted(flow, state_->name(place).load(), offset_ns), why);
+            state_->records.at(place) = zsync_flow{};
+            state_->name(place).store(0, std::memory_order_release);
+            state_->shared(ZSYNC_FLOW_COUNT).fetch_sub(1);
+            if (!was_answered(flow)) {
+                state_->shared(ZSYNC_FLOW_UNANSWERED).fetch_sub(1);
+            }
+        }
+    }
+    if (in_flood && state_->shared(ZSYNC_FLOW_UNANSWERED).load() < ZSYNC_FLOWS_UNANSWERED_MAX / 2) {
+        state_->shared(ZSYNC_FLOW_FLOOD).store(0);
+    }
+    return ending.size();
+}
+
+std::vector<CountedFlow> FlowReader::flows() const {
+    struct Found {
+        __u64 name;
+        zsync_flow flow;
+    };
+    std::vector<Found> found;
+    for (std::uint32_t place = 0; place < ZSYNC_FLOW_PLACES; ++place) {
+        const __u64 name = state_->name(place).load(std::memory_order_relaxed);
+        if (name == 0) {
+            continue;
+        }
+        if (const zsync_flow flow = state_->records[place]; state_->is_made(flow, name)) {
+            found.push_back({name, flow});
+        }
+    }
+    // Two CPUs that made the same flow at the same time may have made it in both of its lines.
+    std::ranges::stable_sort(found, {}, &Found::name);
+    std::vector<CountedFlow> flows;
+    flows.reserve(found.size());
+    const std::uint64_t offset_ns = clock_offset_ns();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        zsync_flow flow = found[i].flow;
+        for (; i + 1 < found.size() && found[i + 1].name == found[i].name; ++i) {
+            const zsync_flow& twin = found[i + 1].flow;
+            for (std::size_t from = 0; from < 2; ++from) {
+                flow.from[from].packets += twin.from[from].packets;
+                flow.from[from].bytes += twin.from[from].bytes;
+                flow.from[from].dropped += twin.from[from].dropped;
+            }
+            flow.first_ns = std::min(flow.first_ns, twin.first_ns);
+            flow.last_ns = std::max(flow.last_ns, twin.last_ns);
+        }
+        flows.push_back(counted(flow, found[i].name, offset_ns));
+    }
+    return flows;
+}
+
+Result<FlowCounts> FlowReader::counts() const {
+    std::vector<zsync_flow_stats> by_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    const std::uint32_t key = 0;
+    if (bpf_map_lookup_elem(state_->stats.get(), &key, by_cpu.data()) != 0) {
+        return fail(os_error(errno));
+    }
+    FlowCounts counts{
+        .living = state_->shared(ZSYNC_FLOW_COUNT).load(),
+        .unanswered = state_->shared(ZSYNC_FLOW_UNANSWERED).load(),
+        .in_flood = state_->shared(ZSYNC_FLOW_FLOOD).load() != 0,
+    };
+    for (const zsync_flow_stats& stats : by_cpu) {
+        counts.created += stats.created;
+        counts.replaced += stats.replaced;
+        counts.refused += stats.refused;
+        counts.refused_bytes += stats.refused_bytes;
+        counts.refused_full += stats.refused_full;
+        counts.floods += stats.floods;
+        counts.stray += stats.stray;
+        counts.stray_bytes += stats.stray_bytes;
+    }
+    const std::uint64_t not_timed_out = counts.living + counts.replaced;
+    counts.timed_out = counts.created - std::min(counts.created, not_timed_out);
+    return counts;
+}
+
+} // namespace zsync::packet
