@@ -12,15 +12,12 @@
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
-#include <linux/if_link.h>
 #include <net/if.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <chrono>
 #include <format>
 #include <fstream>
-#include <ifaddrs.h>
 #include <iostream>
 #include <memory>
 
@@ -37,20 +34,6 @@ constexpr std::size_t entries = 100'000;
 constexpr std::uint32_t frames = 400'000;
 constexpr int rounds = 9;
 
-/// Frames that a device has received, by its own count.
-std::uint64_t arrived_at(const std::string& ifname) {
-    ifaddrs* first = nullptr;
-    require(getifaddrs(&first) == 0, "getifaddrs");
-    const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> list(first, &freeifaddrs);
-    for (const ifaddrs* at = first; at != nullptr; at = at->ifa_next) {
-        if (at->ifa_addr != nullptr && at->ifa_addr->sa_family == AF_PACKET &&
-            ifname == at->ifa_name) {
-            return static_cast<const rtnl_link_stats*>(at->ifa_data)->rx_packets;
-        }
-    }
-    throw std::runtime_error("no device " + ifname);
-}
-
 /// One receiver at the end of a veth of its own.
 class Receiver {
 public:
@@ -66,7 +49,7 @@ public:
         ns_.push_back(ns / static_cast<double>(arrived() - before));
     }
     [[nodiscard]] double ns() const { return median(ns_); }
-    [[nodiscard]] std::uint64_t arrived() const { return arrived_at(veth_.name()); }
+    [[nodiscard]] std::uint64_t arrived() const { return frames_arrived(veth_.name()); }
 
 private:
     const Veth& veth_;

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sys/mount.h>
@@ -16,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <format>
+#include <ifaddrs.h>
 #include <memory>
 #include <sched.h>
 #include <stdexcept>
@@ -76,6 +78,19 @@ std::string output_of(const std::string& command_line) {
         text += part.data();
     }
     return text;
+}
+
+std::uint64_t frames_arrived(const std::string& ifname) {
+    ifaddrs* first = nullptr;
+    require(getifaddrs(&first) == 0, "getifaddrs");
+    const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> list(first, &freeifaddrs);
+    for (const ifaddrs* at = first; at != nullptr; at = at->ifa_next) {
+        if (at->ifa_addr != nullptr && at->ifa_addr->sa_family == AF_PACKET &&
+            ifname == at->ifa_name) {
+            return static_cast<const rtnl_link_stats*>(at->ifa_data)->rx_packets;
+        }
+    }
+    throw std::runtime_error("no device " + ifname);
 }
 
 FrameSender::FrameSender(std::string_view ifname)

@@ -53,6 +53,9 @@ private:
     std::string peer_;
 };
 
+/// Frames that an interface has received, by its own count.
+std::uint64_t frames_arrived(const std::string& ifname);
+
 /// Sends frames out of an interface, as they are.
 class FrameSender {
 public:

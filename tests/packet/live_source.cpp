@@ -26,6 +26,7 @@ struct Destroy {
 };
 
 constexpr std::uint32_t batch = 64;
+constexpr std::uint32_t paced_min = 25'000;
 
 } // namespace
 
@@ -51,6 +52,14 @@ void LiveSource::draw_from(std::span<const std::uint32_t> addresses) const {
     memory.addresses_count = static_cast<std::uint32_t>(addresses.size());
 }
 
+void LiveSource::pace(std::uint32_t packets_per_second) const {
+    if (packets_per_second != 0 && packets_per_second < paced_min) {
+        throw std::length_error("slower than live_source.bpf.c can wait");
+    }
+    program_->skeleton->bss->interval_ns =
+        packets_per_second == 0 ? 0 : 1'000'000'000 / packets_per_second;
+}
+
 void LiveSource::send(std::uint32_t packets) const {
     const Frame frame = ethernet(0x0800) + ipv4({.source = 0x0a000000}, udp(4000, 5000, 22));
     LIBBPF_OPTS(
@@ -68,15 +77,17 @@ void LiveSource::send(std::uint32_t packets) const {
     }
 }
 
-LiveStream::LiveStream(const LiveSource& source, unsigned cpu) {
+LiveStream::LiveStream(const LiveSource& source, std::optional<unsigned> cpu) {
     struct sigaction ignore_but_wake{};
     ignore_but_wake.sa_handler = [](int) {};
     sigaction(SIGUSR1, &ignore_but_wake, nullptr);
     thread_ = std::thread([this, &source, cpu] {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(cpu, &set);
-        (void)sched_setaffinity(0, sizeof set, &set);
+        if (cpu) {
+            cpu_set_t set;
+            CPU_ZERO(&set);
+            CPU_SET(*cpu, &set);
+            (void)sched_setaffinity(0, sizeof set, &set);
+        }
         while (!stopping_) {
             source.send(std::numeric_limits<std::int32_t>::max());
         }

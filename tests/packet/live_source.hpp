@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -21,6 +22,8 @@ public:
 
     /// From these from here on, in network order, at most 262,144; of none: as at first.
     void draw_from(std::span<const std::uint32_t> addresses) const;
+    /// So many packets a second from here on, from 25,000; 0: as fast as it goes.
+    void pace(std::uint32_t packets_per_second) const;
     /// Blocks until the kernel has tried to send `packets`, or a signal has come for this thread.
     void send(std::uint32_t packets) const;
 
@@ -33,8 +36,8 @@ private:
 /// `LiveSource::send` takes 20 ms in which nothing is sent.
 class LiveStream {
 public:
-    /// `source` outlives it. `cpu`: the processor that makes the packets.
-    LiveStream(const LiveSource& source, unsigned cpu);
+    /// `source` outlives it. `cpu`: the processor that makes the packets; any by default.
+    explicit LiveStream(const LiveSource& source, std::optional<unsigned> cpu = {});
     ~LiveStream();
     LiveStream(const LiveStream&) = delete;
     LiveStream& operator=(const LiveStream&) = delete;

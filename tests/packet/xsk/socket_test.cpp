@@ -1,5 +1,8 @@
 // AF_XDP sockets against the kernel, over veth pairs.
+#include "tests/packet/frame_counter.hpp"
 #include "tests/packet/lab.hpp"
+#include "tests/packet/live_source.hpp"
+#include "tests/packet/xsk_threads.hpp"
 
 #include <zsync/core/scope.hpp>
 #include <zsync/core/worker.hpp>
@@ -10,9 +13,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <format>
 #include <memory>
+#include <thread>
+#include <utility>
 #include <vector>
 
 using namespace zsync;
@@ -309,6 +315,7 @@ Task<Outcome<void>> starves(Io io, std::string ifname, std::string peer) {
         sender.send(numbered(2));
         ZCO_CHECK(co_await take_in_order(*socket, 2, 1));
         EXPECT_EQ(socket->stats()->lost_no_frame, 1U);
+        EXPECT_EQ(socket->stats()->lost_other, 0U); // each once
     }
     expect_all_free(*pool, 0);
     co_return {};
@@ -492,3 +499,69 @@ TEST_F(XskTest, a_cancelled_receive_loses_nothing) {
     run(cancels(io(), veth_.name(), veth_.peer()));
 }
 TEST_F(XskTest, refuses_in_words_and_keeps_its_limits) { run(refuses(io(), veth_.name())); }
+
+namespace {
+
+constexpr auto overload_time = std::chrono::milliseconds(150);
+constexpr std::uint32_t paced_frames = 200'000;
+/// A machine with other work may take a receiver's processor away for longer than its ring lasts.
+constexpr int attempts_max = 5;
+
+} // namespace
+
+TEST_F(XskTest, loses_nothing_at_70_percent_of_the_most_that_it_receives) {
+    const packet::test::LiveSource source(veth_.peer());
+    std::uint64_t lost = 1;
+    for (int attempt = 0; attempt < attempts_max && lost != 0; ++attempt) {
+        packet::test::ReceivingThread receiver(veth_.name(), packet::xsk::limits::ring_entries_max);
+        double most = 0;
+        {
+            source.pace(0);
+            const packet::test::LiveStream stream(source);
+            const auto start = std::chrono::steady_clock::now();
+            std::this_thread::sleep_for(overload_time);
+            const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+            most = static_cast<double>(receiver.received()) / took.count();
+        }
+        (void)receiver.stop();
+        packet::test::ReceivingThread paced(veth_.name(), packet::xsk::limits::ring_entries_max);
+        source.pace(static_cast<std::uint32_t>(0.7 * most));
+        const std::uint64_t before = packet::test::frames_arrived(veth_.name());
+        source.send(paced_frames);
+        // What is still on the link when all was sent arrives when nothing new does.
+        std::uint64_t arrived = 0;
+        for (std::uint64_t now = 1; now != arrived;) {
+            arrived = std::exchange(now, packet::test::frames_arrived(veth_.name()) - before);
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+        const packet::test::ReceiveReport report = paced.stop();
+        lost = report.stats.lost_ring_full + report.stats.lost_no_frame + report.stats.lost_other;
+        // Whatever was lost was told. The link itself has room for 256 frames.
+        ASSERT_GT(arrived, paced_frames / 2);
+        ASSERT_EQ(paced.received() + lost, arrived);
+        ASSERT_EQ(report.stats.received, paced.received());
+        EXPECT_TRUE(report.open.adds_up && report.closed.adds_up);
+        EXPECT_EQ(report.closed.free, report.closed.frames);
+    }
+    EXPECT_EQ(lost, 0U);
+}
+
+TEST_F(XskTest, leaks_no_frame_of_a_million_forwarded) {
+    constexpr std::uint64_t frames = 1'000'000;
+    const Veth second("zt2", "zt3");
+    const packet::test::FrameCounter counter(second.peer());
+    packet::test::ForwardingThread forwarder(veth_.name(), second.name());
+    {
+        const packet::test::LiveSource source(veth_.peer());
+        const packet::test::LiveStream stream(source
+        ); // more than it can take: both ways of a frame
+        while (counter.frames() < frames) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
+    }
+    const ForwardStatus status = forwarder.stop();
+    EXPECT_EQ(status.ports[0].forwarded, counter.frames());
+    EXPECT_TRUE(status.balance.adds_up);
+    EXPECT_EQ(status.balance.held + status.balance.sending, 0U);
+    EXPECT_EQ(status.balance.free + status.balance.receiving, status.balance.frames);
+}

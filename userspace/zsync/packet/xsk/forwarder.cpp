@@ -88,6 +88,9 @@ Task<Outcome<std::unique_ptr<Forwarder>>> Forwarder::open(Io io, ForwardOptions 
     SocketOptions socket_options;
     socket_options.want = options.want;
     socket_options.multi_buffer = true;
+    socket_options.receive_entries = std::max(
+        std::bit_floor(limits::forward_entries_all / sockets), limits::forward_entries_min
+    );
     // What both rings of all sockets hold, and a batch on its way.
     const std::uint32_t frames =
         sockets * (socket_options.receive_entries + socket_options.send_entries) +

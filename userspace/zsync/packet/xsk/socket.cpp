@@ -443,12 +443,14 @@ Task<Result<void>> Socket::flush() {
 Result<SocketStats> Socket::stats() const {
     xdp_statistics told{};
     ZTRY(read_option(fd_, XDP_STATISTICS, told));
+    // A copied packet without a frame counts as dropped as well (Linux 6.18, __xsk_rcv).
+    const std::uint64_t counted_twice = zero_copy_ ? 0 : told.rx_fill_ring_empty_descs;
     return SocketStats{
         .received = received_,
         .sent = sent_,
         .lost_ring_full = told.rx_ring_full,
         .lost_no_frame = told.rx_fill_ring_empty_descs,
-        .lost_other = told.rx_dropped,
+        .lost_other = told.rx_dropped - std::min<std::uint64_t>(told.rx_dropped, counted_twice),
         .refused_send = told.tx_invalid_descs,
     };
 }
