@@ -62,8 +62,22 @@ Outcome<PortFacts> facts_of(const std::string& ifname) {
     request.ifr_data = reinterpret_cast<char*>(&channels);
     // A driver that tells nothing has one queue.
     if (::ioctl(socket.get(), SIOCETHTOOL, &request) == 0) {
-        facts.queues =
-            std::clamp(channels.rx_count + channels.combined_count, 1U, limits::forward_queues_max);
+        facts.queues = std::max(channels.rx_count + channels.combined_count, 1U);
+    }
+    // What came by a queue without a socket would go to the host.
+    if (facts.queues > limits::forward_queues_max) {
+        return fail(
+            CoreError::limit_reached,
+            std::format(
+                "{} receives by {} queues, and a forwarder takes {} at most: ethtool -L {} {} {}",
+                ifname,
+                facts.queues,
+                limits::forward_queues_max,
+                ifname,
+                channels.combined_count != 0 ? "combined" : "rx",
+                limits::forward_queues_max
+            )
+        );
     }
     return facts;
 }

@@ -18,7 +18,7 @@ constexpr std::size_t sockets_max = 250;
 constexpr std::uint32_t ring_entries_max = 1U << 15;
 /// Queues of an interface that can have sockets: places of an XSKMAP.
 constexpr std::uint32_t queues_max = 256;
-/// Queues of one port that a forwarder opens sockets for.
+/// Queues of one port of a forwarder; it opens a socket for each.
 constexpr std::uint32_t forward_queues_max = 16;
 /// Entries of a forwarder's receive rings: so many for all of its sockets together, but no fewer
 /// than so many for one of them. 8,192, which two ports of one queue have, last 15 ms at 500,000

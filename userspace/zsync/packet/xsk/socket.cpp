@@ -134,7 +134,17 @@ Socket::try_open(Io io, std::shared_ptr<Umem> pool, const SocketOptions& options
     ZTRY(read_option(socket->fd_, XDP_OPTIONS, told).transform_error(with_words));
     socket->zero_copy_ = (told.flags & XDP_OPTIONS_ZEROCOPY) != 0;
     socket->pool_->release_retired(socket->ifindex_, socket->queue_);
-    socket->slot_ = ZTRY(socket->pool_->enter(*socket));
+    socket->slot_ = ZTRY(socket->pool_->enter(*socket).transform_error([&](const Error& error) {
+        return Fault(
+            error,
+            std::format(
+                "queue {} of {} finds its pool full: {} sockets share one at most",
+                options.queue,
+                options.ifname,
+                limits::sockets_max
+            )
+        );
+    }));
     socket->in_pool_ = true;
     // Sends as many as there are with one call where the kernel lets it (Linux 6.17).
     (void)set_option(socket->fd_, SOL_XDP, xdp_max_tx_skb_budget, options.send_entries);
@@ -418,6 +428,14 @@ Task<Result<FrameBatch>> Socket::receive(FrameBatch recycled) {
 
 Task<Result<void>> Socket::send(FrameBatch batch) {
     ZCO_CHECK(io_.check_cancel());
+    std::uint32_t parts = 0;
+    for (const Frame& frame : batch) {
+        ++parts;
+        if (parts > limits::packet_frames_max) {
+            co_return fail(os_error(EMSGSIZE));
+        }
+        parts = frame.continues_ ? parts : 0;
+    }
     std::size_t queued = 0;
     for (;;) {
         queued += queue(std::span(batch).subspan(queued));

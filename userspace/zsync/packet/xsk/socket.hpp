@@ -103,7 +103,8 @@ public:
     /// Sends packets in order and waits while the ring is full. What is on the ring when this
     /// returns is sent by the kernel; what could not be put there, because of a cancel or an error,
     /// has gone back to the pool. ENETDOWN while the link is down (what is on the ring stays
-    /// there), ENXIO when the interface has been deleted.
+    /// there), ENXIO when the interface has been deleted, EMSGSIZE, with nothing sent, where a
+    /// packet has more than `limits::packet_frames_max` frames.
     Task<Result<void>> send(FrameBatch batch);
     /// Waits until the kernel has sent all that was given to it, or for what else there is to say
     /// of it.

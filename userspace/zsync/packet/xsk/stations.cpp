@@ -5,8 +5,12 @@
 namespace zsync::packet::xsk {
 
 std::size_t StationTable::place_of(MacAddress station) const noexcept {
-    // A multiplicative hash by an odd number that is secret; its high bits are the good ones.
-    return (((station ^ (seed_ >> 7)) * (seed_ | 1)) >> 40) % places;
+    // The finalizer of MurmurHash3 of what nobody else knows: every bit of it depends on all of the
+    // station's, whatever the seed.
+    std::uint64_t mixed = station ^ seed_;
+    mixed = (mixed ^ mixed >> 33) * 0xff51afd7ed558ccdULL;
+    mixed = (mixed ^ mixed >> 33) * 0xc4ceb9fe1a85ec53ULL;
+    return (mixed ^ mixed >> 33) % places;
 }
 
 void StationTable::learn(MacAddress station, std::uint8_t port) noexcept {
