@@ -76,6 +76,31 @@ TEST(MadePacket, is_well_formed_with_every_mix_of_conditions) {
     }
 }
 
+TEST(MadePacket, is_well_formed_with_every_protocol_at_every_length) {
+    int made = 0;
+    for (int protocol = 0; protocol <= 255; ++protocol) {
+        for (const std::string end : {"1.2.3.4", "[::1]"}) {
+            for (const std::string_view more :
+                 {"", " fragment", " length 60", " length 65535", " fragment length 1048"}) {
+                const bool ports = protocol == 6 || protocol == 17 || protocol == 132;
+                const std::string text = std::to_string(protocol) + " " + end + " > " + end +
+                                         (ports ? ":9" : "") + std::string(more);
+                const auto packet = parse_made_packet(text);
+                if (!packet) {
+                    EXPECT_NE(packet.error().message(), "") << text;
+                    continue;
+                }
+                ++made;
+                const ReferencePacket read = reference_parse(frame_of(*packet));
+                EXPECT_EQ(read.malformed, "") << text;
+                EXPECT_EQ(read.protocol, protocol) << text;
+                EXPECT_EQ(read.length, packet->length) << text;
+            }
+        }
+    }
+    EXPECT_GT(made, 2000);
+}
+
 TEST(MadePacket, says_what_is_wrong) {
     constexpr std::array<std::array<std::string_view, 2>, 14> cases{{
         {"", "'' is no packet; write PROTO SOURCE[:PORT] > DESTINATION[:PORT]"},
