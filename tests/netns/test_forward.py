@@ -20,14 +20,20 @@ def bridge(lab):
     with contextlib.ExitStack() as undo:
         undo.callback(command, "ip", "netns", "del", third.namespace, check=False)
         third.ip("link", "set", "lo", "up")
-        third.ip("link", "add", third.ifname, "type", "veth", "peer", "name", second, "netns", lab.near.namespace)
-        third.run("ethtool", "-K", third.ifname, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
-        third.ip("addr", "add", f"{third.v4}/24", "dev", third.ifname)
-        third.ip("addr", "add", f"{third.v6}/64", "dev", third.ifname, "nodad")
-        third.ip("link", "set", third.ifname, "up")
-        lab.near.ip("link", "set", second, "up")
         lab.third, lab.second = third, second
+        link(lab)
         yield lab
+
+
+def link(lab) -> None:
+    """The second link of the near namespace, with the addresses of the third one."""
+    third, second = lab.third, lab.second
+    third.ip("link", "add", third.ifname, "type", "veth", "peer", "name", second, "netns", lab.near.namespace)
+    third.run("ethtool", "-K", third.ifname, "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=False)
+    third.ip("addr", "add", f"{third.v4}/24", "dev", third.ifname)
+    third.ip("addr", "add", f"{third.v6}/64", "dev", third.ifname, "nodad")
+    third.ip("link", "set", third.ifname, "up")
+    lab.near.ip("link", "set", second, "up")
 
 
 def forward(lab, *words: str, check: bool = True):
@@ -36,6 +42,10 @@ def forward(lab, *words: str, check: bool = True):
 
 def forwards(lab) -> list[dict]:
     return lab.json("packet", "forward")
+
+
+def modes(lab) -> list[str]:
+    return [row["first_mode"] for row in forwards(lab)]
 
 
 def ping(lab, address: str, count: int = 20, check: bool = True) -> str:
@@ -145,7 +155,7 @@ def test_ends_with_the_other_namespace(bridge):
     forward(bridge)
     assert " 0% packet loss" in ping(bridge, THIRD_V4)
     command("ip", "netns", "del", bridge.third.namespace)
-    wait_until("the end", lambda: forwards(bridge) == [])
+    wait_until("the end", lambda: modes(bridge) == ["waiting"])
     assert "no longer forward" in bridge.log()
     wait_until("the host", lambda: " 0% packet loss" in ping(bridge, bridge.near.v4, 2, check=False))
 
@@ -156,13 +166,59 @@ def test_ends_with_the_daemon_and_leaves_the_filter(bridge):
     assert "leaves" not in bridge.log()  # no descriptor, task or frame
     assert " 0% packet loss" in ping(bridge, bridge.near.v4)
     bridge.start_daemon()
-    assert forwards(bridge) == []
-    forward(bridge)
+    assert modes(bridge) == ["copy"]
     assert " 0% packet loss" in ping(bridge, THIRD_V4)
     bridge.stop_daemon(signal.SIGKILL)
     # The kernel closes the sockets of a killed process a moment after its end.
     wait_until("the host", lambda: " 0% packet loss" in ping(bridge, bridge.near.v4, 5, check=False))
     bridge.start_daemon()
+    assert modes(bridge) == ["copy"]
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+    forward(bridge, "--off")
+    bridge.stop_daemon()
+    bridge.start_daemon()
+    assert forwards(bridge) == []
+
+
+def test_begins_again_with_the_interface(bridge):
+    forward(bridge, "--rewrite")
+    bridge.near.ip("link", "del", bridge.second)
+    wait_until("the end", lambda: modes(bridge) == ["waiting"])
+    assert "waiting" in bridge.ctl("packet", "forward").out
+    words = f"{bridge.near.ifname} and {bridge.second} wait to forward: {bridge.second} is absent"
+    wait_until("the reason", lambda: bridge.log().count(words) == 1)
+    bridge.stop_daemon()
+    bridge.start_daemon()
+    assert modes(bridge) == ["waiting"]
+    assert bridge.log().count(words) == 2  # once by each daemon
+    link(bridge)
+    wait_until("forwarding", lambda: modes(bridge) == ["copy"])
+    assert forwards(bridge)[0]["rewrite"]
+    wait_until("the link", lambda: " 0% packet loss" in ping(bridge, THIRD_V4, 3, check=False))
+
+
+def test_a_pair_that_waits_can_be_ended(bridge):
+    forward(bridge)
+    bridge.near.ip("link", "del", bridge.second)
+    wait_until("the end", lambda: modes(bridge) == ["waiting"])
+    forward(bridge, "--off")
+    assert forwards(bridge) == []
+    link(bridge)
+    path = bridge.object_path(bridge.second)
+    wait_until("the filter", lambda: bridge.property("State", path) == "attached")
+    assert forwards(bridge) == []
+
+
+def test_a_damaged_list_is_set_aside_and_told(bridge):
+    forward(bridge)
+    bridge.stop_daemon()
+    (document,) = bridge.state_dir.rglob("packet-forwards")
+    document.write_bytes(b"nonsense")
+    bridge.start_daemon()
+    assert forwards(bridge) == []
+    assert "packet-forwards" in bridge.log()
+    forward(bridge)
+    assert modes(bridge) == ["copy"]
 
 
 def test_refuses_in_words(bridge):

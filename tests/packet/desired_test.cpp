@@ -147,3 +147,68 @@ TEST(AttachMode, interface_names_are_those_the_kernel_takes) {
         EXPECT_FALSE(is_interface_name(bad)) << bad;
     }
 }
+
+namespace {
+
+std::string wrong_forwards(std::string_view text) {
+    const auto forwards = decode_forwards(text);
+    EXPECT_TRUE(forwards || forwards.error().error == PacketError::invalid_desired_state);
+    return forwards ? "" : forwards.error().message();
+}
+
+std::vector<DesiredForward> pairs(std::size_t count) {
+    std::vector<DesiredForward> forwards;
+    for (std::size_t i = 0; i < count; ++i) {
+        forwards.push_back({{std::format("a{}", i), std::format("b{}", i)}, i % 2 == 0});
+    }
+    return forwards;
+}
+
+} // namespace
+
+TEST(DesiredForwards, are_text_a_person_can_read) {
+    const std::vector<DesiredForward> forwards{
+        {{"eth0", "eth1"}, false}, {{"rewrite", "odd%\xc3\xa9"}, true}, {{"a", "rewrite1"}, false}
+    };
+    const std::string text = encode_forwards(forwards);
+    EXPECT_EQ(
+        text,
+        "zsync-forwards 1\nforward eth0 eth1\nforward rewrite odd%25%C3%A9 rewrite\n"
+        "forward a rewrite1\n"
+    );
+    EXPECT_EQ(decode_forwards(text).value(), forwards);
+    EXPECT_EQ(decode_forwards(encode_forwards({})).value(), std::vector<DesiredForward>());
+    // A port of this name stands where the word could.
+    const std::vector<DesiredForward> named{{{"a", "rewrite"}, false}};
+    EXPECT_EQ(decode_forwards(encode_forwards(named)).value(), named);
+}
+
+TEST(DesiredForwards, say_what_is_wrong) {
+    const std::string first = "zsync-forwards 1\n";
+    EXPECT_TRUE(wrong_forwards("").contains("line 1"));
+    EXPECT_TRUE(wrong_forwards("zsync-packet 1\n").contains("unknown format"));
+    EXPECT_TRUE(wrong_forwards(first + "forward a b").contains("line 2"));
+    for (const auto* line :
+         {"",
+          "forward",
+          "forward a",
+          "forward a ",
+          "forward  b",
+          "forward a b c",
+          "forward a b ",
+          "forward a b rewrite ",
+          "forward a b/c",
+          "backward a b",
+          "forward a %41"}) {
+        EXPECT_TRUE(wrong_forwards(first + line + "\n").contains("no pair")) << line;
+    }
+    EXPECT_TRUE(wrong_forwards(first + "forward a a\n").contains("a for the second time"));
+    EXPECT_TRUE(wrong_forwards(first + "forward a b\nforward c a\n").contains("line 3"));
+}
+
+TEST(DesiredForwards, at_their_limit) {
+    EXPECT_TRUE(decode_forwards(encode_forwards(pairs(limits::forwards_max))));
+    EXPECT_TRUE(
+        wrong_forwards(encode_forwards(pairs(limits::forwards_max + 1))).contains("more than 16")
+    );
+}

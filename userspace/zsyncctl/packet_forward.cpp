@@ -59,17 +59,22 @@ Answer<void> list(Session& session) {
     for (const Json& row : answer.at(0)) {
         const std::array<std::string, 2> ports{text_at(row, 0), text_at(row, 1)};
         const Json& counts = row.at(5);
+        const bool waits = counts.empty();
         rows.push_back(
             {{"first", ports[0]},
              {"second", ports[1]},
              {"first_mode", text_at(row, 2)},
              {"second_mode", text_at(row, 3)},
+             {"forwarding", !waits},
              {"rewrite", row.at(4)},
              {"counts", counts}}
         );
         constexpr std::array<std::string_view, 2> prefixes{"first_", "second_"};
         for (std::size_t port = 0; port < 2; ++port) {
-            const auto count = [&](std::string_view name) {
+            const auto count = [&](std::string_view name) -> Cell {
+                if (waits) {
+                    return "-";
+                }
                 return number_field(counts, std::string(prefixes[port]) + std::string(name));
             };
             table.row(
@@ -198,9 +203,10 @@ constinit const Verb packet_forward_verb{
         "Joins the interfaces as a bridge of two ports does, by AF_XDP sockets behind their\n"
         "filters: what the rules of one pass leaves by the other. Interfaces that are not "
         "filtered\n"
-        "are attached; with RULES, a rule file, both load it first. Goes on until '--off', the "
-        "end\n"
-        "of zsyncd or the deletion of an interface.",
+        "are attached; with RULES, a rule file, both load it first. Goes on until '--off'; "
+        "after\n"
+        "a restart of zsyncd, and when an interface that was deleted is there again, it begins "
+        "again.",
     .options = options,
     .check = check,
     .run = run,

@@ -164,6 +164,7 @@ Task<Outcome<void>> Daemon::start_packets(Parts* parts) {
         std::make_shared<PacketObjects>(io_, parts->scope, packets, parts->bus, parts->jobs);
     parts->packet_objects->configure(parts->config.alerts);
     ZCO_CHECK(parts->packet_objects->add());
+    ZCO_CHECK(co_await parts->packet_objects->restore_forwards());
     co_return co_await start_analyses(parts);
 }
 

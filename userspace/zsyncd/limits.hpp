@@ -17,8 +17,9 @@ constexpr std::uint32_t captures_max = 16;
 constexpr std::uint64_t sampled_rules_check_ms = 500;
 /// The longest that a capture may be asked to take; one without an end may take longer.
 constexpr std::uint64_t capture_duration_us_max = std::uint64_t{366} * 24 * 3600 * 1'000'000;
-/// Pairs of interfaces that forward at the same time.
-constexpr std::size_t forwards_max = 16;
+/// When a pair is tried again that could not go on forwarding: an interface that was deleted may be
+/// there again before its end is known.
+constexpr std::chrono::seconds forward_retry_delay{1};
 /// First and longest wait between attempts to reach a lost bus again.
 constexpr std::chrono::milliseconds reconnect_delay_first{50};
 constexpr std::chrono::milliseconds reconnect_delay_max{1000};

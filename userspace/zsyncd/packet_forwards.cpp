@@ -15,8 +15,8 @@ using packet::xsk::Forwarder;
 using packet::xsk::ForwardOptions;
 using packet::xsk::ForwardStatus;
 
-PacketForwards::PacketForwards(Scope& scope, packet::Service& service)
-    : scope_(scope), service_(service) {}
+PacketForwards::PacketForwards(Io io, Scope& scope, packet::Service& service)
+    : io_(io), scope_(scope), service_(service) {}
 
 PacketForwards::RunRef PacketForwards::find(const std::string& port) const {
     const auto found = std::ranges::find_if(runs_, [&](const RunRef& run) {
@@ -48,12 +48,25 @@ Task<Outcome<void>> PacketForwards::start(ForwardOptions options) {
             );
         }
     }
-    if (runs_.size() == limits::forwards_max) {
-        co_return fail(
-            CoreError::limit_reached,
-            std::format("{} pairs forward, which is the limit", limits::forwards_max)
-        );
+    const packet::DesiredForward wanted{
+        .ports = options.ports, .rewrite_addresses = options.rewrite_addresses
+    };
+    const bool waits = is_kept(wanted.ports);
+    // Kept before it begins: what is said to forward forwards after a crash as well.
+    ZCO_CHECK(co_await service_.keep_forward(wanted));
+    Outcome<void> begun = co_await run(std::move(options));
+    if (!begun && !waits) {
+        const CancelProtection protection;
+        if (const auto forgotten =
+                co_await service_.forget_forward(wanted.ports[0], wanted.ports[1]);
+            !forgotten) {
+            log::warning(forgotten.error().message());
+        }
     }
+    co_return begun;
+}
+
+Task<Outcome<void>> PacketForwards::run(ForwardOptions options) {
     auto run = std::make_shared<Run>(std::move(options));
     runs_.push_back(run);
     Outcome<void> begun = co_await begin(run);
@@ -62,7 +75,65 @@ Task<Outcome<void>> PacketForwards::start(ForwardOptions options) {
         co_return begun;
     }
     run->task = scope_.spawn("packet-forward", follow(run));
+    told_.erase(run->options.ports);
     log::info(std::format("{} and {} forward", run->options.ports[0], run->options.ports[1]));
+    co_return {};
+}
+
+/// Whether a pair is to forward, in either order.
+bool PacketForwards::is_kept(const Ports& ports) const {
+    return std::ranges::any_of(service_.forwards(), [&](const auto& kept) {
+        return std::ranges::is_permutation(kept.ports, ports);
+    });
+}
+
+/// Why a pair cannot forward; empty if both interfaces are filtered.
+std::string PacketForwards::hindrance_of(const packet::DesiredForward& wanted) const {
+    const auto interfaces = service_.interfaces();
+    for (const std::string& port : wanted.ports) {
+        const auto found = interfaces.find(port);
+        if (found == interfaces.end()) {
+            return std::format("{} is not attached", port);
+        }
+        if (found->second.state != packet::InterfaceState::attached) {
+            return std::format("{} is {}", port, name_of(found->second.state));
+        }
+    }
+    return {};
+}
+
+void PacketForwards::tell_waiting(const packet::DesiredForward& wanted, std::string why) {
+    std::string& told = told_[wanted.ports];
+    if (told == why) {
+        return;
+    }
+    log::warning(std::format("{} and {} wait to forward: {}", wanted.ports[0], wanted.ports[1], why)
+    );
+    told = std::move(why);
+}
+
+Task<Result<void>> PacketForwards::restore() {
+    for (const packet::DesiredForward& wanted : std::vector(service_.forwards())) {
+        if (std::ranges::any_of(wanted.ports, [&](const auto& port) {
+                return find(port) != nullptr;
+            })) {
+            continue;
+        }
+        if (std::string why = hindrance_of(wanted); !why.empty()) {
+            tell_waiting(wanted, std::move(why));
+            continue;
+        }
+        ForwardOptions options;
+        options.ports = wanted.ports;
+        options.rewrite_addresses = wanted.rewrite_addresses;
+        const Outcome<void> begun = co_await run(std::move(options));
+        if (!begun && begun.error().error.is_canceled()) {
+            co_return fail(begun.error().error);
+        }
+        if (!begun) {
+            tell_waiting(wanted, begun.error().message());
+        }
+    }
     co_return {};
 }
 
@@ -88,6 +159,18 @@ Task<void> PacketForwards::follow(RunRef run) {
     }
     if (const auto cleared = co_await end(run); !cleared) {
         log::warning(cleared.error().message());
+    }
+    if (ended || ended.error().is_canceled()) {
+        co_return;
+    }
+    const packet::DesiredForward wanted{
+        .ports = run->options.ports, .rewrite_addresses = run->options.rewrite_addresses
+    };
+    if (std::string why = hindrance_of(wanted); !why.empty() && is_kept(wanted.ports)) {
+        tell_waiting(wanted, std::move(why));
+    }
+    if (co_await io_.sleep_for(limits::forward_retry_delay)) {
+        (void)co_await restore(); // only a cancel fails it
     }
 }
 
@@ -120,13 +203,19 @@ Task<Outcome<void>> PacketForwards::end(RunRef run) {
 
 Task<Outcome<void>> PacketForwards::stop(std::string first, std::string second) {
     const RunRef run = find(first);
-    if (!run || run != find(second) || !run->task) {
+    const bool runs = run && run == find(second) && run->task;
+    if (!runs && !is_kept({first, second})) {
         co_return fail(
             packet::PacketError::not_attached, std::format("{} and {} don't forward", first, second)
         );
     }
-    run->task.request_cancel();
-    ZCO_CHECK(co_await run->ended.wait());
+    ZCO_CHECK(co_await service_.forget_forward(first, second));
+    told_.erase({first, second});
+    told_.erase({second, first});
+    if (runs) {
+        run->task.request_cancel();
+        ZCO_CHECK(co_await run->ended.wait());
+    }
     log::info(std::format("{} and {} no longer forward", first, second));
     co_return {};
 }
@@ -143,7 +232,15 @@ Task<Outcome<std::vector<ForwardView>>> PacketForwards::list() {
                 "packet-forward-status", &PacketForwards::status_there, run
             )
         );
-        views.push_back({run->options.ports, run->options.rewrite_addresses, status});
+        views.push_back({run->options.ports, run->options.rewrite_addresses, true, status});
+    }
+    for (const packet::DesiredForward& wanted : service_.forwards()) {
+        const bool runs = std::ranges::any_of(views, [&](const ForwardView& view) {
+            return std::ranges::is_permutation(view.ports, wanted.ports);
+        });
+        if (!runs) {
+            views.push_back({wanted.ports, wanted.rewrite_addresses, false, {}});
+        }
     }
     co_return views;
 }

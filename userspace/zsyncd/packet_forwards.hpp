@@ -23,6 +23,7 @@ namespace zsync::zsyncd {
 struct ForwardView {
     std::array<std::string, 2> ports;
     bool rewrite_addresses = false;
+    bool running = false; ///< else it waits for an interface, and `status` says nothing
     packet::xsk::ForwardStatus status;
 };
 
@@ -30,16 +31,21 @@ struct ForwardView {
 /// wait for nothing that the bus does; it is made with the first one. The filters of both
 /// interfaces are told to hand over what they pass, and no more when a forwarder ends, by hand or
 /// because an interface was deleted. None outlives the daemon: without it, packets go to the
-/// kernel.
+/// kernel. Which pairs are to forward is kept by `service`, so that the next daemon takes them up,
+/// and so does this one when an interface comes back.
 class PacketForwards {
 public:
     /// Tasks run in `scope`, which outlives this.
-    PacketForwards(Scope& scope, packet::Service& service);
+    PacketForwards(Io io, Scope& scope, packet::Service& service);
 
     /// Begins to forward between two filtered interfaces, of which neither forwards yet.
     Task<Outcome<void>> start(packet::xsk::ForwardOptions options);
-    /// Ends it, in either order of the ports.
+    /// Ends it, in either order of the ports, or no longer waits to begin it.
     Task<Outcome<void>> stop(std::string first, std::string second);
+    /// Begins what is to forward and does not, where both interfaces are filtered. What hinders it
+    /// is told in the log, once.
+    Task<Result<void>> restore();
+    /// Those that run, and those that wait.
     Task<Outcome<std::vector<ForwardView>>> list();
 
 private:
@@ -56,6 +62,11 @@ private:
     using RunRef = std::shared_ptr<Run>;
 
     [[nodiscard]] RunRef find(const std::string& port) const;
+    using Ports = std::array<std::string, 2>;
+    [[nodiscard]] bool is_kept(const Ports& ports) const;
+    [[nodiscard]] std::string hindrance_of(const packet::DesiredForward& wanted) const;
+    Task<Outcome<void>> run(packet::xsk::ForwardOptions options);
+    void tell_waiting(const packet::DesiredForward& wanted, std::string why);
     Outcome<WorkerAddress> worker();
     Task<Outcome<void>> begin(RunRef run);
     Task<void> follow(RunRef run);
@@ -65,10 +76,13 @@ private:
     static Task<packet::xsk::ForwardStatus> status_there(Io io, RunRef run);
     static Task<void> close_there(Io io, RunRef run);
 
+    Io io_;
     Scope& scope_;
     packet::Service& service_;
     std::unique_ptr<WorkerGroup> workers_;
     std::vector<RunRef> runs_;
+    /// Why pairs wait, as it was told last.
+    std::map<Ports, std::string> told_;
 };
 
 } // namespace zsync::zsyncd

@@ -45,7 +45,7 @@ PacketObjects::PacketObjects(
               tell(ifname, alert);
           }
       ),
-      forwards_(scope, service) {}
+      forwards_(io, scope, service) {}
 
 PacketObjects::~PacketObjects() = default;
 
@@ -166,6 +166,7 @@ Task<Result<void>> PacketObjects::follow() {
         if (const auto done = co_await analyses_.reconcile(service_.interfaces()); !done) {
             co_return fail(done.error().error);
         }
+        ZCO_CHECK(co_await forwards_.restore());
         publish();
     }
 }
@@ -179,6 +180,7 @@ Task<Outcome<bus::ObjectPath>> PacketObjects::attach(
     ZCO_TRY(JobRegistry::Entry job, jobs_.add("packet-attach", ifname));
     ZCO_CHECK(job.end(co_await service_.attach(ifname, attach_mode)));
     ZCO_CHECK(co_await analyses_.reconcile(service_.interfaces()));
+    ZCO_CHECK(co_await forwards_.restore());
     publish();
     co_return bus::ObjectPath{bus::object_path(path, ifname)};
 }
@@ -231,6 +233,18 @@ PacketObjects::list_forwards(bus::CallContext /*call*/) {
     std::vector<ForwardRow> rows;
     for (const ForwardView& view : views) {
         const packet::xsk::ForwardStatus& status = view.status;
+        if (!view.running) {
+            constexpr const char* waiting = "waiting";
+            rows.emplace_back(
+                view.ports[0],
+                view.ports[1],
+                waiting,
+                waiting,
+                view.rewrite_addresses,
+                std::map<std::string, std::uint64_t>()
+            );
+            continue;
+        }
         std::map<std::string, std::uint64_t> counts{
             {"stations", status.stations},
             {"queues", status.queues},

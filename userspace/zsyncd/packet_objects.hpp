@@ -47,6 +47,8 @@ public:
     void configure(const packet::analysis::DetectorOptions& options);
     /// Has an interface analysed if it is known here.
     Task<Outcome<void>> analyse(std::string ifname, std::uint32_t sample_every);
+    /// Takes up what is to forward.
+    Task<Result<void>> restore_forwards() { return forwards_.restore(); }
     /// Publishes whatever the service changes by itself, until cancelled.
     Task<Result<void>> follow();
 

@@ -7,12 +7,16 @@
 #include <charconv>
 #include <format>
 #include <optional>
+#include <set>
 
 namespace zsync::packet {
 namespace {
 
 constexpr std::string_view first_line = "zsync-packet 1";
 constexpr std::string_view temporary_key = "temporary";
+constexpr std::string_view forwards_first_line = "zsync-forwards 1";
+constexpr std::string_view forward_key = "forward";
+constexpr std::string_view rewrite_word = " rewrite";
 
 bool is_plain(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
@@ -79,6 +83,23 @@ std::optional<TemporaryRule> temporary_of(std::string_view line) {
     return TemporaryRule{.text = *std::move(text), .expires_realtime_us = *expires};
 }
 
+/// `A B` or `A B rewrite`.
+std::optional<DesiredForward> forward_of(std::string_view line) {
+    DesiredForward forward;
+    if (line.ends_with(rewrite_word) && line.find(' ') != line.rfind(' ')) {
+        forward.rewrite_addresses = true;
+        line.remove_suffix(rewrite_word.size());
+    }
+    const std::size_t space = std::min(line.find(' '), line.size());
+    auto first = unescape_value(line.substr(0, space));
+    auto second = unescape_value(line.substr(std::min(space + 1, line.size())));
+    if (!first || !second || !is_interface_name(*first) || !is_interface_name(*second)) {
+        return std::nullopt;
+    }
+    forward.ports = {*std::move(first), *std::move(second)};
+    return forward;
+}
+
 class Reader {
 public:
     explicit Reader(std::string_view text) : rest_(text) {}
@@ -105,6 +126,8 @@ public:
         }
         return *std::move(value);
     }
+
+    [[nodiscard]] bool at_end() const { return rest_.empty(); }
 
     [[nodiscard]] std::unexpected<Fault> wrong(std::string_view what) const {
         return fail(
@@ -174,6 +197,48 @@ Outcome<DesiredInterface> decode(std::string_view text) {
     }
     desired.rules = reader.rest();
     return desired;
+}
+
+std::string encode_forwards(const std::vector<DesiredForward>& forwards) {
+    std::string text = std::format("{}\n", forwards_first_line);
+    for (const DesiredForward& forward : forwards) {
+        text += std::format(
+            "{} {} {}{}\n",
+            forward_key,
+            escape_value(forward.ports[0]),
+            escape_value(forward.ports[1]),
+            forward.rewrite_addresses ? rewrite_word : std::string_view()
+        );
+    }
+    return text;
+}
+
+Outcome<std::vector<DesiredForward>> decode_forwards(std::string_view text) {
+    Reader reader(text);
+    if (ZTRY(reader.line()) != forwards_first_line) {
+        return reader.wrong("an unknown format");
+    }
+    std::vector<DesiredForward> forwards;
+    std::set<std::string> ports;
+    while (!reader.at_end()) {
+        const std::string_view line = ZTRY(reader.line());
+        auto forward = line.starts_with(forward_key) && line.substr(forward_key.size(), 1) == " "
+                           ? forward_of(line.substr(forward_key.size() + 1))
+                           : std::nullopt;
+        if (!forward) {
+            return reader.wrong("something that is no pair of interfaces");
+        }
+        for (const std::string& port : forward->ports) {
+            if (!ports.insert(port).second) {
+                return reader.wrong(std::format("{} for the second time", port));
+            }
+        }
+        if (forwards.size() == limits::forwards_max) {
+            return reader.wrong(std::format("more than {} pairs", limits::forwards_max));
+        }
+        forwards.push_back(*std::move(forward));
+    }
+    return forwards;
 }
 
 std::string document_name(std::string_view interface_name) {

@@ -5,6 +5,7 @@
 #include <zsync/packet/attach_mode.hpp>
 #include <zsync/packet/temporary_rules.hpp>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -36,6 +37,25 @@ struct DesiredInterface {
 /// What `encode` wrote, and nothing else: `PacketError::invalid_desired_state` with the line. The
 /// rules are not parsed.
 [[nodiscard]] Outcome<DesiredInterface> decode(std::string_view text);
+
+/// Two interfaces that are to forward to each other.
+struct DesiredForward {
+    std::array<std::string, 2> ports;
+    bool rewrite_addresses = false;
+
+    friend bool operator==(const DesiredForward&, const DesiredForward&) = default;
+};
+
+/// `zsync-forwards 1` and a line `forward A B` or `forward A B rewrite` for each, with odd bytes of
+/// names written `%XX`.
+[[nodiscard]] std::string encode_forwards(const std::vector<DesiredForward>& forwards);
+
+/// What `encode_forwards` wrote, and nothing else: `PacketError::invalid_desired_state` with the
+/// line. No interface is in two pairs, and there are `limits::forwards_max` at most.
+[[nodiscard]] Outcome<std::vector<DesiredForward>> decode_forwards(std::string_view text);
+
+/// The name of their document in the store.
+inline constexpr std::string_view forwards_document = "packet-forwards";
 
 /// The name of an interface's document in the store: `packet.eth0`, odd bytes as `%XX`.
 [[nodiscard]] std::string document_name(std::string_view interface_name);

@@ -110,4 +110,7 @@ constexpr std::uint32_t shape_horizon_ms_usual = 100;
 constexpr std::uint32_t fair_queue_packets_min = 10'000;
 constexpr std::uint32_t fair_queue_packets_max = 1U << 18;
 
+/// Pairs of interfaces that forward to each other.
+constexpr std::size_t forwards_max = 16;
+
 } // namespace zsync::packet::limits

@@ -27,6 +27,7 @@ Outcome<RuleSet> parse(std::string_view text, std::string_view source) {
 /// What an earlier run left: wishes on disk, filters in the kernel.
 struct Found {
     std::vector<DesiredInterface> desired;
+    std::vector<DesiredForward> forwards;
     std::vector<std::string> pinned;
     std::vector<Fault> damaged;
 };
@@ -56,6 +57,14 @@ Outcome<Found> find_all(store::Store& store, const std::string& bpf_dir) {
     found.pinned = Filter::list_pinned(bpf_dir);
     found.damaged = std::move(contents.damaged);
     for (const store::Document& document : contents.documents) {
+        if (document.name == forwards_document) {
+            if (auto forwards = decode_forwards(document.content)) {
+                found.forwards = *std::move(forwards);
+            } else {
+                found.damaged.push_back(store.set_aside(document.name, forwards.error().message()));
+            }
+            continue;
+        }
         auto desired = decode(document.content);
         if (desired) {
             found.desired.push_back(*std::move(desired));
@@ -65,6 +74,12 @@ Outcome<Found> find_all(store::Store& store, const std::string& bpf_dir) {
     }
     remove_strays(found, bpf_dir);
     return found;
+}
+
+/// In either order.
+bool same_ports(const DesiredForward& one, const DesiredForward& other) {
+    return one.ports == other.ports ||
+           (one.ports[0] == other.ports[1] && one.ports[1] == other.ports[0]);
 }
 
 void log_state(const InterfaceView& view) {
@@ -127,6 +142,7 @@ Task<Outcome<void>> Service::start() {
     for (const Fault& damaged : found.damaged) {
         log::error("packet: " + damaged.message());
     }
+    forwards_ = std::move(found.forwards);
     std::set<std::string> known;
     for (DesiredInterface& desired : found.desired) {
         known.insert(desired.name);
@@ -267,6 +283,57 @@ Task<Outcome<std::optional<FlowReader>>> Service::count_flows(std::string name, 
         co_await io_.offload([&managed = entry->managed, on] { return managed.count_flows(on); });
     refresh(*entry);
     co_return reader;
+}
+
+Task<Outcome<void>> Service::keep_forward(DesiredForward forward) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    std::vector<DesiredForward> kept = forwards_;
+    std::erase_if(kept, [&](const DesiredForward& other) { return same_ports(other, forward); });
+    for (const DesiredForward& other : kept) {
+        for (const std::string& port : forward.ports) {
+            if (std::ranges::contains(other.ports, port)) {
+                co_return fail(
+                    PacketError::already_attached,
+                    std::format(
+                        "{} forwards already, between {} and {}",
+                        port,
+                        other.ports[0],
+                        other.ports[1]
+                    )
+                );
+            }
+        }
+    }
+    if (kept.size() == limits::forwards_max) {
+        co_return fail(
+            CoreError::limit_reached,
+            std::format("{} pairs forward, which is the limit", limits::forwards_max)
+        );
+    }
+    kept.push_back(std::move(forward));
+    co_return co_await save_forwards(std::move(kept));
+}
+
+Task<Outcome<void>> Service::forget_forward(std::string first, std::string second) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    const DesiredForward forgotten{.ports = {std::move(first), std::move(second)}};
+    std::vector<DesiredForward> kept = forwards_;
+    if (std::erase_if(kept, [&](const DesiredForward& other) {
+            return same_ports(other, forgotten);
+        }) == 0) {
+        co_return {};
+    }
+    co_return co_await save_forwards(std::move(kept));
+}
+
+/// On disk first.
+Task<Outcome<void>> Service::save_forwards(std::vector<DesiredForward> forwards) {
+    ZCO_CHECK(co_await io_.offload([this, &forwards] {
+        return forwards.empty() ? store_.erase(forwards_document)
+                                : store_.put(forwards_document, encode_forwards(forwards));
+    }));
+    forwards_ = std::move(forwards);
+    co_return {};
 }
 
 Task<Outcome<LoadReport>> Service::load(std::string name, std::string text, std::string source) {

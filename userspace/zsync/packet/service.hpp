@@ -75,6 +75,14 @@ public:
     Task<Outcome<Fd>> send_to_sockets(std::string name, bool on);
     /// Has packets of an interface counted into the flow table, or no more; with `on` its reader.
     Task<Outcome<std::optional<FlowReader>>> count_flows(std::string name, bool on);
+    /// Pairs that are to forward, kept over restarts: who forwards them is told by `changes` when
+    /// an interface of theirs has come back.
+    [[nodiscard]] const std::vector<DesiredForward>& forwards() const noexcept { return forwards_; }
+    /// Keeps a pair, in the place of the same pair if that is kept; `already_attached` when one of
+    /// its interfaces belongs to another pair, `limit_reached` past `limits::forwards_max`.
+    Task<Outcome<void>> keep_forward(DesiredForward forward);
+    /// Keeps it no longer; no error when it was not kept.
+    Task<Outcome<void>> forget_forward(std::string first, std::string second);
     Task<Outcome<InterfaceReading>> read(std::string name);
     /// Rules that limit, with at most so many keys of each.
     Task<Outcome<std::vector<LimitReading>>> read_limits(std::string name, std::uint32_t keys_max);
@@ -126,6 +134,7 @@ private:
     Task<Outcome<bool>> adapt_limits();
     /// Of the next temporary rule to expire; nothing without one.
     [[nodiscard]] std::optional<std::uint64_t> next_expiry_us() const;
+    Task<Outcome<void>> save_forwards(std::vector<DesiredForward> forwards);
     void rekey(const EntryRef& entry, const std::string& old_name);
 
     Io io_;
@@ -133,6 +142,7 @@ private:
     std::string bpf_dir_;
     Mutex commands_; ///< held around every change
     std::map<std::string, EntryRef> entries_;
+    std::vector<DesiredForward> forwards_;
     Notify changes_;
     Notify adaptive_; ///< there may be adaptive limits
     Notify expiries_; ///< the next expiry may be another one
