@@ -84,7 +84,8 @@ constexpr std::uint32_t limit_adapt_interval_ms = 100;
 constexpr std::uint64_t limit_adapt_steps = 50;
 /// Of each rule's keys at most so many are shown.
 constexpr std::uint32_t limit_keys_shown_max = 64;
-/// Flows that the kernel counts on one interface, and of these such that nobody has answered: 18 MiB.
+/// Flows that the kernel counts on one interface, and of these such that nobody has answered: 18
+/// MiB.
 constexpr std::uint32_t flows_max = 65'536;
 constexpr std::uint32_t flows_unanswered_max = flows_max / 2;
 /// Flows that one CPU makes in a second before flood mode begins.
