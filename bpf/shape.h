@@ -28,8 +28,8 @@
 
 #include "limit.h"
 
-/* Ticks, as of limits: 2 ms. */
-#define ZSYNC_SHAPE_CREDIT (2000000ULL << ZSYNC_TICKS_PER_NS_LOG2)
+/* Ticks, as of limits: 5 ms. */
+#define ZSYNC_SHAPE_CREDIT (5000000ULL << ZSYNC_TICKS_PER_NS_LOG2)
 
 /* Constant for the life of a generation. Costs are ticks of a byte, with ZSYNC_BYTE_COST_LOG2. */
 struct zsync_shape_class {

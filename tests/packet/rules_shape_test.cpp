@@ -1,6 +1,8 @@
 // How fast an interface sends: `shape` and `class`.
+#include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/shape_change.hpp>
 #include <zsync/packet/shape_table.hpp>
 
 #include <gtest/gtest.h>
@@ -192,6 +194,42 @@ TEST(RulesShape, has_so_many_classes_and_no_more) {
 TEST(RulesShape, guarantees_may_take_all_of_it) {
     EXPECT_EQ(errors_of(classes_of(10, " guarantee 100mbit")), "");
     EXPECT_NE(errors_of(classes_of(11, " guarantee 100mbit")), "");
+}
+
+TEST(RulesShape, a_class_gets_other_rates_and_the_rest_stays) {
+    RuleSet rules = rules_of(whole);
+    EXPECT_EQ(
+        change_class(rules, "bulk", "max 50mbit").value(), "class bulk guarantee 10mbit max 50mbit"
+    );
+    EXPECT_EQ(
+        change_class(rules, "default", "guarantee 1mbit max 2mbit").value(),
+        "class default guarantee 1mbit max 2mbit"
+    );
+    RuleSet expected = rules_of(whole);
+    expected.shape->classes[0] = {.name = "default", .guarantee = 1'000'000, .max = 2'000'000};
+    expected.shape->classes[2].max = 50'000'000;
+    EXPECT_EQ(rules_of(format_rules(rules)), expected);
+    EXPECT_EQ(
+        change_class(rules, "silver", "max 1mbit").error().message(),
+        "the loaded shape has no class 'silver'"
+    );
+    for (const std::string_view bad :
+         {"",
+          "max",
+          "max 1",
+          "max 1mbit max 2mbit",
+          "most 1mbit",
+          "max 1mbit ",
+          "max 101gbit",
+          "guarantee 1mbit class x"}) {
+        const auto refused = change_class(rules, "gold", bad);
+        ASSERT_FALSE(refused) << bad;
+        EXPECT_EQ(refused.error().error, Error(PacketError::invalid_rules));
+    }
+    RuleSet plain = rules_of("drop out\n");
+    EXPECT_EQ(
+        change_class(plain, "gold", "max 1mbit").error().error, Error(PacketError::no_such_class)
+    );
 }
 
 TEST(RulesShape, classes_keep_their_clocks_by_their_names) {

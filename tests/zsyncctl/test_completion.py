@@ -79,7 +79,7 @@ def complete(tmp_path):
         ("zsyncctl --json st", ["status"]),
         (
             "zsyncctl packet ",
-            ["analyse", "attach", "capture", "detach", "explain", "forward", "limits", "load", "replay", "rule", "rules", "set", "stats", "watch"],
+            ["analyse", "attach", "capture", "classes", "detach", "explain", "forward", "limits", "load", "replay", "rule", "rules", "set", "stats", "watch"],
         ),
         ("zsyncctl packet --json d", ["detach"]),
         ("zsyncctl help packet w", ["watch"]),

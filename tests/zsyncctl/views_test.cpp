@@ -384,6 +384,27 @@ TEST(Limits, keys_that_are_over_stand_under_their_rule) {
     EXPECT_EQ(limits_json({}).dump(), "[]");
 }
 
+TEST(Classes, are_a_table_and_a_document) {
+    const Json answer = Json::parse(R"([100000000, 50000, [
+        ["default", 0, 5000000, 1, 60, 60, 0, 0],
+        ["gold", 60000000, 100000000, 9000, 13626000, 26000, 12, 4200]]])");
+    const ShapeView shape = shape_view(answer);
+    EXPECT_EQ(
+        shape_text(shape, plain),
+        "100Mbit/s, a packet waits at most 50.0 ms\n"
+        "CLASS    GUARANTEE        MAX  PACKETS     BYTES  BORROWED  DROPPED  BACKLOG\n"
+        "default       none    5Mbit/s        1        60        60        0     0 us\n"
+        "gold      60Mbit/s  100Mbit/s     9000  13626000     26000       12   4.2 ms\n"
+    );
+    EXPECT_EQ(
+        shape_json(shape)["classes"][1].dump(),
+        R"({"name":"gold","guarantee":60000000,"max":100000000,"packets":9000,"bytes":13626000,)"
+        R"("borrowed_bytes":26000,"dropped":12,"backlog_us":4200})"
+    );
+    EXPECT_EQ(shape_text({}, plain), "no rules shape\n");
+    EXPECT_EQ(shape_json({}).dump(), R"({"rate":0,"horizon_us":0,"classes":[]})");
+}
+
 TEST(Stats, document_has_the_fields_that_the_manual_promises) {
     const Json document =
         stats_json(interface_view(interface_properties()), counter_view(stats_answer()));

@@ -91,11 +91,29 @@ struct LimitView {
     std::vector<std::pair<std::string, std::uint64_t>> most{};
 };
 
+/// What an interface sends of one kind; rates are bits a second.
+struct ClassView {
+    std::string name{};
+    std::uint64_t guarantee = 0;
+    std::uint64_t max = 0;
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t borrowed = 0; ///< of the bytes, beyond the guarantee
+    std::uint64_t dropped = 0;
+    std::uint64_t backlog_us = 0;
+};
+struct ShapeView {
+    std::uint64_t rate = 0; ///< 0: no rules shape
+    std::uint64_t horizon_us = 0;
+    std::vector<ClassView> classes{};
+};
+
 InterfaceView interface_view(const Json& properties);
 CounterView counter_view(const Json& stats_answer);
 RuleList rule_list(const Json& list_answer);
 std::vector<HookView> hook_views(const Json& hooks_answer);
 std::vector<LimitView> limit_views(const Json& limits_answer);
+ShapeView shape_view(const Json& classes_answer);
 /// From the objects of the ObjectManager, sorted by name.
 std::vector<InterfaceView> interface_views(const Json& managed_objects);
 

@@ -21,6 +21,7 @@ extern const Verb packet_explain_verb;
 extern const Verb packet_rules_verb;
 extern const Verb packet_stats_verb;
 extern const Verb packet_limits_verb;
+extern const Verb packet_classes_verb;
 extern const Verb packet_watch_verb;
 extern const Verb packet_capture_verb;
 extern const Verb packet_forward_verb;
@@ -31,12 +32,12 @@ extern const Verb alerts_verb;
 
 /// In the order of the help.
 inline constexpr std::array all_verbs{
-    &status_verb,         &features_verb,       &tasks_verb,          &top_verb,
-    &jobs_verb,           &reload_verb,         &packet_attach_verb,  &packet_detach_verb,
-    &packet_load_verb,    &packet_set_verb,     &packet_rule_verb,    &packet_explain_verb,
-    &packet_rules_verb,   &packet_stats_verb,   &packet_limits_verb,  &packet_watch_verb,
-    &packet_analyse_verb, &packet_capture_verb, &packet_forward_verb, &packet_replay_verb,
-    &flows_verb,          &alerts_verb,
+    &status_verb,        &features_verb,       &tasks_verb,          &top_verb,
+    &jobs_verb,          &reload_verb,         &packet_attach_verb,  &packet_detach_verb,
+    &packet_load_verb,   &packet_set_verb,     &packet_rule_verb,    &packet_explain_verb,
+    &packet_rules_verb,  &packet_stats_verb,   &packet_limits_verb,  &packet_classes_verb,
+    &packet_watch_verb,  &packet_analyse_verb, &packet_capture_verb, &packet_forward_verb,
+    &packet_replay_verb, &flows_verb,          &alerts_verb,
 };
 
 } // namespace zsyncctl

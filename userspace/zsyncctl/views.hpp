@@ -149,6 +149,9 @@ Json limits_json(const std::vector<LimitView>& limits);
 /// Under each rule its keys that are over.
 std::string limits_text(const std::vector<LimitView>& limits, const Style& style);
 
+Json shape_json(const ShapeView& shape);
+std::string shape_text(const ShapeView& shape, const Style& style);
+
 Json temporary_json(const InterfaceView& view);
 std::string temporary_text(const InterfaceView& view);
 

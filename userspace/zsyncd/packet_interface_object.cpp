@@ -142,6 +142,8 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             .method<&Object::list_hooks>("ListHooks", {}, {"hooks"})
             .method<&Object::list_limits>("ListLimits", {"keys_max"}, {"limits"})
             .method<&Object::set_limit>("SetLimit", {"rule", "rate", "options"}, {"changed"})
+            .method<&Object::list_classes>("ListClasses", {}, {"rate", "horizon_usec", "classes"})
+            .method<&Object::set_class>("SetClass", {"name", "rates", "options"}, {"changed"})
             .method<&Object::stats>(
                 "Stats",
                 {},
@@ -394,6 +396,41 @@ PacketInterfaceObject::list_limits(bus::CallContext /*call*/, std::uint32_t keys
         );
     }
     co_return rows;
+}
+
+Task<
+    Outcome<std::tuple<std::uint64_t, std::uint64_t, std::vector<PacketInterfaceObject::ClassRow>>>>
+PacketInterfaceObject::list_classes(bus::CallContext /*call*/) {
+    ZCO_TRY(const packet::ShapeReading reading, co_await parent_.service().read_shape(view_.name));
+    std::vector<ClassRow> rows;
+    for (const packet::ClassReading& one : reading.classes) {
+        rows.emplace_back(
+            one.name,
+            one.guarantee,
+            one.max,
+            one.packets,
+            one.bytes,
+            one.borrowed,
+            one.dropped,
+            static_cast<std::uint64_t>(
+                std::chrono::duration_cast<std::chrono::microseconds>(one.backlog).count()
+            )
+        );
+    }
+    co_return std::tuple{reading.rate, std::uint64_t{reading.horizon_ms} * 1000, std::move(rows)};
+}
+
+Task<Outcome<std::string>> PacketInterfaceObject::set_class(
+    bus::CallContext call, std::string name, std::string rates, bus::Options options
+) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(
+        std::string changed,
+        co_await parent_.service().change_class(view_.name, std::move(name), std::move(rates))
+    );
+    parent_.publish();
+    co_return changed;
 }
 
 Task<Outcome<std::string>> PacketInterfaceObject::set_limit(

@@ -141,6 +141,21 @@ public:
         std::uint64_t,
         std::uint32_t,
         std::vector<std::tuple<std::string, std::uint64_t>>>;
+    /// Name, guarantee and maximum in bits a second; packets, bytes, of these borrowed, packets
+    /// dropped, microseconds that the next one waits.
+    using ClassRow = std::tuple<
+        std::string,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t,
+        std::uint64_t>;
+    Task<Outcome<std::tuple<std::uint64_t, std::uint64_t, std::vector<ClassRow>>>>
+    list_classes(bus::CallContext call);
+    Task<Outcome<std::string>>
+    set_class(bus::CallContext call, std::string name, std::string rates, bus::Options options);
     Task<Outcome<std::vector<LimitRow>>> list_limits(bus::CallContext call, std::uint32_t keys_max);
     Task<Outcome<std::string>>
     set_limit(bus::CallContext call, std::string rule, std::string rate, bus::Options options);

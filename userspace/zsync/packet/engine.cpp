@@ -420,7 +420,10 @@ private:
         std::map<std::string_view, std::uint32_t> places;
         for (std::size_t i = 0; i < shape.classes.size(); ++i) {
             places.emplace(shape.classes[i].name, static_cast<std::uint32_t>(i));
-            tables_.classes.push_back(compile_class(shape.classes[i], slots_.classes[i]));
+            // Whoever runs a program once has no clocks that others know.
+            const auto slot =
+                slots_.classes.empty() ? static_cast<std::uint32_t>(i) + 1 : slots_.classes[i];
+            tables_.classes.push_back(compile_class(shape.classes[i], slot));
         }
         compile_action(ZSYNC_CLASS, [&](const Rule& rule) -> std::optional<std::uint32_t> {
             const auto& name = rule.actions.shape_class;

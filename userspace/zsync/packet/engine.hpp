@@ -43,7 +43,8 @@ struct Tables {
 struct CounterSlots {
     std::vector<std::uint32_t> rules;
     std::uint32_t by_default = 0;
-    std::vector<std::uint32_t> classes{}; ///< of the shape, if there is one: where their clocks are
+    std::vector<std::uint32_t> classes{
+    }; ///< of the shape, if there is one: where their clocks are; else from 1
 };
 
 /// Compiles the rules of one hook. `names` has every interface and cgroup that they name. Fails

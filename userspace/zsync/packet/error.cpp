@@ -80,6 +80,7 @@ constexpr std::array entries{
         "ChallengeUnavailable",
         "SYN cookies cannot be used here"
     },
+    ErrorEntry{std::to_underlying(PacketError::no_such_class), "NoSuchClass", "no such class"},
     ErrorEntry{
         std::to_underlying(PacketError::shaping_unavailable),
         "ShapingUnavailable",

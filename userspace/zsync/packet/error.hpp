@@ -48,6 +48,8 @@ enum class PacketError : std::uint16_t {
     no_such_hook,
     /// SYN cookies would not be taken back, or could not be sent.
     challenge_unavailable,
+    /// No loaded shape has a class of that name.
+    no_such_class,
     /// Packets could not be held until their time.
     shaping_unavailable,
 };

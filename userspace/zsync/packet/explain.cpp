@@ -184,6 +184,11 @@ Outcome<Explanation> explain(const RuleSet& rules, const MadePacket& packet, Hoo
             std::format("redirect: it leaves by {}, if that is there", *rule.actions.redirect)
         );
     }
+    if (rule.actions.shape_class) {
+        explanation.reasons.push_back(
+            std::format("class: it is sent as {}, when that may", *rule.actions.shape_class)
+        );
+    }
     if (rule.actions.challenge && action != XDP_PASS) {
         explanation.reasons.emplace_back(
             action == XDP_TX ? "challenge: the SYN is answered with a cookie"

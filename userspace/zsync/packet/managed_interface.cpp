@@ -8,6 +8,7 @@
 #include <zsync/packet/managed_interface.hpp>
 #include <zsync/packet/rules.hpp>
 #include <zsync/packet/rules_names.hpp>
+#include <zsync/packet/shape_change.hpp>
 #include <zsync/store/store.hpp>
 
 #include <algorithm>
@@ -272,6 +273,16 @@ Outcome<std::string> ManagedInterface::change_limit(std::string_view rule, std::
     RuleSet rules = ZTRY(loaded_rules());
     std::string changed = ZTRY(packet::change_limit(rules, rule, rate));
     if (changed != rule) {
+        ZTRY(load_changed(rules));
+    }
+    return changed;
+}
+
+Outcome<std::string> ManagedInterface::change_class(std::string_view name, std::string_view rates) {
+    RuleSet rules = ZTRY(loaded_rules());
+    const std::optional<Shape> before = rules.shape;
+    std::string changed = ZTRY(packet::change_class(rules, name, rates));
+    if (rules.shape != before) {
         ZTRY(load_changed(rules));
     }
     return changed;
@@ -669,6 +680,18 @@ Outcome<std::size_t> ManagedInterface::take_samples(
 ) const {
     ZTRY(samples.follow(*ZTRY(filter_at(hook))));
     return samples.take(packets_max, visit);
+}
+
+Outcome<ShapeReading> ManagedInterface::read_shape() const {
+    if (!filter_) {
+        return not_attached();
+    }
+    for (const auto& [hook, filter, wanted] : hooks_.attached()) {
+        if (filter.hook() == HookKind::tcx_out) {
+            return filter.read_shape();
+        }
+    }
+    return ShapeReading{};
 }
 
 } // namespace zsync::packet

@@ -126,6 +126,9 @@ public:
     /// `packet::change_limit`. Keys keep their states, the rule's counts begin anew. On failure all
     /// stays as it was. Returns the rule's new text.
     Outcome<std::string> change_limit(std::string_view rule, std::string_view rate);
+    /// Gives a class of the shape other rates, in the store and for packets, in one step; see
+    /// `packet::change_class`. Clocks and counts go on. On failure all is as before.
+    Outcome<std::string> change_class(std::string_view name, std::string_view rates);
     /// One step of adaptive limits, `limit_adapt_interval_ms` behind the one before.
     Outcome<void> adapt_limits();
     /// Puts a rule before the others until it expires, or gives one that is there another expiry;
@@ -157,6 +160,8 @@ public:
     [[nodiscard]] Outcome<InterfaceReading> read() const;
     /// Rules that limit, with at most so many keys of each.
     [[nodiscard]] Outcome<std::vector<LimitReading>> read_limits(std::size_t keys_max) const;
+    /// The classes of what the interface sends; none without a shape.
+    [[nodiscard]] Outcome<ShapeReading> read_shape() const;
     /// What the rules of a hook, by its `hook_name`, sample (`PacketError::no_samples`).
     [[nodiscard]] Outcome<SampledHook> read_samples(std::string_view hook) const;
     /// Takes of them, by the rules of now.

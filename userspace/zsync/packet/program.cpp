@@ -302,7 +302,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
             limit.start = zsync_limit_mix(seed, limit.id);
         }
     }
-    const bool has_shape = tables.config.shapes != 0;
+    const bool has_shape = hook == HookKind::tcx_out && tables.config.shapes != 0;
     if (has_shape && !maps.shape) {
         maps.shape = ZTRY(create_shape_clocks());
     }

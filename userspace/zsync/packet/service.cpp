@@ -421,6 +421,21 @@ Service::change_limit(std::string name, std::string rule, std::string rate) {
     co_return changed;
 }
 
+Task<Outcome<std::string>>
+Service::change_class(std::string name, std::string class_name, std::string rates) {
+    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
+    ZCO_TRY(const EntryRef entry, find(name));
+    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
+    ZCO_TRY(std::string changed, co_await io_.offload([&] {
+        return entry->managed.change_class(class_name, rates);
+    }));
+    refresh(*entry);
+    log::info(
+        std::format("packet: {} sends by now: {}", name, changed), {{"ZSYNC_INTERFACE", name}}
+    );
+    co_return changed;
+}
+
 Task<Outcome<std::uint64_t>>
 Service::add_rule(std::string name, std::string text, std::uint64_t duration_us) {
     constexpr std::uint64_t usec_a_second = 1'000'000;
@@ -646,6 +661,15 @@ Task<Outcome<std::size_t>> Service::take_samples(
     co_return co_await io_.offload([&, &managed = entry->managed] {
         return managed.take_samples(hook, samples, packets_max, visit);
     });
+}
+
+Task<Outcome<ShapeReading>> Service::read_shape(std::string name) {
+    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
+    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+    if (entry->removed) {
+        co_return fail(PacketError::not_attached, name + " was detached just then");
+    }
+    co_return co_await io_.offload([&managed = entry->managed] { return managed.read_shape(); });
 }
 
 Task<Outcome<void>> Service::configure(std::vector<ConfiguredInterface> configured) {

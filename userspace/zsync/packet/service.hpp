@@ -63,6 +63,10 @@ public:
     replace_set(std::string name, std::string set, std::string text, std::string source);
     /// Gives a rule that limits another rate; returns its new text (`PacketError::no_such_rule`).
     Task<Outcome<std::string>> change_limit(std::string name, std::string rule, std::string rate);
+    /// Gives a class of the shape other rates; returns it as rules have it
+    /// (`PacketError::no_such_class`).
+    Task<Outcome<std::string>>
+    change_class(std::string name, std::string class_name, std::string rates);
     /// Puts one rule before the others for a time; kept over restarts. Returns when it expires, in
     /// microseconds since 1970.
     Task<Outcome<std::uint64_t>>
@@ -86,6 +90,8 @@ public:
     Task<Outcome<InterfaceReading>> read(std::string name);
     /// Rules that limit, with at most so many keys of each.
     Task<Outcome<std::vector<LimitReading>>> read_limits(std::string name, std::uint32_t keys_max);
+    /// The classes of what the interface sends; none without a shape.
+    Task<Outcome<ShapeReading>> read_shape(std::string name);
     /// What the rules of a hook, by its `hook_name`, sample (`PacketError::no_samples`).
     Task<Outcome<SampledHook>> read_samples(std::string name, std::string hook);
     /// Takes of them, by the rules of now.
