@@ -603,44 +603,36 @@ Task<Outcome<Explanation>> Service::explain(std::string name, std::string hook, 
     });
 }
 
-Task<Outcome<Service::EntryRef>> Service::find_to_read(std::string name) {
+Task<Outcome<Service::HeldEntry>> Service::hold_to_read(std::string name) {
     ZCO_TRY(EntryRef entry, find(name));
     if (entry->view.state == InterfaceState::moved) {
         // The kernel tells only those in the other namespace when the device is deleted there.
         ZCO_CHECK(co_await reconcile());
         ZCO_TRY(entry, find(name));
     }
-    co_return entry;
-}
-
-Task<Outcome<InterfaceReading>> Service::read(std::string name) {
-    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
-    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
+    ZCO_TRY(Mutex::Lock lock, co_await entry->mutex.lock());
     if (entry->removed) {
         co_return fail(PacketError::not_attached, name + " was detached just then");
     }
-    co_return co_await io_.offload([&managed = entry->managed] { return managed.read(); });
+    co_return HeldEntry{.entry = std::move(entry), .lock = std::move(lock)};
+}
+
+Task<Outcome<InterfaceReading>> Service::read(std::string name) {
+    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
+    co_return co_await io_.offload([&managed = held.entry->managed] { return managed.read(); });
 }
 
 Task<Outcome<std::vector<LimitReading>>>
 Service::read_limits(std::string name, std::uint32_t keys_max) {
-    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
-    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
-    if (entry->removed) {
-        co_return fail(PacketError::not_attached, name + " was detached just then");
-    }
-    co_return co_await io_.offload([&managed = entry->managed, keys_max] {
+    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
+    co_return co_await io_.offload([&managed = held.entry->managed, keys_max] {
         return managed.read_limits(keys_max);
     });
 }
 
 Task<Outcome<SampledHook>> Service::read_samples(std::string name, std::string hook) {
-    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
-    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
-    if (entry->removed) {
-        co_return fail(PacketError::not_attached, name + " was detached just then");
-    }
-    co_return co_await io_.offload([&managed = entry->managed, &hook] {
+    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
+    co_return co_await io_.offload([&managed = held.entry->managed, &hook] {
         return managed.read_samples(hook);
     });
 }
@@ -652,24 +644,17 @@ Task<Outcome<std::size_t>> Service::take_samples(
     std::size_t packets_max,
     const PacketSource::Visit& visit
 ) {
-    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
     // Nothing is loaded meanwhile: the rules are known of every packet that waits.
-    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
-    if (entry->removed) {
-        co_return fail(PacketError::not_attached, name + " was detached just then");
-    }
-    co_return co_await io_.offload([&, &managed = entry->managed] {
+    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
+    co_return co_await io_.offload([&, &managed = held.entry->managed] {
         return managed.take_samples(hook, samples, packets_max, visit);
     });
 }
 
 Task<Outcome<ShapeReading>> Service::read_shape(std::string name) {
-    ZCO_TRY(const EntryRef entry, co_await find_to_read(name));
-    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
-    if (entry->removed) {
-        co_return fail(PacketError::not_attached, name + " was detached just then");
-    }
-    co_return co_await io_.offload([&managed = entry->managed] { return managed.read_shape(); });
+    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
+    co_return co_await io_.offload([&managed = held.entry->managed] { return managed.read_shape(); }
+    );
 }
 
 Task<Outcome<void>> Service::configure(std::vector<ConfiguredInterface> configured) {

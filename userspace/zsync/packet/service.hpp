@@ -128,8 +128,13 @@ private:
     using EntryRef = std::shared_ptr<Entry>;
 
     [[nodiscard]] Outcome<EntryRef> find(const std::string& name) const;
+    /// An entry that nothing changes while this is held.
+    struct HeldEntry {
+        EntryRef entry;
+        Mutex::Lock lock;
+    };
     /// To read its counters: first looks where a device is that had moved.
-    Task<Outcome<EntryRef>> find_to_read(std::string name);
+    Task<Outcome<HeldEntry>> hold_to_read(std::string name);
     Task<Outcome<void>> attach_locked(std::string name, AttachMode mode, Presence presence);
     Task<Outcome<LoadReport>> load_locked(std::string name, std::string text, std::string source);
     Task<Outcome<void>> configure_one(ConfiguredInterface configured);
