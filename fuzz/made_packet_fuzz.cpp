@@ -39,7 +39,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         ZASSERT(read.tcp_flags == packet->tcp_flags, "its flags");
     }
     // ICMP in IPv6 and ICMPv6 in IPv4 are protocols without a meaning.
-    if (packet->protocol == (packet->family == Family::ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+    const int icmp = packet->family == Family::ipv4 ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
+    if (packet->protocol == icmp) {
         ZASSERT(read.icmp == packet->icmp, "its type and code");
     }
     return 0;
