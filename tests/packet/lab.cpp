@@ -57,8 +57,10 @@ void run(const std::string& command_line) {
     }
 }
 
-Veth::Veth(std::string name, std::string peer) : name_(std::move(name)), peer_(std::move(peer)) {
-    run(std::format("ip link add {} type veth peer name {}", name_, peer_));
+Veth::Veth(std::string name, std::string peer, std::uint32_t queues)
+    : name_(std::move(name)), peer_(std::move(peer)) {
+    const std::string number = std::format("numrxqueues {0} numtxqueues {0}", queues);
+    run(std::format("ip link add {} {} type veth peer name {} {}", name_, number, peer_, number));
     // Without addresses the kernel sends nothing of its own, so every count is the test's.
     for (const std::string& end : {name_, peer_}) {
         run(std::format(

@@ -37,10 +37,10 @@ void run(const std::string& command_line);
 /// What a command line prints.
 std::string output_of(const std::string& command_line);
 
-/// A veth pair, both ends up. Deleted at the end of its life.
+/// A veth pair, both ends up and with so many queues. Deleted at the end of its life.
 class Veth {
 public:
-    explicit Veth(std::string name = "zt0", std::string peer = "zt1");
+    explicit Veth(std::string name = "zt0", std::string peer = "zt1", std::uint32_t queues = 1);
     ~Veth();
     Veth(const Veth&) = delete;
     Veth& operator=(const Veth&) = delete;

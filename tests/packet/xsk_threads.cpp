@@ -35,7 +35,7 @@ template <class Make> void run_task(Make make) {
     const Outcome<void> done = !worker ? Outcome<void>(std::unexpected(worker.error()))
                                        : (*worker)->run("xsk", make((*worker)->io()));
     if (!done) {
-        std::fprintf(stderr, "%s\n", done.error().message().c_str());
+        (void)std::fprintf(stderr, "%s\n", done.error().message().c_str());
         std::abort();
     }
 }

@@ -11,8 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <format>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,29 +24,6 @@ using packet::test::Veth;
 namespace {
 
 constexpr std::uint32_t small_ring = 32;
-
-/// A veth pair with so many queues at both ends.
-class QueuedVeth {
-public:
-    QueuedVeth(std::string name, std::uint32_t queues) : name_(std::move(name)) {
-        const std::string number = std::format("numrxqueues {0} numtxqueues {0}", queues);
-        packet::test::run(std::format(
-            "ip link add {0} up {1} type veth peer name {0}p {1} && ip link set {0}p up",
-            name_,
-            number
-        ));
-        packet::test::run(
-            std::format("ethtool -L {} rx {} tx {}", name_, queues, queues) + " || true"
-        );
-    }
-    QueuedVeth(const QueuedVeth&) = delete;
-    QueuedVeth& operator=(const QueuedVeth&) = delete;
-    ~QueuedVeth() { (void)std::system(std::format("ip link del {}", name_).c_str()); }
-    [[nodiscard]] const std::string& name() const { return name_; }
-
-private:
-    std::string name_;
-};
 
 class XskLimits : public testing::Test {
 protected:
@@ -192,18 +167,18 @@ Task<Outcome<void>> fetches_in_batches(Io io, std::string ifname, std::string pe
 } // namespace
 
 TEST_F(XskLimits, a_pool_has_250_sockets) {
-    const QueuedVeth veth("zq", xsk_limits::sockets_max + 1);
+    const Veth veth("zq0", "zq1", xsk_limits::sockets_max + 1);
     run(fills_a_pool(io(), veth.name()));
 }
 
 TEST_F(XskLimits, a_map_has_256_queues) {
-    const QueuedVeth veth("zq", xsk_limits::queues_max + 1);
+    const Veth veth("zq0", "zq1", xsk_limits::queues_max + 1);
     run(enters_queues(io(), veth.name()));
 }
 
 TEST_F(XskLimits, a_forwarder_takes_16_queues_a_port_and_refuses_what_it_would_miss) {
-    const QueuedVeth most("zq", xsk_limits::forward_queues_max);
-    const QueuedVeth past("zr", xsk_limits::forward_queues_max + 1);
+    const Veth most("zq0", "zq1", xsk_limits::forward_queues_max);
+    const Veth past("zr0", "zr1", xsk_limits::forward_queues_max + 1);
     const Veth one;
     run(forwards_by_queues(io(), most.name(), past.name(), one.name()));
 }
