@@ -212,7 +212,8 @@ TEST(Shape, a_rested_class_sends_at_once_and_makes_up_for_no_more_than_the_credi
     const Shaped::Result next = shape.send(-1, 1000);
     constexpr std::uint64_t credit = ZSYNC_SHAPE_CREDIT >> ZSYNC_TICKS_PER_NS_LOG2;
     EXPECT_GE(next.departs_ns, before + 10'000'000 - credit);
-    EXPECT_LE(next.departs_ns, after + 10'000'000 - credit);
+    // Or at once, where this came to it later than that.
+    EXPECT_LE(next.departs_ns, std::max(after + 10'000'000 - credit, now_ns()));
 }
 
 TEST(Shape, drops_what_would_wait_beyond_the_horizon_and_charges_nothing_for_it) {
@@ -238,10 +239,10 @@ TEST(Shape, drops_what_would_wait_beyond_the_horizon_and_charges_nothing_for_it)
 TEST(Shape, no_time_is_given_twice_on_two_processors) {
     Lab::enter();
     const Shaped shape = shaped(shape_text_of("shape 1gbit horizon 2000ms", {"max 900mbit"}));
-    const std::uint64_t base = (now_ns() + second / 5) << ZSYNC_TICKS_PER_NS_LOG2;
+    const std::uint64_t base = (now_ns() + second * 3 / 2) << ZSYNC_TICKS_PER_NS_LOG2;
     shape.set_clock(ZSYNC_SHAPE_WHOLE, 0, base);
     shape.set_clock(shape.live.slots[1], 0, base);
-    constexpr int packets = 300'000;
+    constexpr int packets = 100'000;
     std::vector<std::jthread> threads;
     const int cpus = std::min(libbpf_num_possible_cpus(), 2);
     for (int cpu = 0; cpu < cpus; ++cpu) {
