@@ -2,9 +2,10 @@
 /*
  * The flow table: who talks to whom, both directions as one, counted where packets come and go.
  *
- * Flows live in a table of fixed size: lines of one cache line with eight names each, a name being a
- * keyed hash of what the flow is, and beside each name a record. A flow may be in either of two lines,
- * and takes the emptier one. Names change by compare-and-swap and counts by atomic adds, so packets on
+ * Flows live in a table of fixed size: lines of one cache line with seven names each, a name being a
+ * keyed hash of what the flow is, and beside each name a record. A flow is in the first of its two lines,
+ * or, if that is rather full, in the emptier one; a line's last word counts its flows that are elsewhere,
+ * so one line is nearly always enough to know that a flow is not there. Names change by compare-and-swap and counts by atomic adds, so packets on
  * several CPUs are counted exactly.
  *
  * Programs only ever take free places. A flow that is over is *retired*, which hides its name from
@@ -13,7 +14,7 @@
  *
  * A flow that nobody has answered takes one of ZSYNC_FLOWS_UNANSWERED_MAX places until somebody does. When
  * they are taken, or flows come too fast, the flood mode begins: packets of flows that have no place are
- * counted and forgotten, at the price of two cache lines, until user space ends it.
+ * counted and forgotten, nearly always at the price of one cache line, until user space ends it.
  *
  * Here is what user space shares; flow_counter.h is the packet's side. Records and lines are pinned:
  * ZSYNC_LAYOUT_VERSION counts for them too.
@@ -25,10 +26,17 @@
 
 #include "parse.h"
 
-#define ZSYNC_FLOW_WAYS 8
+#define ZSYNC_FLOW_WAYS 7
+#define ZSYNC_FLOW_WORDS 8
+#define ZSYNC_FLOW_ELSEWHERE ZSYNC_FLOW_WAYS /* the word that counts a line's flows in other lines */
 #define ZSYNC_FLOW_LINES 16384
-/* Twice as many as flows: with two lines of eight to choose from, hardly a flow finds no place. */
-#define ZSYNC_FLOW_PLACES (ZSYNC_FLOW_LINES * ZSYNC_FLOW_WAYS)
+/* From so many names on a line is rather full. All flows together fill four of seven; so 300 tables out of
+ * 300 take them all, and a flood finds one line in ten with flows elsewhere. From five on it is one in a
+ * hundred, but every twentieth table has no place for one of its last flows.
+ */
+#define ZSYNC_FLOW_WAYS_RATHER_FULL 3
+/* Seven of eight have a name. */
+#define ZSYNC_FLOW_PLACES (ZSYNC_FLOW_LINES * ZSYNC_FLOW_WORDS)
 #define ZSYNC_FLOWS_MAX 65536
 #define ZSYNC_FLOWS_UNANSWERED_MAX 32768
 /* Flows that one CPU makes in a second, more or less: 2^30 ns. */
@@ -51,7 +59,7 @@ enum zsync_flow_shared {
 };
 
 struct zsync_flow_line {
-	__u64 words[ZSYNC_FLOW_WAYS];
+	__u64 words[ZSYNC_FLOW_WORDS];
 };
 
 /* What makes a flow, the lower endpoint first. `ports` are of ICMP its conversation, twice. */
@@ -102,7 +110,7 @@ struct zsync_flow {
 	__u64 first_ns; /* CLOCK_MONOTONIC */
 	__u64 reserved;
 	__u64 word;
-	__u64 last_ns;
+	__u64 last_ns; /* to the kernel's tick, 1 to 10 ms */
 	struct zsync_flow_count from[2]; /* the lower endpoint, the higher one */
 };
 
@@ -126,7 +134,7 @@ struct zsync_flow_stats {
  * step begins: the first 7.
  */
 struct zsync_flow_seed {
-	__u64 words[2 * ZSYNC_FLOW_WAYS];
+	__u64 words[2 * ZSYNC_FLOW_WORDS];
 };
 
 ZSYNC_INLINE __u64 zsync_flow_mix(__u64 hash, __u64 word)
@@ -175,7 +183,7 @@ ZSYNC_INLINE __u64 zsync_flow_name(__u64 hash)
 	return (hash & ZSYNC_FLOW_HASH) | ZSYNC_FLOW_USED;
 }
 
-/* The two lines of a hash. */
+/* The two lines of a hash, or of a name. */
 ZSYNC_INLINE __u32 zsync_flow_line_of(__u64 hash, int second)
 {
 	return hash >> (second ? 40 : 8) & (ZSYNC_FLOW_LINES - 1);

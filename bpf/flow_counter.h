@@ -126,20 +126,20 @@ ZSYNC_INLINE void zsync_flow_find(struct zsync_flow_try *try)
 	line = bpf_map_lookup_elem(&flow_lines, &index);
 	if (!line)
 		return;
+	try->lines[1] = zsync_flow_line_of(hash, 1);
 	way = zsync_flow_way(line, name);
 	if (way == ZSYNC_FLOW_WAYS) {
-		index = zsync_flow_line_of(hash, 1);
-		try->lines[1] = index;
+		if (!*(volatile __u64 *)&line->words[ZSYNC_FLOW_ELSEWHERE])
+			return;
+		index = try->lines[1];
 		line = bpf_map_lookup_elem(&flow_lines, &index);
 		if (!line)
 			return;
 		way = zsync_flow_way(line, name);
 		if (way == ZSYNC_FLOW_WAYS)
 			return;
-	} else {
-		try->lines[1] = zsync_flow_line_of(hash, 1);
 	}
-	try->place = index * ZSYNC_FLOW_WAYS + way;
+	try->place = index * ZSYNC_FLOW_WORDS + way;
 }
 
 /* Without a branch: the verifier would walk all their combinations. */
@@ -162,35 +162,42 @@ ZSYNC_INLINE int zsync_flow_claim(struct zsync_flow_try *try, struct zsync_flow_
 	__u32 i;
 
 	for (i = 0; i < ZSYNC_FLOW_WAYS; i++) {
-		__u64 *word = &line->words[i & (ZSYNC_FLOW_WAYS - 1)];
+		__u64 *word = &line->words[i];
 		__u64 found = *(volatile __u64 *)word;
 
 		if (!found)
 			found = __sync_val_compare_and_swap(word, 0, name);
 		if (found && found != name)
 			continue;
-		try->place = index * ZSYNC_FLOW_WAYS + i;
+		try->place = index * ZSYNC_FLOW_WORDS + i;
 		return found ? ZSYNC_FLOW_THERE : ZSYNC_FLOW_CLAIMED;
 	}
 	return ZSYNC_FLOW_LINE_FULL;
 }
 
-/* The emptier line first: so hardly a flow finds both full while half of all places are taken. */
 ZSYNC_INLINE int zsync_flow_place(struct zsync_flow_try *try)
 {
 	__u32 index[2] = { try->lines[0] & (ZSYNC_FLOW_LINES - 1),
 			   try->lines[1] & (ZSYNC_FLOW_LINES - 1) };
 	struct zsync_flow_line *line[2];
+	__u64 *elsewhere;
+	__u32 used;
 	int claimed;
 
 	line[0] = bpf_map_lookup_elem(&flow_lines, &index[0]);
 	line[1] = bpf_map_lookup_elem(&flow_lines, &index[1]);
 	if (!line[0] || !line[1])
 		return ZSYNC_FLOW_LINE_FULL;
-	if (zsync_flow_used_ways(line[1]) < zsync_flow_used_ways(line[0]))
-		claimed = zsync_flow_claim(try, line[1], index[1]);
-	else
-		claimed = zsync_flow_claim(try, line[0], index[0]);
+	used = zsync_flow_used_ways(line[0]);
+	if (used < ZSYNC_FLOW_WAYS_RATHER_FULL || index[0] == index[1] ||
+	    zsync_flow_used_ways(line[1]) >= used)
+		return zsync_flow_claim(try, line[0], index[0]);
+	/* Said before it is so: who looks in between looks in vain in one line more. */
+	elsewhere = &line[0]->words[ZSYNC_FLOW_ELSEWHERE];
+	__sync_fetch_and_add(elsewhere, 1);
+	claimed = zsync_flow_claim(try, line[1], index[1]);
+	if (claimed != ZSYNC_FLOW_CLAIMED)
+		__sync_fetch_and_add(elsewhere, -1);
 	return claimed;
 }
 
@@ -216,7 +223,7 @@ ZSYNC_INLINE void zsync_flow_begin_flood(struct zsync_flow_stats *stats, __u64 *
  * so no CPU goes over a limit.
  */
 ZSYNC_INLINE int zsync_flow_make(struct zsync_flow_try *try, struct zsync_flow_stats *stats,
-				 __u64 *shared, __u64 now_ns)
+				 __u64 *shared)
 {
 	struct zsync_flow *flow;
 	__u32 place;
@@ -254,7 +261,7 @@ ZSYNC_INLINE int zsync_flow_make(struct zsync_flow_try *try, struct zsync_flow_s
 	if (!flow)
 		return 0;
 	flow->key = try->key;
-	flow->first_ns = now_ns;
+	flow->first_ns = bpf_ktime_get_ns();
 	stats->created++;
 	return 1;
 give_back:
@@ -264,8 +271,7 @@ give_back_unanswered:
 	return 0;
 }
 
-ZSYNC_INLINE void zsync_flow_add(struct zsync_flow *flow, const struct zsync_flow_try *try,
-				 __u64 now_ns)
+ZSYNC_INLINE void zsync_flow_add(struct zsync_flow *flow, const struct zsync_flow_try *try)
 {
 	struct zsync_flow_count *count = &flow->from[try->from_high & 1];
 
@@ -273,7 +279,7 @@ ZSYNC_INLINE void zsync_flow_add(struct zsync_flow *flow, const struct zsync_flo
 	__sync_fetch_and_add(&count->bytes, try->bytes);
 	if (try->dropped)
 		__sync_fetch_and_add(&count->dropped, try->packets);
-	flow->last_ns = now_ns;
+	flow->last_ns = bpf_ktime_get_coarse_ns(); /* to the tick, at a third of the price */
 }
 
 /* Brings the flow's word on. */
@@ -315,7 +321,7 @@ ZSYNC_INLINE int zsync_flow_has_ports(__u32 protocol)
 
 /* Counts an ICMP error, whose header is at `offset`, into the flow that it is about, if that is there. */
 ZSYNC_INLINE int zsync_flow_count_error(const struct zsync_frame *frame, struct zsync_flow_try *try,
-					__u32 offset, __u64 now_ns)
+					__u32 offset)
 {
 	struct zsync_address source = {}, destination = {};
 	const __u8 *p = zsync_at(frame, offset + 8, 20);
@@ -340,7 +346,7 @@ ZSYNC_INLINE int zsync_flow_count_error(const struct zsync_frame *frame, struct 
 	if (!flow)
 		return 0;
 	try->from_high = !try->from_high; /* it goes to who sent what it is about */
-	zsync_flow_add(flow, try, now_ns);
+	zsync_flow_add(flow, try);
 	return 1;
 }
 
@@ -384,7 +390,6 @@ ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 	struct zsync_flow_line *line;
 	struct zsync_flow *flow;
 	__u64 *shared;
-	__u64 now_ns;
 
 	if (packet->network != ZSYNC_NETWORK_IPV4 && packet->network != ZSYNC_NETWORK_IPV6)
 		return;
@@ -397,8 +402,7 @@ ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 	try->key.vlan = packet->vlan == ZSYNC_NO_VLAN ? 0 : packet->vlan;
 	try->key.inner_vlan = packet->inner_vlan == ZSYNC_NO_VLAN ? 0 : packet->inner_vlan;
 	ZSYNC_MEET();
-	if (zsync_flow_is_error(packet) &&
-	    zsync_flow_count_error(frame, try, transport, bpf_ktime_get_ns()))
+	if (zsync_flow_is_error(packet) && zsync_flow_count_error(frame, try, transport))
 		return;
 	ZSYNC_MEET();
 	try->source_port = packet->has_ports ? packet->source_port : 0;
@@ -426,10 +430,10 @@ ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 	flow = bpf_map_lookup_elem(&flow_records, &place);
 	if (flow && packet->has_tcp_flags && zsync_flow_opens(packet->tcp_flags) &&
 	    (flow->word & ZSYNC_FLOW_STATE_MASK) >= ZSYNC_FLOW_CLOSED) {
-		__u32 index = place / ZSYNC_FLOW_WAYS;
+		__u32 index = place / ZSYNC_FLOW_WORDS;
 
 		line = bpf_map_lookup_elem(&flow_lines, &index);
-		if (line && __sync_val_compare_and_swap(&line->words[place & (ZSYNC_FLOW_WAYS - 1)],
+		if (line && __sync_val_compare_and_swap(&line->words[place & (ZSYNC_FLOW_WORDS - 1)],
 							try->name,
 							try->name | ZSYNC_FLOW_RETIRED) == try->name)
 			stats->replaced++;
@@ -437,8 +441,7 @@ ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 	}
 	ZSYNC_MEET();
 	if (!flow) {
-		now_ns = bpf_ktime_get_ns();
-		if (!zsync_flow_make(try, stats, shared, now_ns)) {
+		if (!zsync_flow_make(try, stats, shared)) {
 			stats->refused += try->packets;
 			stats->refused_bytes += try->bytes;
 			return;
@@ -448,11 +451,9 @@ ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 		flow = bpf_map_lookup_elem(&flow_records, &place);
 		if (!flow)
 			return;
-	} else {
-		now_ns = bpf_ktime_get_ns();
 	}
 	zsync_flow_step(flow, try, packet, shared);
-	zsync_flow_add(flow, try, now_ns);
+	zsync_flow_add(flow, try);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "tests/packet/live_source.hpp"
 
 #include <zsync/core/epoch_time.hpp>
+#include <zsync/packet/analysis/content.hpp>
 #include <zsync/packet/analysis/flow_table.hpp>
 #include <zsync/packet/flow_reader.hpp>
 #include <zsync/packet/limits.hpp>
@@ -59,16 +60,18 @@ std::uint64_t packets_of(const CountedFlow& flow) {
 class FlowTest : public FilterTest {
 protected:
     FlowTest()
-        : filter_(must(Filter::attach(options(), drop_source("10.9.0.0/16")))), in_(veth_.peer()),
-          out_(veth_.name()) {
-        filter_.count_flows(true);
-        must(filter_.load(drop_source("10.9.0.0/16")));
-        reader_.emplace(must(FlowReader::open(filter_.flow_maps())));
-    }
+        : filter_(attach_counting()), in_(veth_.peer()), out_(veth_.name()),
+          reader_(must(FlowReader::open(filter_.flow_maps()))) {}
 
+    [[nodiscard]] Filter attach_counting() const {
+        Filter filter = must(Filter::attach(options(), drop_source("10.9.0.0/16")));
+        filter.count_flows(true);
+        must(filter.load(drop_source("10.9.0.0/16")));
+        return filter;
+    }
     std::vector<Ended> age(std::chrono::nanoseconds later) {
         std::vector<Ended> ended;
-        must(reader_->age(
+        must(reader_.age(
             monotonic_ns() + static_cast<std::uint64_t>(later.count()),
             {},
             [&](const CountedFlow& flow, FlowEnd why) { ended.push_back({flow, why}); }
@@ -76,7 +79,7 @@ protected:
         return ended;
     }
     [[nodiscard]] CountedFlow only_flow() const {
-        const std::vector<CountedFlow> flows = reader_->flows();
+        const std::vector<CountedFlow> flows = reader_.flows();
         if (flows.size() != 1) {
             throw std::runtime_error(std::format("{} flows", flows.size()));
         }
@@ -91,20 +94,20 @@ protected:
     Filter filter_;
     FrameSender in_;
     FrameSender out_;
-    std::optional<FlowReader> reader_;
+    FlowReader reader_;
 };
 
 TEST_F(FlowTest, both_directions_of_a_connection_are_one_flow_with_state_flags_and_bytes) {
     const Frame frame = tcp_frame(client, server, 4000, 80, syn);
     in_.send(frame);
     EXPECT_EQ(only_flow().state, FlowState::syn_sent);
-    EXPECT_EQ(reader_->counts()->unanswered, 1U);
+    EXPECT_EQ(reader_.counts()->unanswered, 1U);
     out_.send(tcp_frame(server, client, 80, 4000, syn | ack));
     EXPECT_EQ(only_flow().state, FlowState::syn_received);
     in_.send(tcp_frame(client, server, 4000, 80, ack));
     const CountedFlow flow = only_flow();
     EXPECT_EQ(flow.state, FlowState::established);
-    EXPECT_EQ(reader_->counts()->unanswered, 0U);
+    EXPECT_EQ(reader_.counts()->unanswered, 0U);
     EXPECT_EQ(flow.tuple.source, analysis::Address::v4(client));
     EXPECT_EQ(flow.tuple.source_port, 4000);
     EXPECT_EQ(flow.tuple.destination_port, 80);
@@ -129,7 +132,7 @@ TEST_F(FlowTest, half_open_flows_are_aged_before_others_and_each_by_its_protocol
     shake_hands();
     in_.send(tcp_frame(client, server, 4001, 80, syn));
     in_.send(udp_from(client));
-    ASSERT_EQ(reader_->flows().size(), 3U);
+    ASSERT_EQ(reader_.flows().size(), 3U);
     EXPECT_TRUE(age(std::chrono::seconds(4)).empty());
     std::vector<Ended> ended = age(std::chrono::seconds(6));
     ASSERT_EQ(ended.size(), 1U);
@@ -141,9 +144,9 @@ TEST_F(FlowTest, half_open_flows_are_aged_before_others_and_each_by_its_protocol
     EXPECT_EQ(ended[0].flow.tuple.protocol, 17);
     EXPECT_TRUE(age(std::chrono::seconds(599)).empty());
     EXPECT_EQ(age(std::chrono::seconds(601)).size(), 1U);
-    EXPECT_EQ(reader_->counts()->living, 0U);
-    EXPECT_EQ(reader_->counts()->unanswered, 0U);
-    EXPECT_EQ(reader_->counts()->timed_out, 3U);
+    EXPECT_EQ(reader_.counts()->living, 0U);
+    EXPECT_EQ(reader_.counts()->unanswered, 0U);
+    EXPECT_EQ(reader_.counts()->timed_out, 3U);
 }
 
 TEST_F(FlowTest, a_closed_connection_whose_ports_are_used_again_ends_as_replaced) {
@@ -159,7 +162,7 @@ TEST_F(FlowTest, a_closed_connection_whose_ports_are_used_again_ends_as_replaced
     EXPECT_EQ(packets_of(ended[0].flow), 5U);
     EXPECT_EQ(only_flow().state, FlowState::syn_sent);
     EXPECT_EQ(packets_of(only_flow()), 1U);
-    EXPECT_EQ(reader_->counts()->replaced, 1U);
+    EXPECT_EQ(reader_.counts()->replaced, 1U);
 }
 
 TEST_F(FlowTest, vlans_and_ipv6_and_icmp_are_told_apart_as_the_analysis_does) {
@@ -174,7 +177,7 @@ TEST_F(FlowTest, vlans_and_ipv6_and_icmp_are_told_apart_as_the_analysis_does) {
         ethernet(0x0800) +
         ipv4({.source = server, .destination = client, .protocol = 1}, icmp(0, 0))
     );
-    std::vector<CountedFlow> flows = reader_->flows();
+    std::vector<CountedFlow> flows = reader_.flows();
     ASSERT_EQ(flows.size(), 4U);
     EXPECT_EQ(
         std::ranges::count_if(flows, [](const auto& flow) { return flow.tuple.vlans[0] == 42; }), 1
@@ -211,8 +214,8 @@ TEST_F(FlowTest, two_processors_at_one_flow_lose_no_packet) {
     const CountedFlow flow = only_flow();
     EXPECT_EQ(flow.to_responder.packets, 2 * repeats);
     EXPECT_EQ(flow.to_responder.bytes, 2ULL * repeats * frame.size());
-    EXPECT_EQ(reader_->counts()->created, 1U);
-    EXPECT_EQ(reader_->counts()->unanswered, 1U);
+    EXPECT_EQ(reader_.counts()->created, 1U);
+    EXPECT_EQ(reader_.counts()->unanswered, 1U);
 }
 
 TEST_F(FlowTest, a_restart_finds_the_table_and_a_load_keeps_it) {
@@ -220,14 +223,14 @@ TEST_F(FlowTest, a_restart_finds_the_table_and_a_load_keeps_it) {
     must(filter_.load(drop_source("10.8.0.0/16")));
     in_.send(tcp_frame(client, server, 4000, 80, ack));
     filter_ = must(Filter::adopt(options()));
-    reader_.emplace(must(FlowReader::open(filter_.flow_maps())));
+    reader_ = must(FlowReader::open(filter_.flow_maps()));
     in_.send(tcp_frame(client, server, 4000, 80, ack));
     out_.send(tcp_frame(server, client, 80, 4000, ack));
     must(filter_.load(drop_source("10.7.0.0/16")));
     in_.send(tcp_frame(client, server, 4000, 80, ack));
     EXPECT_EQ(only_flow().to_responder.packets, 5U);
     EXPECT_EQ(only_flow().to_initiator.packets, 2U);
-    EXPECT_EQ(reader_->counts()->created, 1U);
+    EXPECT_EQ(reader_.counts()->created, 1U);
 }
 
 TEST_F(FlowTest, without_it_there_is_no_table_and_no_code) {
@@ -261,14 +264,14 @@ TEST_F(FlowTest, a_flood_of_forged_sources_takes_no_place_from_a_connection) {
     }
     const std::uint64_t arrived =
         filter_.stats()->passed.packets + filter_.stats()->dropped.packets - before;
-    const FlowCounts counts = reader_->counts().value();
+    const FlowCounts counts = reader_.counts().value();
     EXPECT_TRUE(counts.in_flood);
     EXPECT_GE(counts.floods, 1U);
     EXPECT_GT(counts.refused, 100'000U);
     EXPECT_LE(counts.unanswered, limits::flows_unanswered_max);
     EXPECT_LE(counts.living, limits::flows_unanswered_max + 1);
     std::uint64_t in_flows = 0;
-    for (const CountedFlow& flow : reader_->flows()) {
+    for (const CountedFlow& flow : reader_.flows()) {
         if (flow.tuple.protocol == 6) {
             EXPECT_EQ(flow.state, FlowState::established);
             EXPECT_EQ(flow.to_responder.packets, 2U + bursts);
@@ -281,10 +284,105 @@ TEST_F(FlowTest, a_flood_of_forged_sources_takes_no_place_from_a_connection) {
     EXPECT_EQ(in_flows + counts.refused, arrived - bursts);
     // A connection that this host begins gets its place in flood mode too.
     out_.send(tcp_frame(server, client, 5555, 443, syn));
-    EXPECT_EQ(reader_->counts()->living, counts.living + 1);
+    EXPECT_EQ(reader_.counts()->living, counts.living + 1);
     // The flood's flows go after a second, the connection stays, and flood mode ends.
     EXPECT_GE(age(std::chrono::seconds(31)).size(), counts.unanswered);
     EXPECT_EQ(packets_of(only_flow()), 3U + 2 * bursts);
-    EXPECT_FALSE(reader_->counts()->in_flood);
-    EXPECT_EQ(reader_->counts()->unanswered, 0U);
+    EXPECT_FALSE(reader_.counts()->in_flood);
+    EXPECT_EQ(reader_.counts()->unanswered, 0U);
+}
+
+TEST_F(FlowTest, the_table_takes_as_many_flows_as_it_has_places_and_refuses_the_next) {
+    // What this host begins is not held to the room of unanswered flows, nor to a rate.
+    const auto begin = [&](std::uint32_t number) {
+        out_.send(tcp_frame(server, 0x0b000000 + number, 4000, 80, syn));
+    };
+    std::uint32_t number = 0;
+    while (number < limits::flows_unanswered_max - 1) {
+        begin(number++);
+    }
+    in_.send(udp_from(client));
+    FlowCounts counts = reader_.counts().value();
+    EXPECT_EQ(counts.living, limits::flows_unanswered_max);
+    EXPECT_EQ(counts.refused, 0U);
+    EXPECT_FALSE(counts.in_flood);
+    in_.send(udp_from(client + 1));
+    counts = reader_.counts().value();
+    EXPECT_EQ(counts.living, limits::flows_unanswered_max);
+    EXPECT_EQ(counts.refused, 1U);
+    EXPECT_TRUE(counts.in_flood);
+    EXPECT_EQ(counts.floods, 1U);
+    while (number < limits::flows_max - 1) {
+        begin(number++);
+    }
+    counts = reader_.counts().value();
+    EXPECT_EQ(counts.living, limits::flows_max);
+    EXPECT_EQ(counts.refused_full, 0U);
+    begin(number++);
+    counts = reader_.counts().value();
+    EXPECT_EQ(counts.living, limits::flows_max);
+    EXPECT_EQ(counts.refused_full, 1U);
+    EXPECT_EQ(counts.created, limits::flows_max);
+}
+
+TEST_F(FlowTest, fragments_and_icmp_errors_belong_to_the_flow_they_are_of) {
+    const Frame whole = udp(4000, 5000, 24);
+    const Frame first(whole.begin(), whole.begin() + 16);
+    const Frame rest(whole.begin() + 16, whole.end());
+    constexpr std::uint16_t more = 0x2000;
+    in_.send(ethernet(0x0800) + ipv4({.source = client, .fragment = more}, first));
+    in_.send(ethernet(0x0800) + ipv4({.source = client, .fragment = 2}, rest));
+    EXPECT_EQ(only_flow().to_responder.packets, 2U);
+    // The port is unreachable, says the destination, and quotes the packet.
+    const Frame quoted = ipv4({.source = client}, udp(4000, 5000, 0));
+    out_.send(
+        ethernet(0x0800) +
+        ipv4({.source = 0x0a000002, .destination = client, .protocol = 1}, icmp(3, 3) + quoted)
+    );
+    EXPECT_EQ(only_flow().to_initiator.packets, 1U);
+    in_.send(ethernet(0x0800) + ipv4({.source = client + 1, .fragment = 2}, rest));
+    EXPECT_EQ(reader_.counts()->stray, 1U);
+    EXPECT_EQ(reader_.counts()->created, 1U);
+}
+
+/// The kernel's steps are those of the analysis over captures: random flags from random ends.
+TEST(FlowState, tcp_goes_on_as_in_the_analysis) {
+    struct Ignore final : analysis::FlowObserver {
+        void flow_ended(analysis::Flow&, FlowEnd) override {}
+    } ignore;
+    std::uint32_t random = 12345;
+    constexpr int conversations = 20'000;
+    constexpr int steps = 8;
+    for (int i = 0; i < conversations; ++i) {
+        analysis::FlowTable table({}, ignore);
+        std::uint64_t word = 0;
+        for (int step = 0; step < steps; ++step) {
+            random = random * 1664525 + 1013904223;
+            const bool from_high = (random >> 31) != 0;
+            const auto flags = static_cast<std::uint8_t>(random >> 20 & 0x17);
+            const auto state = static_cast<std::uint32_t>(word & ZSYNC_FLOW_STATE_MASK);
+            if (state >= ZSYNC_FLOW_CLOSED && (flags & (syn | ack)) == syn) {
+                break; // another flow
+            }
+            zsync_packet packet{};
+            packet.protocol = 6;
+            packet.has_tcp_flags = 1;
+            packet.tcp_flags = flags;
+            word = zsync_flow_next(word, &packet, from_high ? 1 : 0);
+            analysis::Packet same;
+            same.time_ns = 1;
+            same.network = analysis::Network::ip;
+            same.tcp_flags = flags;
+            same.tuple.protocol = 6;
+            same.tuple.source = analysis::Address::v4(from_high ? server : client);
+            same.tuple.destination = analysis::Address::v4(from_high ? client : server);
+            const analysis::FlowTable::Touched touched = table.add(same);
+            ASSERT_NE(touched.flow, nullptr);
+            ASSERT_EQ(
+                static_cast<int>(word & ZSYNC_FLOW_STATE_MASK),
+                static_cast<int>(touched.flow->state) + 1
+            ) << "conversation "
+              << i << ", step " << step;
+        }
+    }
 }

@@ -47,7 +47,7 @@ bool write_line(const Fd& lines, std::uint32_t index, const void* line) {
 /// The seed is in the table, so that it lives as long.
 bool write_seed(const Fd& lines, const zsync_flow_seed& seed) {
     return write_line(lines, ZSYNC_FLOW_SEED_LINE, seed.words) &&
-           write_line(lines, ZSYNC_FLOW_SEED_LINE + 1, seed.words + ZSYNC_FLOW_WAYS);
+           write_line(lines, ZSYNC_FLOW_SEED_LINE + 1, seed.words + ZSYNC_FLOW_WORDS);
 }
 
 } // namespace
@@ -101,7 +101,7 @@ Result<zsync_flow_seed> read_flow_seed(const FlowMaps& maps) {
     zsync_flow_seed seed{};
     for (std::uint32_t i = 0; i < 2; ++i) {
         const std::uint32_t line = ZSYNC_FLOW_SEED_LINE + i;
-        __u64* const words = seed.words + std::size_t{i} * ZSYNC_FLOW_WAYS;
+        __u64* const words = seed.words + std::size_t{i} * ZSYNC_FLOW_WORDS;
         if (bpf_map_lookup_elem(maps.lines.get(), &line, words) != 0) {
             return fail(os_error(errno));
         }

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <fcntl.h>
 #include <format>
+#include <ranges>
 #include <utility>
 
 namespace zsync::packet {
@@ -100,6 +101,14 @@ CountedFlow counted(const zsync_flow& flow, __u64 name, std::uint64_t offset_ns)
     return out;
 }
 
+/// Those that have a name.
+auto places() {
+    return std::views::iota(std::uint32_t{0}, std::uint32_t{ZSYNC_FLOW_PLACES}) |
+           std::views::filter([](std::uint32_t place) {
+               return place % ZSYNC_FLOW_WORDS != ZSYNC_FLOW_ELSEWHERE;
+           });
+}
+
 } // namespace
 
 struct FlowReader::State {
@@ -110,7 +119,7 @@ struct FlowReader::State {
 
     /// In place.
     [[nodiscard]] std::atomic_ref<__u64> name(std::uint32_t place) const {
-        return std::atomic_ref(lines.at(place / ZSYNC_FLOW_WAYS).words[place % ZSYNC_FLOW_WAYS]);
+        return std::atomic_ref(lines.at(place / ZSYNC_FLOW_WORDS).words[place % ZSYNC_FLOW_WORDS]);
     }
     [[nodiscard]] std::atomic_ref<__u64> shared(zsync_flow_shared word) const {
         return std::atomic_ref(lines.at(ZSYNC_FLOW_SHARED_LINE).words[word]);
@@ -127,8 +136,10 @@ struct FlowReader::State {
         const FlowState state = state_of(flow);
         auto kept = analysis::FlowTable::kept_for(timeouts, state, flow.key.protocol, in_flood);
         const bool is_over = state == FlowState::closed || state == FlowState::reset;
-        if (is_over && !was_answered(flow)) {
-            kept = std::min(kept, in_flood ? timeouts.half_open_in_flood : timeouts.half_open);
+        if (in_flood && !was_answered(flow)) {
+            kept = std::min(kept, timeouts.half_open_in_flood);
+        } else if (is_over && !was_answered(flow)) {
+            kept = std::min(kept, timeouts.half_open);
         }
         if (full && is_over) {
             kept = {};
@@ -171,7 +182,7 @@ FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, co
     std::vector<Ending> ending;
     const bool in_flood = state_->shared(ZSYNC_FLOW_FLOOD).load() != 0;
     const bool full = state_->shared(ZSYNC_FLOW_COUNT).load() >= ZSYNC_FLOWS_MAX / 4 * 3;
-    for (std::uint32_t place = 0; place < ZSYNC_FLOW_PLACES; ++place) {
+    for (const std::uint32_t place : places()) {
         const std::atomic_ref<__u64> name = state_->name(place);
         __u64 value = name.load(std::memory_order_relaxed);
         if (value == 0) {
@@ -198,7 +209,11 @@ FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, co
             const zsync_flow flow = state_->records[place];
             visit(counted(flow, state_->name(place).load(), offset_ns), why);
             state_->records.at(place) = zsync_flow{};
+            const __u32 first_line = zsync_flow_line_of(state_->name(place).load(), 0);
             state_->name(place).store(0, std::memory_order_release);
+            if (place / ZSYNC_FLOW_WORDS != first_line) {
+                state_->name(first_line * ZSYNC_FLOW_WORDS + ZSYNC_FLOW_ELSEWHERE).fetch_sub(1);
+            }
             state_->shared(ZSYNC_FLOW_COUNT).fetch_sub(1);
             if (!was_answered(flow)) {
                 state_->shared(ZSYNC_FLOW_UNANSWERED).fetch_sub(1);
@@ -217,7 +232,7 @@ std::vector<CountedFlow> FlowReader::flows() const {
         zsync_flow flow;
     };
     std::vector<Found> found;
-    for (std::uint32_t place = 0; place < ZSYNC_FLOW_PLACES; ++place) {
+    for (const std::uint32_t place : places()) {
         const __u64 name = state_->name(place).load(std::memory_order_relaxed);
         if (name == 0) {
             continue;

@@ -26,7 +26,7 @@ struct CountedFlow {
     analysis::Tuple tuple; ///< as the initiator's packets have it
     analysis::FlowState state = analysis::FlowState::unanswered;
     std::uint64_t first_ns = 0; ///< since 1970, as is `last_ns`
-    std::uint64_t last_ns = 0;
+    std::uint64_t last_ns = 0;  ///< to the kernel's tick, 1 to 10 ms
     std::uint8_t icmp_type = 0; ///< of its first packet
     std::uint8_t icmp_code = 0;
     CountedDirection to_responder;
@@ -48,7 +48,7 @@ struct FlowCounts {
     std::uint64_t stray_bytes = 0;
 };
 
-/// Reads the flow table where it is, in mapped memory: 131,072 names in a tenth of a millisecond,
+/// Reads the flow table where it is, in mapped memory: 114,688 names in a tenth of a millisecond,
 /// and the records of those that are taken, without a system call for any. Every packet is counted
 /// once: in a flow that is living or was told as ended, as refused, or as stray.
 ///
