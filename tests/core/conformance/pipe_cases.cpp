@@ -71,7 +71,7 @@ ZSYNC_CASE(splice, is_canceled_wherever_it_has_come_to, beside) {
             );
         }));
         for (int pass = 0; pass < passes; ++pass) {
-            co_await io.yield();
+            ZCO_CHECK(co_await io.yield());
         }
         EXPECT_IS(co_await moving.cancel(), "Canceled") << "after " << passes << " passes";
     }
