@@ -91,10 +91,7 @@ Answer<zsync::Fd> open_output(const std::string& path) {
 Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     const Invocation& invocation = session.invocation();
-    std::string condition;
-    for (std::size_t word = 1; word < invocation.operands.size(); ++word) {
-        condition += (condition.empty() ? "" : " ") + invocation.operands[word];
-    }
+    const std::string condition = session.operands_from(1);
     const std::string path = invocation.value("-w").value_or("");
     Daemon daemon = ZTRY(session.daemon());
     const zsync::Fd file = ZTRY(open_output(path));

@@ -1,6 +1,7 @@
 #include <array>
 #include <format>
 #include <string>
+#include <zsyncctl/packet_rates.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/quantity.hpp>
 #include <zsyncctl/session.hpp>
@@ -24,40 +25,11 @@ std::expected<void, UsageError> check(const Invocation& invocation) {
     return {};
 }
 
-Answer<void> set(Session& session, Daemon& daemon, const std::string& ifname) {
-    const std::string& name = session.operand(2);
-    const auto& operands = session.invocation().operands;
-    std::string rates = operands[3];
-    for (std::size_t i = 4; i < operands.size(); ++i) {
-        rates += ' ' + operands[i];
-    }
-    const auto answer = daemon.call(
-        {.path = packet_object(ifname),
-         .interface = names::packet_interface,
-         .name = "SetClass",
-         .reply_signature = "s",
-         .right = "org.zsync1.manage-packet"},
-        "ssa{sv}",
-        name.c_str(),
-        rates.c_str(),
-        0
-    );
-    if (!answer) {
-        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
-    }
-    const std::string changed = text_at(*answer, 0);
-    session.print_either(
-        {{"ifname", ifname}, {"class", changed}},
-        std::format("{}: {}\n", printable(ifname), printable(changed))
-    );
-    return {};
-}
-
 Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     Daemon daemon = ZTRY(session.daemon());
     if (session.invocation().operands.size() > 1) {
-        return set(session, daemon, ifname);
+        return change_rates(session, daemon, ifname, "SetClass", "class", session.operand(2));
     }
     const auto answer = daemon.call(
         {.path = packet_object(ifname),

@@ -11,19 +11,9 @@ constexpr std::array options{
     Option{.name = "--hook", .value = "HOOK", .help = "in (the default), out, or a cgroup's"},
 };
 
-/// The packet may be one argument or several.
-std::string packet_of(const Session& session) {
-    std::string packet;
-    const auto& operands = session.invocation().operands;
-    for (std::size_t i = 1; i < operands.size(); ++i) {
-        packet += (packet.empty() ? "" : " ") + operands[i];
-    }
-    return packet;
-}
-
 Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
-    const std::string packet = packet_of(session);
+    const std::string packet = session.operands_from(1);
     const std::string hook = session.invocation().value("--hook").value_or("in");
     Daemon daemon = ZTRY(session.daemon());
     const auto answer = daemon.call(

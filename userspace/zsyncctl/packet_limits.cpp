@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <zsyncctl/number.hpp>
+#include <zsyncctl/packet_rates.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/quantity.hpp>
 #include <zsyncctl/session.hpp>
@@ -79,40 +80,18 @@ Answer<std::string> rule_of(Daemon& daemon, const std::string& ifname, const std
     );
 }
 
-Answer<void> set(Session& session, Daemon& daemon, const std::string& ifname) {
-    const std::string rule = ZTRY(rule_of(daemon, ifname, session.operand(2)));
-    const auto& operands = session.invocation().operands;
-    std::string rate = operands[3];
-    for (std::size_t i = set_operands_min; i < operands.size(); ++i) {
-        rate += ' ' + operands[i];
-    }
-    const auto answer = daemon.call(
-        {.path = packet_object(ifname),
-         .interface = names::packet_interface,
-         .name = "SetLimit",
-         .reply_signature = "s",
-         .right = "org.zsync1.manage-packet"},
-        "ssa{sv}",
-        rule.c_str(),
-        rate.c_str(),
-        0
-    );
-    if (!answer) {
-        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
-    }
-    const std::string changed = text_at(*answer, 0);
-    session.print_either(
-        {{"ifname", ifname}, {"rule", changed}},
-        std::format("{}: {}\n", printable(ifname), printable(changed))
-    );
-    return {};
-}
-
 Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     Daemon daemon = ZTRY(session.daemon());
     if (session.invocation().operands.size() > 1) {
-        return set(session, daemon, ifname);
+        return change_rates(
+            session,
+            daemon,
+            ifname,
+            "SetLimit",
+            "rule",
+            ZTRY(rule_of(daemon, ifname, session.operand(2)))
+        );
     }
     const auto keys = session.invocation().value("--keys").and_then(number_of<std::uint32_t>);
     const auto limits = ZTRY(ask_limits(daemon, ifname, keys.value_or(keys_usual)));

@@ -68,20 +68,10 @@ std::expected<void, UsageError> check(const Invocation& invocation) {
     return {};
 }
 
-/// The rule may be one argument or several.
-std::string rule_of(const Session& session) {
-    std::string rule;
-    const auto& operands = session.invocation().operands;
-    for (std::size_t i = first_word; i < operands.size(); ++i) {
-        rule += (rule.empty() ? "" : " ") + operands[i];
-    }
-    return rule;
-}
-
 Answer<void> run(Session& session) {
     const bool add = session.operand(0) == "add";
     const std::string& ifname = session.operand(1);
-    const std::string rule = rule_of(session);
+    const std::string rule = session.operands_from(first_word);
     Daemon daemon = ZTRY(session.daemon());
     const Method method{
         .path = packet_object(ifname),

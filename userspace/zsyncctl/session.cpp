@@ -14,6 +14,14 @@ const char* environment(const char* name) {
 
 } // namespace
 
+std::string Session::operands_from(std::size_t index) const {
+    std::string text;
+    for (std::size_t i = index; i < invocation_.operands.size(); ++i) {
+        text += (i == index ? "" : " ") + invocation_.operands[i];
+    }
+    return text;
+}
+
 Answer<Daemon> Session::daemon() const {
     if (const auto address = invocation_.value("--bus")) {
         return Daemon::connect(address);

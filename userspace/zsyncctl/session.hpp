@@ -17,6 +17,8 @@ public:
     [[nodiscard]] const std::string& operand(std::size_t index) const {
         return invocation_.operands.at(index);
     }
+    /// The operands from that one on, as one text with spaces: people may quote it or not.
+    [[nodiscard]] std::string operands_from(std::size_t index) const;
     [[nodiscard]] bool json() const { return invocation_.has("--json"); }
     [[nodiscard]] const Style& style() const { return style_; }
 
