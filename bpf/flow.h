@@ -5,8 +5,8 @@
  * Flows live in a table of fixed size: lines of one cache line with seven names each, a name being a
  * keyed hash of what the flow is, and beside each name a record. A flow is in the first of its two lines,
  * or, if that is rather full, in the emptier one; a line's last word counts its flows that are elsewhere,
- * so one line is nearly always enough to know that a flow is not there. Names change by compare-and-swap and counts by atomic adds, so packets on
- * several CPUs are counted exactly.
+ * so one line is nearly always enough to know that a flow is not there. Names change by compare-and-swap
+ * and counts by atomic adds, so packets on several CPUs are counted exactly.
  *
  * Programs only ever take free places. A flow that is over is *retired*, which hides its name from
  * programs; user space frees the place when no program can be using it any more, and by then has read

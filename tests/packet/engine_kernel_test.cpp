@@ -6,6 +6,7 @@
 
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/explain.hpp>
+#include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/program.hpp>
 #include <zsync/packet/rules.hpp>
@@ -270,6 +271,30 @@ TEST(EngineInKernel, explains_rules_with_actions) {
         EXPECT_EQ(passed.rule, 0U);
     }
     EXPECT_EQ(explained("drop sample 1/1 proto tcp dport 80").verdict, Verdict::drop);
+}
+
+TEST(EngineInKernel, explains_what_a_shaped_interface_sends) {
+    Lab::enter();
+    const auto rules = parse_rules(
+        "shape 100mbit {\n class gold guarantee 10mbit\n}\npass out class gold proto udp\ndrop "
+        "out\n",
+        "test.rules",
+        read_regular_file
+    );
+    ASSERT_TRUE(rules) << join_messages(rules.error());
+    const RuleSet out = rules_of_hook(*rules, 1);
+    MadePacket packet;
+    packet.length = 60;
+    packet.protocol = 17;
+    const auto passed = explain(out, packet, HookKind::tcx_out);
+    ASSERT_TRUE(passed) << passed.error().message();
+    EXPECT_EQ(passed->verdict, Verdict::pass);
+    EXPECT_TRUE(passed->text.contains("class gold")) << passed->text;
+    packet.protocol = 6;
+    const auto dropped = explain(out, packet, HookKind::tcx_out);
+    ASSERT_TRUE(dropped) << dropped.error().message();
+    EXPECT_EQ(dropped->verdict, Verdict::drop);
+    EXPECT_EQ(dropped->rule, 1U);
 }
 
 TEST(EngineInKernel, loads_at_both_limits_in_few_verifier_steps) {

@@ -394,6 +394,24 @@ ManagedInterface::explain(std::string_view hook, const MadePacket& packet) const
     return packet::explain(rules, packet, is_own ? HookKind::xdp : hook_kind(*place));
 }
 
+Outcome<void> ManagedInterface::reload_with(const std::function<void(Filter& filter, bool yes)>& set
+) {
+    if (!rules_known_) {
+        return fail(
+            PacketError::not_attached,
+            std::format("the saved rules of {} were lost: load them first", desired_.name)
+        );
+    }
+    set(*filter_, true);
+    const auto loaded =
+        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
+    if (!loaded) {
+        set(*filter_, false);
+        return std::unexpected(loaded.error());
+    }
+    return {};
+}
+
 Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
     if (!filter_) {
         return fail(
@@ -401,19 +419,7 @@ Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
             std::format("{} is {}: it has no packets", desired_.name, name_of(state_))
         );
     }
-    if (!rules_known_) {
-        return fail(
-            PacketError::not_attached,
-            std::format("the saved rules of {} were lost: load them first", desired_.name)
-        );
-    }
-    filter_->send_to_sockets(on);
-    const auto loaded =
-        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
-    if (!loaded) {
-        filter_->send_to_sockets(!on);
-        return std::unexpected(loaded.error());
-    }
+    ZTRY(reload_with([on](Filter& filter, bool yes) { filter.send_to_sockets(on == yes); }));
     if (!on) {
         return Fd();
     }
@@ -429,19 +435,7 @@ Outcome<std::optional<FlowReader>> ManagedInterface::count_flows(bool on) {
         return not_attached();
     }
     if (on != static_cast<bool>(filter_->flow_maps())) {
-        if (!rules_known_) {
-            return fail(
-                PacketError::not_attached,
-                std::format("the saved rules of {} were lost: load them first", desired_.name)
-            );
-        }
-        filter_->count_flows(on);
-        const auto loaded =
-            desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
-        if (!loaded) {
-            filter_->count_flows(!on);
-            return std::unexpected(loaded.error());
-        }
+        ZTRY(reload_with([on](Filter& filter, bool yes) { filter.count_flows(on == yes); }));
     }
     std::optional<FlowReader> reader;
     if (on) {

@@ -14,6 +14,7 @@
 #include <zsync/packet/set_change.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -186,6 +187,9 @@ private:
     Outcome<void> save() const;
     Outcome<void> attach_filter();
     Outcome<LoadReport> apply(const RuleSet& rules);
+    /// Loads the rules once more after `set(filter, true)`; where they cannot be, `set(filter,
+    /// false)` takes that back.
+    Outcome<void> reload_with(const std::function<void(Filter& filter, bool yes)>& set);
     void apply_hooks(const RuleSet& rules);
     void load_desired();
     void follow_rename(const std::string& name);

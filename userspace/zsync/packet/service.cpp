@@ -593,12 +593,8 @@ Task<Result<void>> Service::follow_expiries() {
 
 Task<Outcome<Explanation>> Service::explain(std::string name, std::string hook, std::string text) {
     ZCO_TRY(const MadePacket packet, parse_made_packet(text));
-    ZCO_TRY(const EntryRef entry, find(name));
-    ZCO_TRY(const Mutex::Lock lock, co_await entry->mutex.lock());
-    if (entry->removed) {
-        co_return fail(PacketError::not_attached, name + " was detached just then");
-    }
-    co_return co_await io_.offload([&managed = entry->managed, &hook, &packet] {
+    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
+    co_return co_await io_.offload([&managed = held.entry->managed, &hook, &packet] {
         return managed.explain(hook, packet);
     });
 }
