@@ -3,6 +3,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <iostream>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +57,17 @@ inline void print_limit(std::string_view what, double ours, std::string_view uni
         ours <= goal ? "true" : "false"
     );
     static_cast<void>(std::fflush(stdout));
+}
+
+/// A benchmark's `main`: runs `measure`, and says why where that throws.
+inline int run_bench(const std::function<void()>& measure) {
+    try {
+        measure();
+    } catch (const std::exception& error) {
+        std::cerr << error.what() << '\n';
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
 }
 
 } // namespace zsync::bench

@@ -1,8 +1,8 @@
 // A property read through zsyncd beside the same read through a bare sd-bus loop, on one private
 // dbus-daemon, call by call in turns; then what zsyncd costs while nobody calls.
+#include "bench/packet/child.hpp"
 #include "bench/report.hpp"
 
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <systemd/sd-bus.h>
@@ -16,7 +16,6 @@
 #include <filesystem>
 #include <format>
 #include <fstream>
-#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -41,28 +40,6 @@ void check(int result, const char* what) {
         throw std::system_error(-result, std::generic_category(), what);
     }
 }
-
-/// A child process that ends with this one.
-class Child {
-public:
-    template <class Run> explicit Child(Run run) : pid_(::fork()) {
-        if (pid_ == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            run();
-            ::_exit(127);
-        }
-    }
-    Child(const Child&) = delete;
-    Child& operator=(const Child&) = delete;
-    ~Child() {
-        ::kill(pid_, SIGTERM);
-        ::waitpid(pid_, nullptr, 0);
-    }
-    [[nodiscard]] pid_t pid() const { return pid_; }
-
-private:
-    pid_t pid_;
-};
 
 sd_bus* connect(const std::string& address) {
     sd_bus* bus = nullptr;
@@ -269,13 +246,13 @@ void report_idle(pid_t pid) {
 
 void measure() {
     const Places places;
-    const Child daemon([&] {
+    const bench::Child daemon([&] {
         const std::string config = std::format("--config-file={}/bus.conf", places.folder);
         ::execlp("dbus-daemon", "dbus-daemon", "--nofork", config.c_str(), nullptr);
     });
     wait_for("dbus-daemon", [&] { return std::filesystem::exists(places.folder + "/bus"); });
-    const Child zsyncd([&] { run_zsyncd(places); });
-    const Child bare_server([&] { serve_bare(places.address); });
+    const bench::Child zsyncd([&] { run_zsyncd(places); });
+    const bench::Child bare_server([&] { serve_bare(places.address); });
     sd_bus* bus = connect(places.address);
     wait_for("zsyncd", [&] { return read_once(bus, ours) >= 0; });
     wait_for("the bare server", [&] { return read_once(bus, bare) >= 0; });
@@ -286,11 +263,4 @@ void measure() {
 
 } // namespace
 
-int main() {
-    try {
-        measure();
-    } catch (const std::exception& error) {
-        std::cerr << error.what() << '\n';
-        return 1;
-    }
-}
+int main() { return bench::run_bench(measure); }

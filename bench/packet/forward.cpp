@@ -2,6 +2,7 @@
 // through dpdk-testpmd with net_af_xdp (io forwarding, the leanest that it has), each on pairs of
 // its own. One generator on one processor, faster than either; the forwarder alone on another one,
 // the other forwarder stopped meanwhile; frames counted at the far end. In turns, medians.
+#include "bench/packet/child.hpp"
 #include "bench/packet/subject.hpp"
 #include "tests/packet/frame_counter.hpp"
 #include "tests/packet/lab.hpp"
@@ -12,10 +13,10 @@
 #include <zsync/packet/xsk/forwarder.hpp>
 #include <zsync/packet/xsk/redirect.hpp>
 
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -27,6 +28,7 @@
 #include <string>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 using namespace zsync;
@@ -54,40 +56,43 @@ void stay_on(unsigned cpu) {
     require(sched_setaffinity(0, sizeof set, &set) == 0, std::format("run on processor {}", cpu));
 }
 
-/// A child process in this network namespace that ends with this one.
-class Child {
+/// A forwarder's process, in this network namespace.
+class ForwarderProcess {
 public:
-    explicit Child(const std::function<void()>& run) {
-        std::array<int, 2> input{};
-        require(::pipe2(input.data(), O_CLOEXEC) == 0, "pipe");
-        input_ = Fd(input[1]);
-        const Fd read_end(input[0]);
-        pid_ = ::fork();
-        require(pid_ >= 0, "fork");
-        if (pid_ == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            ::dup2(read_end.get(), STDIN_FILENO);
-            ::dup2(STDERR_FILENO, STDOUT_FILENO); // rows are this process's
-            run();
-            ::_exit(127);
-        }
+    explicit ForwarderProcess(const std::function<void()>& run)
+        : input_(must(pipe())), child_([&] {
+              ::dup2(input_.first.get(), STDIN_FILENO);
+              ::dup2(STDERR_FILENO, STDOUT_FILENO); // rows are this process's
+              run();
+          }) {
+        require(child_.pid() >= 0, "fork");
+        input_.first.reset();
     }
-    Child(const Child&) = delete;
-    Child& operator=(const Child&) = delete;
-    ~Child() {
-        ::kill(pid_, SIGCONT);
-        ::kill(pid_, SIGTERM);
-        ::waitpid(pid_, nullptr, 0);
-    }
-    void pause() const { ::kill(pid_, SIGSTOP); }
-    void go_on() const { ::kill(pid_, SIGCONT); }
+    ForwarderProcess(const ForwarderProcess&) = delete;
+    ForwarderProcess& operator=(const ForwarderProcess&) = delete;
+    ~ForwarderProcess() { input_.second.reset(); } // testpmd ends with its input, not by SIGTERM
+    void pause() const { ::kill(child_.pid(), SIGSTOP); }
+    void go_on() const { ::kill(child_.pid(), SIGCONT); }
     void require_alive(const std::string& name) const {
-        require(::waitpid(pid_, nullptr, WNOHANG) == 0, name + " has ended; what it said is above");
+        require(
+            ::waitpid(child_.pid(), nullptr, WNOHANG) == 0,
+            name + " has ended; what it said is above"
+        );
     }
 
 private:
-    Fd input_; ///< kept open: testpmd ends with its input
-    pid_t pid_ = 0;
+    using Pipe = std::pair<Fd, Fd>;
+
+    static Outcome<Pipe> pipe() {
+        std::array<int, 2> ends{};
+        if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+            return fail(os_error(errno), "pipe");
+        }
+        return Pipe(ends[0], ends[1]);
+    }
+
+    Pipe input_; ///< its writing end is kept open
+    Child child_;
 };
 
 /// Four ends of two veth pairs; frames come in at `first.peer` and are counted at `second.peer`.
@@ -147,7 +152,7 @@ public:
 private:
     std::string name_;
     const Path& path_;
-    Child child_;
+    ForwarderProcess child_;
     std::vector<double> ns_;
     std::uint64_t forwarded_ = 0;
 };
@@ -256,11 +261,4 @@ void measure() {
 
 } // namespace
 
-int main() {
-    try {
-        measure();
-    } catch (const std::exception& error) {
-        std::cerr << error.what() << '\n';
-        return 1;
-    }
-}
+int main() { return run_bench(measure); }

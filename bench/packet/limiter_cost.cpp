@@ -88,14 +88,11 @@ void measure(std::string_view what, std::string_view limit, std::size_t keys = k
 } // namespace
 
 int main() {
-    try {
+    return run_bench([] {
         packet::test::Lab::enter();
         measure("limiter added cost, 64,000 keys", "limit 1000/s by source");
         measure("limiter added cost, 64,000 keys, all over", "limit 1/h burst 1 by source");
         measure("limiter added cost, 64,000 keys, sliding", "limit 1000/s by source sliding");
         measure("limiter added cost, one key", "limit 1000/s", 1);
-    } catch (const std::exception& error) {
-        std::cerr << error.what() << '\n';
-        return 1;
-    }
+    });
 }

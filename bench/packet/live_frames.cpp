@@ -278,11 +278,8 @@ void measure_flows() {
 } // namespace
 
 int main() {
-    try {
+    return run_bench([] {
         measure_flows();
         measure();
-    } catch (const std::exception& error) {
-        std::cerr << error.what() << '\n';
-        return 1;
-    }
+    });
 }

@@ -127,11 +127,4 @@ void measure() {
 
 } // namespace
 
-int main() {
-    try {
-        measure();
-    } catch (const std::exception& error) {
-        std::cerr << error.what() << '\n';
-        return 1;
-    }
-}
+int main() { return run_bench(measure); }

@@ -177,12 +177,9 @@ void measure(Family family) {
 } // namespace
 
 int main() {
-    try {
+    return run_bench([] {
         packet::test::Lab::enter();
         measure(Family::ipv4);
         measure(Family::ipv6);
-    } catch (const std::exception& error) {
-        std::cerr << error.what() << '\n';
-        return 1;
-    }
+    });
 }
