@@ -14,6 +14,11 @@ namespace {
 
 constexpr std::size_t slab_bytes = 64 * 1024;
 constexpr std::size_t page_bytes = 4096;
+/// Slabs are aligned, so the first frames of two classes would differ in the high bits of their
+/// addresses alone: what is stored in a parent's would be taken for a child's. Each class begins
+/// some lines further on than the one before it (Bonwick, USENIX Summer 1994: slab coloring).
+constexpr std::size_t color_bytes = 64;
+constexpr std::size_t slab_colors = 16;
 constexpr std::size_t class_count = limits::pooled_frame_bytes_max / FrameStore::class_bytes;
 
 /// At the beginning of its memory, which is aligned to its size.
@@ -138,6 +143,7 @@ Slab* new_slab(std::size_t size_class) noexcept {
     }
     Slab* slab = ::new (memory) Slab;
     slab->frame_bytes = static_cast<std::uint32_t>((size_class + 1) * FrameStore::class_bytes);
+    slab->fresh += static_cast<std::uint32_t>(size_class % slab_colors * color_bytes);
     link(store.with_room[size_class], *slab);
     return slab;
 }
