@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
+#include <utility>
 
 namespace zsync::packet::xsk {
 namespace {
@@ -164,29 +165,37 @@ bool Forwarder::decide(std::uint8_t from, std::span<std::byte> frame) noexcept {
 Task<Result<void>> Forwarder::follow(std::uint8_t from, std::size_t queue) {
     Port& in = ports_[from];
     Port& out = ports_[1 - from];
+    const std::size_t sink_index = queue % out.sockets.size();
     Socket& source = *in.sockets[queue];
-    Socket& sink = *out.sockets[queue % out.sockets.size()];
+    Socket& sink = *out.sockets[sink_index];
     const auto decision = [this, from](std::span<std::byte> frame) { return decide(from, frame); };
+    bool sends = false;
+    const auto set_sends = [&](bool now) {
+        out.senders[sink_index] += std::uint32_t{now} - std::uint32_t{std::exchange(sends, now)};
+    };
     for (;;) {
         const std::size_t moved = source.forward(sink, decision);
         if (const auto pushed = sink.push(); !pushed && pushed.error().os_error() != ENETDOWN) {
             co_return pushed;
         }
-        if (moved != 0) {
-            // Others get their turn between batches.
+        set_sends(moved != 0);
+        if (moved != 0 || (in.senders[queue] != 0 && !source.has_received())) {
+            // Others get their turn between batches. While packets leave by this socket no poll is
+            // to wait for it: the kernel would look at the poll for each packet that has left.
             ZCO_CHECK(co_await io_.yield());
-            continue;
-        }
-        if (source.has_received()) {
+        } else if (source.has_received()) {
             // The ring of the other side is full: a link that is down, or a receiver that is slow.
             ZCO_CHECK(co_await io_.sleep_for(limits::starved_interval));
-            continue;
+        } else {
+            ZCO_CHECK(co_await source.wait_readable());
         }
-        ZCO_CHECK(co_await source.wait_readable());
     }
 }
 
 Task<Result<void>> Forwarder::run() {
+    for (Port& port : ports_) {
+        port.senders.assign(port.sockets.size(), 0);
+    }
     Scope scope(io_, "forwarder");
     for (std::uint8_t port = 0; port < 2; ++port) {
         for (std::size_t queue = 0; queue < ports_[port].sockets.size(); ++queue) {

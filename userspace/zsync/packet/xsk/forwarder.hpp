@@ -70,6 +70,8 @@ private:
         MacAddress address = 0;
         std::optional<MacAddress> last_heard;
         std::vector<std::unique_ptr<Socket>> sockets;
+        /// For each socket how many tasks send by it, and have not run out of packets.
+        std::vector<std::uint32_t> senders;
         PortCounts counts;
     };
 

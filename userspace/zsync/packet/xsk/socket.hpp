@@ -163,6 +163,8 @@ private:
     [[nodiscard]] Result<void> check_device() noexcept;
     Task<Result<void>> wait(std::uint32_t events, TimePoint deadline);
 
+    static constexpr std::uint32_t prefetched_frames = 8;
+
     Io io_;
     std::shared_ptr<Umem> pool_;
     Fd fd_;
@@ -203,6 +205,10 @@ template <class Decide> std::size_t Socket::forward(Socket& out, Decide&& decide
         }
         if (done + parts > ready || parts > room) {
             break; // its last part comes with the next call, or it waits for room
+        }
+        // What another processor wrote is not in this one's cache.
+        if (const std::uint32_t ahead = done + prefetched_frames; ahead < ready) {
+            __builtin_prefetch(pool_->at(receive_.peek(ahead).addr), 1);
         }
         const xdp_desc& first = receive_.peek(done);
         const bool goes_on = decide(std::span(pool_->at(first.addr), first.len));
