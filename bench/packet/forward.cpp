@@ -7,6 +7,7 @@
 #include "tests/packet/frame_counter.hpp"
 #include "tests/packet/lab.hpp"
 #include "tests/packet/live_source.hpp"
+#include "tests/packet/processor.hpp"
 
 #include <zsync/core/signals.hpp>
 #include <zsync/core/worker.hpp>
@@ -24,7 +25,6 @@
 #include <format>
 #include <functional>
 #include <iostream>
-#include <sched.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -48,13 +48,6 @@ constexpr auto lead_time = 100ms;
 constexpr auto start_time_max = 20s;
 constexpr unsigned generator_cpu = 0;
 constexpr unsigned forwarder_cpu = 1;
-
-void stay_on(unsigned cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    require(sched_setaffinity(0, sizeof set, &set) == 0, std::format("run on processor {}", cpu));
-}
 
 /// A forwarder's process, in this network namespace.
 class ForwarderProcess {

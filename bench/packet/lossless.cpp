@@ -5,13 +5,13 @@
 #include "tests/packet/frame_counter.hpp"
 #include "tests/packet/lab.hpp"
 #include "tests/packet/live_source.hpp"
+#include "tests/packet/processor.hpp"
 #include "tests/packet/xsk_threads.hpp"
 
 #include <chrono>
 #include <format>
 #include <functional>
 #include <iostream>
-#include <sched.h>
 #include <thread>
 
 using namespace zsync;
@@ -83,6 +83,7 @@ void print(std::string_view what, const Run& run) {
 void measure() {
     require(std::thread::hardware_concurrency() >= 2, "two processors");
     (void)Lab::enter();
+    stay_on(generator_cpu); // whatever runs on the receiver's costs it a slice of milliseconds
     {
         const Veth veth("zl0", "zl1");
         const LiveSource source(veth.peer());

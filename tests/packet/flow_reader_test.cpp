@@ -2,6 +2,7 @@
 // how flows end.
 #include "tests/packet/filter_fixture.hpp"
 #include "tests/packet/live_source.hpp"
+#include "tests/packet/processor.hpp"
 
 #include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/analysis/content.hpp>
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <chrono>
 #include <format>
-#include <sched.h>
 #include <thread>
 #include <vector>
 
@@ -200,11 +200,8 @@ TEST_F(FlowTest, two_processors_at_one_flow_lose_no_packet) {
     const Fd program = live_program(filter_, lab_.bpf_dir());
     constexpr std::uint32_t repeats = 500'000;
     const Frame frame = udp_from(client);
-    const auto run_on = [&](int cpu) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(cpu, &set);
-        ASSERT_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+    const auto run_on = [&](unsigned cpu) {
+        stay_on(cpu);
         test_run(program.get(), frame, repeats);
     };
     std::thread other([&] { run_on(1); });

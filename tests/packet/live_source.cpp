@@ -1,6 +1,7 @@
 #include "tests/packet/live_source.hpp"
 
 #include "tests/packet/frames.hpp"
+#include "tests/packet/processor.hpp"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,7 +16,6 @@
 #include <iterator>
 #include <limits>
 #include <pthread.h>
-#include <sched.h>
 #include <stdexcept>
 
 namespace zsync::packet::test {
@@ -83,10 +83,7 @@ LiveStream::LiveStream(const LiveSource& source, std::optional<unsigned> cpu) {
     sigaction(SIGUSR1, &ignore_but_wake, nullptr);
     thread_ = std::thread([this, &source, cpu] {
         if (cpu) {
-            cpu_set_t set;
-            CPU_ZERO(&set);
-            CPU_SET(*cpu, &set);
-            (void)sched_setaffinity(0, sizeof set, &set);
+            stay_on(*cpu);
         }
         while (!stopping_) {
             source.send(std::numeric_limits<std::int32_t>::max());

@@ -1,5 +1,6 @@
 // The departure times that the real program gives packets, against what shape.h says of them.
 #include "tests/packet/lab.hpp"
+#include "tests/packet/processor.hpp"
 #include "tests/packet/rules_parse.hpp"
 
 #include <zsync/packet/engine.hpp>
@@ -16,7 +17,6 @@
 #include <format>
 #include <numeric>
 #include <random>
-#include <sched.h>
 #include <thread>
 extern "C" {
 #include <bpf/shape.h>
@@ -247,10 +247,7 @@ TEST(Shape, no_time_is_given_twice_on_two_processors) {
     const int cpus = std::min(libbpf_num_possible_cpus(), 2);
     for (int cpu = 0; cpu < cpus; ++cpu) {
         threads.emplace_back([&, cpu] {
-            cpu_set_t only;
-            CPU_ZERO(&only);
-            CPU_SET(cpu, &only);
-            (void)sched_setaffinity(0, sizeof(only), &only);
+            stay_on(static_cast<unsigned>(cpu));
             EXPECT_EQ(shape.send(0, 64, 1, packets).verdict, passes);
         });
     }

@@ -1,5 +1,7 @@
 #include "tests/packet/xsk_threads.hpp"
 
+#include "tests/packet/processor.hpp"
+
 #include <zsync/core/worker.hpp>
 #include <zsync/packet/xsk/redirect.hpp>
 
@@ -7,7 +9,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <sched.h>
 #include <stdexcept>
 #include <utility>
 
@@ -18,15 +19,6 @@ namespace {
 constexpr std::chrono::milliseconds look_interval{5};
 /// Sent frames come back at once, unless somebody holds them.
 constexpr int settle_looks_max = 1000;
-
-void stay_on(std::optional<unsigned> cpu) {
-    if (cpu) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(*cpu, &set);
-        (void)sched_setaffinity(0, sizeof set, &set);
-    }
-}
 
 /// Runs a task on a worker of this thread; what it has to say ends the program, because whoever
 /// waits for its traffic would wait for ever.
@@ -52,7 +44,9 @@ ReceivingThread::ReceivingThread(
     std::string ifname, std::uint32_t receive_entries, std::optional<unsigned> cpu
 ) {
     thread_ = std::thread([this, ifname = std::move(ifname), receive_entries, cpu] {
-        stay_on(cpu);
+        if (cpu) {
+            stay_on(*cpu);
+        }
         run_task([&](Io io) { return receive(io, ifname, receive_entries); });
     });
     wait_for(ready_);
@@ -104,7 +98,9 @@ ForwardingThread::ForwardingThread(
     const std::string& first, const std::string& second, std::optional<unsigned> cpu
 ) {
     thread_ = std::thread([this, first, second, cpu] {
-        stay_on(cpu);
+        if (cpu) {
+            stay_on(*cpu);
+        }
         run_task([&](Io io) { return forward(io, first, second); });
     });
     wait_for(ready_);
