@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "flow_counter.h"
+#include "parse_skb.h"
 
 /* The device's frames have no link header. */
 const volatile __u32 starts_at_network SEC(".rodata.config");
@@ -24,31 +25,7 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
-/* All headers of nearly every packet, for when they are not where a program can look. */
-#define PULL_BYTES 512
 #define VLAN_TAG_BYTES 4
-
-ZSYNC_INLINE struct zsync_frame frame_of(struct __sk_buff *skb)
-{
-	return (struct zsync_frame){
-		.data = (const __u8 *)(long)skb->data,
-		.data_end = (const __u8 *)(long)skb->data_end,
-		.bytes = skb->len,
-	};
-}
-
-ZSYNC_INLINE enum zsync_malformed parse(struct __sk_buff *skb, struct scratch *room)
-{
-	struct zsync_frame frame = frame_of(skb);
-
-	if (!starts_at_network)
-		return zsync_parse(&frame, &room->packet, &room->cursor);
-	zsync_parse_begin(&room->packet, &room->cursor);
-	zsync_name_network(&room->packet, ZSYNC_BE16((__u16)skb->protocol));
-	room->cursor.offset = 0;
-	room->cursor.bytes = frame.bytes;
-	return zsync_parse_network(&frame, &room->packet, &room->cursor);
-}
 
 /* A connection of this host, which only the host itself can have made: it begins it, or has more to say in
  * it than strangers make a host say.
@@ -74,11 +51,7 @@ int zsync_flows_out(struct __sk_buff *skb)
 	room = bpf_map_lookup_elem(&scratch, &zero);
 	if (!room)
 		return TCX_NEXT;
-	reason = parse(skb, room);
-	if (reason == ZSYNC_MALFORMED_headers_split) {
-		bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES);
-		reason = parse(skb, room);
-	}
+	reason = zsync_parse_skb(skb, starts_at_network, &room->packet, &room->cursor);
 	if (reason)
 		return TCX_NEXT;
 	ZSYNC_MEET();
@@ -91,7 +64,7 @@ int zsync_flows_out(struct __sk_buff *skb)
 	room->flow.bytes = bytes;
 	room->flow.dropped = 0;
 	room->flow.trusted = is_own(skb, &room->packet);
-	frame = frame_of(skb);
+	frame = zsync_frame_of(skb);
 	zsync_flow_count_packet(&frame, &room->packet, room->cursor.offset, &room->flow);
 	return TCX_NEXT;
 }

@@ -9,6 +9,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "flow.h"
+#include "parse_skb.h"
 #include "zsync_tap.h"
 
 const volatile struct zsync_tap_config config SEC(".rodata.config");
@@ -36,25 +38,72 @@ struct {
 	__type(value, __u32);
 } young SEC(".maps");
 
-static __always_inline int is_young(struct __sk_buff *skb)
+struct scratch {
+	struct zsync_packet packet;
+	struct zsync_cursor cursor;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+enum {
+	PORT_DNS = 53,
+	PORT_DHCP_SERVER = 67,
+	PORT_DHCP_CLIENT = 68,
+	PORT_MDNS = 5353,
+	PORT_LLMNR = 5355,
+};
+
+static __always_inline int is_message_port(__u16 port)
+{
+	return port == PORT_DNS || port == PORT_DHCP_SERVER || port == PORT_DHCP_CLIENT ||
+	       port == PORT_MDNS || port == PORT_LLMNR;
+}
+
+/* Packets that are nothing but headers don't count, so that a connection is young until it has spoken. */
+static __always_inline int is_young(struct __sk_buff *skb, const struct zsync_packet *packet)
 {
 	__u32 hash = bpf_get_hash_recalc(skb);
 	__u32 cell = hash & (ZSYNC_TAP_CELLS - 1);
 	__u32 *value = bpf_map_lookup_elem(&young, &cell);
 	__u32 mark = hash & 0xffffff00;
+	int begins = packet->has_tcp_flags && (packet->tcp_flags & ZSYNC_TCP_SYN);
 	__u32 count;
 
 	if (!value)
 		return 1;
-	if ((*value & 0xffffff00) != mark) {
-		*value = mark | 1;
-		return 1;
-	}
+	if (begins || (*value & 0xffffff00) != mark)
+		*value = mark;
 	count = *value & 0xff;
-	if (count >= ZSYNC_TAP_YOUNG_PACKETS)
+	if (skb->len <= ZSYNC_TAP_HEAD_BYTES || count >= ZSYNC_TAP_YOUNG_PACKETS)
 		return 0;
 	*value = mark | (count + 1);
 	return 1;
+}
+
+/* Whether the parsers want to see more than the headers. In a flow of messages each one is an event of its
+ * own, however old the flow: a tunnel through DNS is one flow for hours.
+ */
+static __always_inline int has_wanted_content(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
+	const struct zsync_packet *packet;
+
+	if (!room)
+		return 0;
+	packet = &room->packet;
+	if (zsync_parse_skb(skb, config.starts_at_network, &room->packet, &room->cursor))
+		return 0;
+	ZSYNC_MEET();
+	if (packet->has_ports &&
+	    (is_message_port(packet->source_port) || is_message_port(packet->destination_port)))
+		return 1;
+	return is_young(skb, packet);
 }
 
 /* `room` is a constant, as the ring buffer wants it; so each size is a copy of this. */
@@ -91,6 +140,7 @@ static __always_inline int tap(struct __sk_buff *skb, __u8 direction)
 {
 	__u32 zero = 0;
 	struct zsync_tap_stats *stats = bpf_map_lookup_elem(&tap_stats, &zero);
+	int wanted;
 
 	if (!stats)
 		return TCX_NEXT;
@@ -98,9 +148,14 @@ static __always_inline int tap(struct __sk_buff *skb, __u8 direction)
 	if (config.sample_every > 1 && bpf_get_prandom_u32() % config.sample_every != 0)
 		return TCX_NEXT;
 	stats->sampled++;
-	if (skb->len > ZSYNC_TAP_HEAD_BYTES && (config.whole_always || is_young(skb)))
-		return hand_over(skb, direction, ZSYNC_TAP_WHOLE_BYTES, stats);
-	return hand_over(skb, direction, ZSYNC_TAP_HEAD_BYTES, stats);
+	wanted = config.for_capture || has_wanted_content(skb);
+	if (skb->len <= ZSYNC_TAP_HEAD_BYTES || !wanted)
+		return hand_over(skb, direction, ZSYNC_TAP_HEAD_BYTES, stats);
+	if (skb->len <= ZSYNC_TAP_SHORT_BYTES)
+		return hand_over(skb, direction, ZSYNC_TAP_SHORT_BYTES, stats);
+	if (skb->len <= ZSYNC_TAP_WIRE_BYTES || config.for_capture)
+		return hand_over(skb, direction, ZSYNC_TAP_WIRE_BYTES, stats);
+	return hand_over(skb, direction, ZSYNC_TAP_MERGED_BYTES, stats);
 }
 
 SEC("tcx/ingress")

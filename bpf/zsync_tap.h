@@ -9,9 +9,16 @@
 
 /* Bytes of a packet that are always handed over: all headers, nearly always. */
 #define ZSYNC_TAP_HEAD_BYTES 128
-/* Bytes of a packet of a young flow: what its parsers want to see. */
-#define ZSYNC_TAP_WHOLE_BYTES 1600
-/* Packets of each direction of a flow that are handed over whole. */
+/* Bytes of a packet that is handed over for its content: of a short one, of one as a wire has them, and of
+ * one that GRO or GSO has merged. A TLS ClientHello with a post-quantum key share takes more than a packet
+ * of a wire, and comes as one merged packet.
+ */
+#define ZSYNC_TAP_SHORT_BYTES 512
+#define ZSYNC_TAP_WIRE_BYTES 1600
+#define ZSYNC_TAP_MERGED_BYTES 4096
+/* Packets of a flow that are handed over for their content: of each direction of a connection, since the
+ * host's own packets have a hash of their own; of both directions together elsewhere. SYN begins anew.
+ */
 #define ZSYNC_TAP_YOUNG_PACKETS 8
 /* Cells in which young flows are told from old ones; a power of two. */
 #define ZSYNC_TAP_CELLS 65536
@@ -23,7 +30,8 @@ enum zsync_tap_direction {
 
 struct zsync_tap_config {
 	__u32 sample_every; /* one packet of so many is handed over; 1: all */
-	__u32 whole_always; /* for a capture */
+	__u32 for_capture; /* up to ZSYNC_TAP_WIRE_BYTES of every packet */
+	__u32 starts_at_network; /* the device's frames have no link header */
 };
 
 struct zsync_tap_record {

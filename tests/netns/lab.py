@@ -126,6 +126,20 @@ class Side:
             os.close(inside)
             os.close(before)
 
+    @contextlib.contextmanager
+    def recorded(self, path: pathlib.Path, *options: str, ifname: str | None = None):
+        """Has tcpdump record an interface into a file while the block runs, and lose nothing."""
+        words = ["tcpdump", "-U", "--immediate-mode", "-i", ifname or self.ifname, "-B", "16384", "-w", str(path), "-Z", "root"]
+        tcpdump = self.start(*words, *options, stderr=subprocess.PIPE, text=True)
+        try:
+            while "listening on" not in tcpdump.stderr.readline():
+                assert tcpdump.poll() is None, "tcpdump does not listen"
+            yield
+        finally:
+            tcpdump.send_signal(signal.SIGINT)
+            said = tcpdump.communicate(timeout=20)[1]
+        assert "0 packets dropped by kernel" in said, said
+
     def socket(self, *args) -> socket.socket:
         with self.entered():
             return socket.socket(*args)

@@ -30,29 +30,17 @@ def counted(lab):
 
 
 class Wire:
-    """What goes over the far end while in its `with` block, as Suricata's flows."""
+    """What goes over the far end, recorded, as Suricata's flows."""
 
-    def __init__(self, lab, folder):
-        self._lab, self._folder = lab, folder
-        self._file = folder / "wire.pcap"
-
-    def __enter__(self):
-        words = ["tcpdump", "-U", "--immediate-mode", "-i", self._lab.far.ifname, "-B", "16384", "-w", str(self._file), "-Z", "root"]
-        self._tcpdump = self._lab.far.start(*words, stderr=subprocess.PIPE, text=True)
-        while "listening on" not in self._tcpdump.stderr.readline():
-            assert self._tcpdump.poll() is None
-        return self
-
-    def __exit__(self, *_):
-        self._tcpdump.send_signal(signal.SIGINT)
-        said = self._tcpdump.communicate(timeout=20)[1]
-        assert "0 packets dropped by kernel" in said, said
+    def __init__(self, folder):
+        self._folder = folder
+        self.file = folder / "wire.pcap"
 
     def holds(self, payload: bytes, count: int) -> bool:
-        return self._file.read_bytes().count(payload) == count
+        return self.file.read_bytes().count(payload) == count
 
     def flows(self) -> collections.Counter:
-        words = ["suricata", "-r", str(self._file), "-l", str(self._folder), "-k", "none", "-S", "/dev/null"]
+        words = ["suricata", "-r", str(self.file), "-l", str(self._folder), "-k", "none", "-S", "/dev/null"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stdout + done.stderr
         events = map(json.loads, (self._folder / "eve.json").read_text().splitlines())
@@ -127,7 +115,8 @@ def traffic(lab) -> None:
 
 
 def test_flows_packets_and_bytes_are_suricatas(counted, tmp_path):
-    with Wire(counted, tmp_path) as wire:
+    wire = Wire(tmp_path)
+    with counted.far.recorded(wire.file):
         traffic(counted)
         # The last ones cross without anybody waiting for them.
         wait_until("the last datagram", lambda: any(flow["dropped"] == DATAGRAMS for flow in known(counted)))

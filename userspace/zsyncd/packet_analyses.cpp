@@ -38,7 +38,7 @@ Outcome<std::unique_ptr<LiveAnalysis>> start_live(
     return LiveAnalysis::start(
         ifindex,
         ifname,
-        {.sample_every = sample_every, .whole_packets = false},
+        {.sample_every = sample_every, .for_capture = false},
         options,
         std::move(flows)
     );

@@ -1,6 +1,5 @@
 import collections
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TESTS / "zsyncd"))
 
+import peers  # noqa: E402
 from service import Service  # noqa: E402
 
 CAPTURES = pathlib.Path(__file__).resolve().parent / "captures"
@@ -61,12 +61,4 @@ def suricata(tmp_path_factory):
 def tshark():
     """Fields of the packets that a display filter selects, each row a tuple of texts."""
 
-    def run(path: pathlib.Path, display_filter: str, *fields: str) -> list[tuple[str, ...]]:
-        words = ["tshark", "-r", str(path), "-2", "-Y", display_filter, "-T", "fields"]
-        words += [word for field in fields for word in ("-e", field)]
-        environment = dict(os.environ, HOME="/nonexistent", LC_ALL="C.UTF-8")
-        done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=environment)
-        assert done.returncode == 0, done.stderr
-        return [tuple(line.split("\t")) for line in done.stdout.splitlines()]
-
-    return run
+    return peers.tshark

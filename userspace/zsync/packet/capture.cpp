@@ -57,7 +57,7 @@ Outcome<Capture> Capture::start(const std::string& ifname, const std::string& co
     }
     if (condition.empty()) {
         capture.tap_ =
-            ZTRY(Tap::attach(facts.ifindex, ifname, {.sample_every = 1, .whole_packets = true}));
+            ZTRY(Tap::attach(facts.ifindex, ifname, {.sample_every = 1, .for_capture = true}));
         return capture;
     }
     const RuleSet rules = ZTRY(rule_of(condition));

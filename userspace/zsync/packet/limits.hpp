@@ -52,8 +52,11 @@ constexpr std::size_t meta_bytes_max = std::size_t{4} << 20;
 /// Bytes of the verifier's log that are read when it refuses a program.
 constexpr std::size_t verifier_log_bytes_max = std::size_t{1} << 20;
 
-/// Bytes of a tap's ring: some 2,500 whole packets, or 25,000 heads of packets.
+/// Bytes of a tap's ring: 27,000 heads of packets, 7,800 messages of up to 512 bytes, 2,500 packets
+/// as a wire has them, or 1,000 that are merged.
 constexpr std::uint32_t tap_ring_bytes = 1U << 22;
+/// Bytes of a packet, merged ones too, that an analysis gets to see where it wants the content.
+constexpr std::uint32_t live_packet_bytes = 4096;
 /// Packets that are analysed at a time, before others get their turn.
 constexpr std::size_t live_packets_per_turn = 4096;
 /// Bytes of a packet that a capture keeps.

@@ -18,6 +18,9 @@
 namespace zsync::packet {
 namespace {
 
+static_assert(ZSYNC_TAP_MERGED_BYTES == limits::live_packet_bytes);
+static_assert(ZSYNC_TAP_WIRE_BYTES == limits::capture_bytes);
+
 struct CloseSkeleton {
     void operator()(zsync_tap* skeleton) const { zsync_tap__destroy(skeleton); }
 };
@@ -83,7 +86,8 @@ Tap::attach(std::uint32_t ifindex, const std::string& name, const TapOptions& op
     zsync_tap& skeleton = *state->skeleton;
     skeleton.rodata_config->config = {
         .sample_every = options.sample_every,
-        .whole_always = options.whole_packets ? 1U : 0U,
+        .for_capture = options.for_capture ? 1U : 0U,
+        .starts_at_network = state->link_type == analysis::LinkType::raw ? 1U : 0U,
     };
     bpf_map__set_max_entries(skeleton.maps.records, limits::tap_ring_bytes);
     if (const int error = zsync_tap__load(&skeleton); error != 0) {

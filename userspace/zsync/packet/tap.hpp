@@ -14,7 +14,9 @@ namespace zsync::packet {
 
 struct TapOptions {
     std::uint32_t sample_every = 1; ///< one packet of so many
-    bool whole_packets = false;     ///< else only the first few of each flow are handed over whole
+    /// `limits::capture_bytes` of every packet. Else `limits::live_packet_bytes` of those that the
+    /// parsers want, the first of each flow and all of DNS and DHCP, and the headers of others.
+    bool for_capture = false;
 };
 
 /// Packets of both directions since the tap was attached.

@@ -7,7 +7,6 @@ checked in, so that they see the same packets each time.
 
 import contextlib
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -23,18 +22,9 @@ SETTLE_SECONDS = 0.5  # for the last packets to be recorded
 @contextlib.contextmanager
 def recorded(lab: Lab, name: str, *options: str, interface: str | None = None):
     """Records the near interface, or another one there, while the block runs."""
-    command = ["tcpdump", "-i", interface or lab.near.ifname, "-w", str(HERE / f"{name}.pcap"), "-U", "--immediate-mode", *options]
-    tcpdump = lab.near.start(*command, stderr=subprocess.PIPE, text=True)
-    while line := tcpdump.stderr.readline():
-        if "listening" in line:
-            break
-    assert line, "tcpdump does not listen"
-    try:
+    with lab.near.recorded(HERE / f"{name}.pcap", *options, ifname=interface):
         yield
         time.sleep(SETTLE_SECONDS)
-    finally:
-        tcpdump.send_signal(signal.SIGINT)
-        tcpdump.wait(10)
 
 
 @contextlib.contextmanager
