@@ -12,7 +12,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
+#include <ctime>
+#include <fcntl.h>
 #include <memory>
 #include <string>
 #include <unistd.h>
@@ -323,6 +326,61 @@ TEST(WorkerGroup, stays_on_its_processor) {
     const auto where =
         worker->run("ask", (*group)[0].task("where", [](Io) { return ::sched_getcpu(); }));
     EXPECT_EQ(where, 0);
+}
+
+std::chrono::nanoseconds processor_time() {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+Task<Result<std::size_t>> read_one(Io io, FdRef from) {
+    co_return (co_await io.read(from, Bytes(1))).count;
+}
+
+TEST(WorkerGroup, workers_that_poll_need_not_be_woken) {
+    constexpr Duration longer_than_the_test = 1min;
+    const auto group = *WorkerGroup::create({{.name = "polls", .busy_poll = longer_than_the_test}});
+    const auto worker = *Worker::create();
+    worker->busy_poll(longer_than_the_test);
+    struct Body {
+        static Task<Result<void>> run(Io io, WorkerAddress there) {
+            for (int n = 0; n < 1000; ++n) {
+                EXPECT_EQ(co_await ask(there, n), n + 1);
+            }
+            const WorkerAddress here = static_cast<Worker&>(io.executor()).address();
+            EXPECT_EQ(there.inbox()->bells() + here.inbox()->bells(), 0U);
+            co_return {};
+        }
+    };
+    if (worker->ring() == nullptr) {
+        GTEST_SKIP() << "without a ring nothing is polled";
+    }
+    EXPECT_TRUE(worker->run("ask", Body::run(worker->io(), (*group)[0])));
+}
+
+TEST(WorkerGroup, one_that_polls_sees_completions_and_timers_and_sleeps_when_nothing_comes) {
+    const auto worker = *Worker::create();
+    worker->busy_poll(1ms);
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            std::array<int, 2> ends{};
+            EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+            const Fd to_read(ends[0]);
+            const Fd to_write(ends[1]);
+            auto reading = io.async(read_one, io, FdRef(to_read));
+            ZCO_CHECK(co_await io.sleep_for(2ms));
+            EXPECT_EQ(::write(to_write.get(), "x", 1), 1);
+            EXPECT_EQ(co_await reading, 1U);
+            const auto before = processor_time();
+            const TimePoint begin = io.now();
+            ZCO_CHECK(co_await io.sleep_for(200ms));
+            EXPECT_GE(io.now() - begin, 200ms);
+            EXPECT_LT(processor_time() - before, 100ms);
+            co_return {};
+        }
+    };
+    EXPECT_TRUE(worker->run("poll", Body::run(worker->io())));
 }
 
 TEST(WorkerGroup, is_not_called_from_where_no_message_comes_back_to) {

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <sched.h>
 
 using namespace zsync;
 
@@ -75,6 +76,19 @@ Task<Result<void>> measure(Io io, WorkerGroup& group, std::uint64_t count) {
     co_return {};
 }
 
+bool run(const char* how, Duration busy_poll, std::uint64_t count) {
+    const auto group = WorkerGroup::create({{.cpu = 1, .busy_poll = busy_poll}});
+    const auto worker = Worker::create();
+    if (!group || !worker) {
+        (void)std::fprintf(stderr, "messages_zsync: no workers\n");
+        return false;
+    }
+    (*worker)->busy_poll(busy_poll);
+    (void)std::printf("%s:\n", how);
+    const Io io = (*worker)->io();
+    return io.run("measure", measure(io, **group, count)).has_value();
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -83,12 +97,15 @@ int main(int argc, char** argv) {
         return 2;
     }
     const std::uint64_t count = std::strtoull(argv[1], nullptr, 10);
-    const auto group = WorkerGroup::create(1);
-    const auto worker = Worker::create();
-    if (!group || !worker) {
-        (void)std::fprintf(stderr, "messages_zsync: no workers\n");
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    if (::sched_setaffinity(0, sizeof first, &first) != 0) {
+        std::perror("messages_zsync");
         return 1;
     }
-    const Io io = (*worker)->io();
-    return io.run("measure", measure(io, **group, count)) ? 0 : 1;
+    const bool done =
+        run("workers that sleep at once", {}, count) &&
+        run("workers that poll for 50 us first", std::chrono::microseconds(50), count);
+    return done ? 0 : 1;
 }

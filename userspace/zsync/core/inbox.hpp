@@ -55,11 +55,15 @@ public:
     /// \{
     /// Begins to listen for the bell.
     void open(OperationQueue& queue) noexcept;
+    /// While it is awake.
+    [[nodiscard]] bool has_messages() const noexcept {
+        return head_.load(std::memory_order_relaxed) != nullptr;
+    }
     /// Nothing is there, and who posts from here on rings the bell. False when there is something.
     [[nodiscard]] bool go_to_sleep() noexcept;
     /// Lets everything that is there arrive. Ends the sleep.
     void deliver(Worker& worker) noexcept {
-        if (head_.load(std::memory_order_relaxed) != nullptr) {
+        if (has_messages()) {
             take_all(worker);
         }
     }

@@ -79,6 +79,9 @@ public:
     virtual void queue_cancel_all() noexcept = 0;
     /// Hands over what is queued and, if `wait`, sleeps until a completion or `deadline`.
     virtual void enter(bool wait, std::optional<TimePoint> deadline) noexcept = 0;
+    /// Whether `enter` without waiting, and `deliver`, would find something; asks the kernel
+    /// nothing. True where that cannot be told.
+    [[nodiscard]] virtual bool has_news() const noexcept { return true; }
     /// Delivers completions; tasks may run meanwhile. Returns how many.
     virtual unsigned deliver() noexcept = 0;
 

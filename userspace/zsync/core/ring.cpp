@@ -206,9 +206,7 @@ void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
     hand_over();
     int result = 0;
     if (!wait) {
-        const bool work_pending = (IO_URING_READ_ONCE(*ring_.sq.kflags) &
-                                   (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-        if (io_uring_sq_ready(&ring_) == 0 && !work_pending) {
+        if (io_uring_sq_ready(&ring_) == 0 && !has_pending_work()) {
             return;
         }
         ++enters_;
@@ -227,6 +225,16 @@ void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
         result = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
     }
     ZASSERT(only_for_a_moment(result), "io_uring_enter fails for a moment");
+}
+
+/// Completions that come in the next enter.
+bool Ring::has_pending_work() const noexcept {
+    return (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !=
+           0;
+}
+
+bool Ring::has_news() const noexcept {
+    return io_uring_cq_ready(&ring_) != 0 || has_pending_work();
 }
 
 std::vector<RuntimeFeature> Ring::features() const {

@@ -30,6 +30,7 @@ public:
     void queue_cancel(CompletionTarget target) noexcept override;
     void queue_cancel_all() noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
+    [[nodiscard]] bool has_news() const noexcept override;
     unsigned deliver() noexcept override;
 
     [[nodiscard]] void*
@@ -53,6 +54,7 @@ private:
 
     friend class SubmissionQueue;
     void submit_early() noexcept;
+    [[nodiscard]] bool has_pending_work() const noexcept;
 
     /// Shows liburing the entries filled.
     void hand_over() noexcept { ring_.sq.sqe_tail = tail_; }

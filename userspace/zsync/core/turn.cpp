@@ -11,7 +11,9 @@
 #include <zsync/core/stream.hpp>
 #include <zsync/core/worker.hpp>
 
+#include <algorithm>
 #include <cerrno>
+#include <immintrin.h>
 #include <utility>
 
 namespace zsync {
@@ -204,8 +206,9 @@ unsigned Ring::deliver() noexcept {
 }
 
 template <bool watched> [[gnu::always_inline]] inline void Worker::wait_and_deliver() noexcept {
-    const bool idle =
-        ready_first_ == nullptr && root_ != nullptr && (inbox_ == nullptr || inbox_->go_to_sleep());
+    const bool idle = ready_first_ == nullptr && root_ != nullptr &&
+                      (busy_poll_ <= Duration::zero() || !finds_news_polling()) &&
+                      (inbox_ == nullptr || inbox_->go_to_sleep());
     busy_cycles_ += CycleClock::now() - busy_since_;
     if constexpr (watched) {
         detector_->sleeps(idle);
@@ -234,6 +237,18 @@ template <bool watched> [[gnu::always_inline]] inline void Worker::wait_and_deli
             detector_->rest();
         }
     }
+}
+
+[[gnu::noinline]] bool Worker::finds_news_polling() noexcept {
+    queue_->enter(false, std::nullopt);
+    const TimePoint until = std::min(now() + busy_poll_, timers_.next().value_or(TimePoint::max()));
+    while (!queue_->has_news() && (inbox_ == nullptr || !inbox_->has_messages())) {
+        if (now() >= until) {
+            return false;
+        }
+        _mm_pause();
+    }
+    return true;
 }
 
 [[gnu::noinline, gnu::cold]] void Worker::wait_and_deliver_watched() noexcept {

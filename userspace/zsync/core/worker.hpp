@@ -41,7 +41,7 @@ struct WorkerStats {
     std::uint64_t in_flight = 0; ///< requests that the kernel has now
     JobStats jobs;               ///< of real-time tasks: ended, late, over their budget
     std::uint64_t refused = 0;   ///< real-time tasks that were not admitted
-    Duration busy{};             ///< not waiting
+    Duration busy{};             ///< not waiting; a busy poll is no wait
     FramePoolStats frames;       ///< coroutine frames and task records, of the calling thread
     FiberPoolStats fibers;
 };
@@ -78,6 +78,11 @@ public:
     /// (`StallDetector`); resumes cost nothing for it. Called on the worker's own thread; not in
     /// a simulation, which has a clock of its own.
     void watch(Duration limit, StallDetector::Report report);
+    /// From here on the worker looks for so long whether something comes before it sleeps: nobody
+    /// pays a system call to wake it then, and it is there a microsecond after a message instead of
+    /// tens of them. Costs the processor, so it is for workers that have one to themselves
+    /// (`WorkerOptions::busy_poll`). On a ring; 0, or less: sleeps at once.
+    void busy_poll(Duration limit) noexcept { busy_poll_ = limit; }
     [[nodiscard]] WorkerStats stats() const noexcept;
     /// The deepest stacks of fibers that have ended, by the task's name. While watched.
     [[nodiscard]] std::vector<StackMark> stack_marks() const;
@@ -167,6 +172,7 @@ private:
     void bring_most_urgent_first() noexcept;
     template <bool watched> void wait_and_deliver() noexcept;
     void wait_and_deliver_watched() noexcept;
+    [[nodiscard]] bool finds_news_polling() noexcept;
     [[nodiscard]] static std::uint64_t resumes_of(const TaskRecord* first) noexcept;
     void describe(const TaskRecord& record, TaskInfo& info) const override;
     void drain() noexcept;
@@ -190,6 +196,7 @@ private:
     /// What of the ready list has not been put in order; the rest of it is.
     TaskRecord** unordered_ = &ready_first_;
     bool ordered_now_ = false; ///< the task to be resumed is the most urgent one
+    Duration busy_poll_{};
     std::unique_ptr<OperationQueue> queue_;
     std::unique_ptr<FiberPool> fibers_;
     std::unique_ptr<OffloadPool> offload_pool_;

@@ -106,6 +106,7 @@ private:
         if (!worker->inbox()) {
             return fail(os_error(EMFILE), "no descriptor is left for its inbox");
         }
+        worker->busy_poll(options_.busy_poll);
         if (TaskOrder* order = worker->task_order()) {
             order->set_capacity(scheduling.capacity());
         }

@@ -20,6 +20,8 @@ struct WorkerOptions {
     /// Under a real-time policy it runs its tasks by urgency. Workers of all policies live side by
     /// side in a group.
     Scheduling scheduling = {};
+    /// How long it looks for something to do before it sleeps (`Worker::busy_poll`).
+    Duration busy_poll{};
 };
 
 /// Threads with a worker each. Every one has its own ring, tasks and memory; they share nothing,
