@@ -17,7 +17,7 @@
  *
  * Entries are found by the rule's text, without its rate and burst, and not by its place, so they go on
  * over loads and over a change of the rate.
- * Here is what user space shares; limiter.h is the packet's side.
+ * Here is what user space shares; limit_state.h has the arithmetic, limiter.h the packet's side.
  */
 #ifndef ZSYNC_LIMIT_H
 #define ZSYNC_LIMIT_H
@@ -58,9 +58,18 @@ enum zsync_limit_window {
 #define ZSYNC_WINDOW_MINUTE 58593750ULL
 #define ZSYNC_WINDOW_HOUR 3515625000ULL
 #define ZSYNC_WINDOW_DAY 84375000000ULL
-/* A sliding state: the window's number, 16 bits, what came in the former one, and in it. */
+/* A sliding state, from the lowest bit: what came in the window; what came in the former one, packed; and
+ * the window's number. The number goes round in four years of the shortest windows, so that a state
+ * that long nobody came back to is not taken for the present one's.
+ */
 #define ZSYNC_WINDOW_COUNT_BITS 24
 #define ZSYNC_WINDOW_COUNT_MAX ((1U << ZSYNC_WINDOW_COUNT_BITS) - 1)
+#define ZSYNC_WINDOW_FORMER_BITS 13
+#define ZSYNC_WINDOW_FORMER_MASK ((1U << ZSYNC_WINDOW_FORMER_BITS) - 1)
+#define ZSYNC_WINDOW_NUMBER_SHIFT (ZSYNC_WINDOW_COUNT_BITS + ZSYNC_WINDOW_FORMER_BITS)
+#define ZSYNC_WINDOW_NUMBER_MASK ((1U << (64 - ZSYNC_WINDOW_NUMBER_SHIFT)) - 1)
+/* By so many windows a CPU that took its time later may be ahead. */
+#define ZSYNC_WINDOWS_AHEAD_MAX 16
 
 /* One rule's limit, constant for the life of a generation. */
 struct zsync_limit {

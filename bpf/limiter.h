@@ -9,7 +9,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#include "limit.h"
+#include "limit_state.h"
 #include "match.h"
 
 /* Made only for rules that limit; lines are aligned because the map can be mapped. */
@@ -39,28 +39,6 @@ struct zsync_limit_try {
 };
 
 #define ZSYNC_NO_ENTRY 0xffffffffu
-/* Tries to change a word; each that fails is another CPU's that succeeded. */
-#define ZSYNC_LIMIT_TRIES 16
-
-ZSYNC_INLINE __u64 zsync_window_length(__u32 window)
-{
-	return window == ZSYNC_LIMIT_SECOND ? ZSYNC_WINDOW_SECOND :
-	       window == ZSYNC_LIMIT_MINUTE ? ZSYNC_WINDOW_MINUTE :
-	       window == ZSYNC_LIMIT_HOUR   ? ZSYNC_WINDOW_HOUR :
-					      ZSYNC_WINDOW_DAY;
-}
-
-/* Nothing would be lost if another key took the entry. */
-ZSYNC_INLINE int zsync_limit_is_fresh(__u64 name, __u64 state, __u64 now_ns)
-{
-	__u64 window;
-
-	if (!(name & ZSYNC_NAME_SLIDING))
-		return state <= now_ns << ZSYNC_TICKS_PER_NS_LOG2;
-	window = (now_ns >> 10) / zsync_window_length(name & ZSYNC_NAME_WINDOW);
-	return (__u16)(window - (state >> (2 * ZSYNC_WINDOW_COUNT_BITS))) >= 2;
-}
-
 /* 1 when both names are the same, else 0, without a branch: which way a key is in cannot be
  * predicted.
  */
@@ -134,61 +112,6 @@ ZSYNC_INLINE __u32 zsync_limit_place(union zsync_limit_line *first, union zsync_
 	if (way != ZSYNC_NO_ENTRY)
 		return way | ZSYNC_IN_SECOND;
 	return ZSYNC_NO_ENTRY;
-}
-
-/* Whether a packet comes before its time; if not, its time is taken. */
-ZSYNC_INLINE int zsync_gcra(__u64 *state, __u64 now, __u64 first, __u64 cost, __u64 burst)
-{
-	int i;
-
-	for (i = 0; i < ZSYNC_LIMIT_TRIES; i++) {
-		__u64 before = *(volatile __u64 *)state;
-		__u64 due = before > now ? before : now;
-
-		if (due + first > now + burst)
-			return 1;
-		if (__sync_val_compare_and_swap(state, before, due + cost) == before)
-			return 0;
-	}
-	return 1;
-}
-
-ZSYNC_INLINE int zsync_sliding(__u64 *state, __u64 now_ns, __u64 length, __u64 first, __u64 cost,
-			       __u64 most)
-{
-	__u64 window = (now_ns >> 10) / length;
-	__u64 covered = length - ((now_ns >> 10) - window * length);
-	int i;
-
-	for (i = 0; i < ZSYNC_LIMIT_TRIES; i++) {
-		__u64 before = *(volatile __u64 *)state;
-		__u16 passed = window - (before >> (2 * ZSYNC_WINDOW_COUNT_BITS));
-		__u64 former = before >> ZSYNC_WINDOW_COUNT_BITS & ZSYNC_WINDOW_COUNT_MAX;
-		__u64 present = before & ZSYNC_WINDOW_COUNT_MAX;
-		__u64 number = window;
-
-		if (passed == 1) {
-			former = present;
-			present = 0;
-		} else if (passed >= 0xfff0) {
-			number = window + passed; /* another CPU's clock is ahead */
-		} else if (passed) {
-			former = 0;
-			present = 0;
-		}
-		if (present + first > most ||
-		    former * covered >= (most - present - first + 1) * length)
-			return 1;
-		present += cost;
-		if (present > ZSYNC_WINDOW_COUNT_MAX)
-			present = ZSYNC_WINDOW_COUNT_MAX;
-		if (__sync_val_compare_and_swap(state, before,
-						(number & 0xffff) << (2 * ZSYNC_WINDOW_COUNT_BITS) |
-							former << ZSYNC_WINDOW_COUNT_BITS |
-							present) == before)
-			return 0;
-	}
-	return 1;
 }
 
 /* The cost that an adaptive limit has by now. */

@@ -2,7 +2,7 @@
 /*
  * What the XDP program and userspace share: fixed-width types only, no pointers.
  *
- * ZSYNC_LAYOUT_VERSION changes whenever a counter or stats record changes its meaning or size, so
+ * ZSYNC_LAYOUT_VERSION changes whenever a counter, stats or limit record changes its meaning or size, so
  * that a newer zsyncd that finds an older program attached knows it cannot simply read its maps.
  */
 #ifndef ZSYNC_XDP_H
@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ZSYNC_LAYOUT_VERSION 6
+#define ZSYNC_LAYOUT_VERSION 7
 
 /* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
 #define ZSYNC_LEAF 0x80000000u
