@@ -13,7 +13,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <format>
@@ -223,6 +225,49 @@ TEST_F(HooksTest, out_limits_packets_and_bits_by_every_key) {
         EXPECT_EQ(passed(), 10U);
         EXPECT_EQ(filter.rule_counts()->front().limited, 30U);
         must(filter.detach());
+    }
+}
+
+TEST_F(HooksTest, out_keeps_its_rate_within_a_hundredth_on_two_processors) {
+    struct Case {
+        const char* limit;
+        double rate;  ///< frames a second
+        double burst; ///< frames
+        std::size_t payload;
+    };
+    // What the veth's sending side takes from two sockets is many times these rates.
+    for (const auto& [limit, rate, burst, payload] :
+         {Case{"5000/s burst 1000", 5000, 1000, 20},
+          Case{"40mbit burst 1mb by source", 5000, 1000, 958}}) {
+        SCOPED_TRACE(limit);
+        const Frame frame = ethernet(0x0800) + ipv4({.source = 0x0a010101}, udp(9, 53, payload));
+        bool within = false;
+        for (int attempt = 0; attempt < 5 && !within; ++attempt) {
+            Filter filter =
+                must(Filter::attach(out(), rules_of(std::format("pass limit {}", limit))));
+            // Closing a packet socket takes milliseconds in which nothing is sent.
+            const std::array<FrameSender, 2> senders{
+                FrameSender(veth_.name()), FrameSender(veth_.name())
+            };
+            const auto begin = std::chrono::steady_clock::now();
+            std::vector<std::jthread> threads;
+            for (const FrameSender& sender : senders) {
+                threads.emplace_back([&] {
+                    while (std::chrono::steady_clock::now() - begin < std::chrono::seconds(1)) {
+                        sender.offer(frame);
+                    }
+                });
+            }
+            threads.clear();
+            const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+            const double allowed = rate * time.count() + burst;
+            const auto passed = static_cast<double>(filter.stats()->passed.packets);
+            EXPECT_LE(passed, allowed + 1) << "in " << time.count() << " s";
+            EXPECT_GT(filter.rule_counts()->front().limited, 0U);
+            within = passed >= 0.99 * allowed - 1;
+            must(filter.detach());
+        }
+        EXPECT_TRUE(within) << "less than 99 % of what the rate allows";
     }
 }
 

@@ -5,17 +5,24 @@
 
 #include <zsync/packet/limit_control.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/mapped_array.hpp>
+#include <zsync/packet/pins.hpp>
 #include <zsync/packet/rules_names.hpp>
 
 #include <bpf/libbpf.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <format>
+#include <functional>
 #include <sched.h>
 #include <string>
 #include <thread>
 #include <vector>
+extern "C" {
+#include <bpf/limit_state.h>
+}
 
 using namespace zsync;
 using namespace zsync::packet;
@@ -23,6 +30,7 @@ using namespace zsync::packet::test;
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr std::uint32_t someone = 0xc0000201; // 192.0.2.1
@@ -32,9 +40,17 @@ Filter attach(const FilterOptions& options, std::string_view rules) {
     return must(Filter::attach(options, rules_of(rules)));
 }
 
-/// Gives the program `packets` on each of two processors at once, and says how long that took.
-Seconds hammer(const Fd& program, const Frame& frame, std::uint32_t packets) {
-    const auto start = std::chrono::steady_clock::now();
+/// From before the first packet to behind the last.
+struct Span {
+    Clock::time_point begin;
+    Clock::time_point end;
+
+    [[nodiscard]] double seconds() const { return Seconds(end - begin).count(); }
+};
+
+/// Does it on each of two processors at once.
+Span on_two_processors(const std::function<void()>& work) {
+    Span span{.begin = Clock::now(), .end = {}};
     std::vector<std::jthread> threads;
     for (int cpu = 0; cpu < std::min(libbpf_num_possible_cpus(), 2); ++cpu) {
         threads.emplace_back([&, cpu] {
@@ -42,11 +58,77 @@ Seconds hammer(const Fd& program, const Frame& frame, std::uint32_t packets) {
             CPU_ZERO(&only);
             CPU_SET(cpu, &only);
             (void)sched_setaffinity(0, sizeof(only), &only);
-            test_run(program.get(), frame, packets);
+            work();
         });
     }
     threads.clear();
-    return std::chrono::steady_clock::now() - start;
+    span.end = Clock::now();
+    return span;
+}
+
+/// Gives the program `packets` on each of two processors at once.
+Span hammer(const Fd& program, const Frame& frame, std::uint32_t packets) {
+    return on_two_processors([&] { test_run(program.get(), frame, packets); });
+}
+
+/// The same until so much time has passed.
+Span hammer_for(const Fd& program, const Frame& frame, Seconds time) {
+    const auto end = Clock::now() + time;
+    return on_two_processors([&] {
+        while (Clock::now() < end) {
+            test_run(program.get(), frame, 50'000);
+        }
+    });
+}
+
+const Frame& of_thousand_bytes() {
+    static const Frame frame = ethernet(0x0800) + ipv4({.source = someone}, udp(1, 2, 958));
+    return frame;
+}
+
+/// What a sliding limit of `most` in a second lets through of an endless stream: all of it in the
+/// first window, and of each later one as much as has passed of it.
+double sliding_allows(double most, const Span& span) {
+    const auto window = [](Clock::time_point time) {
+        const auto ns = static_cast<std::uint64_t>(time.time_since_epoch().count());
+        return static_cast<double>(ns >> 10) / ZSYNC_WINDOW_SECOND;
+    };
+    return most * std::max(window(span.end) - std::floor(window(span.begin)), 1.0);
+}
+
+/// The state of the only key that a filter's limits have.
+class OnlyState {
+public:
+    OnlyState(const Filter& filter, const std::string& bpf_dir)
+        : lines_(
+              Pins(bpf_dir, filter.ifname(), {}).open(filter.program_id(), "limit_lines").value(),
+              ZSYNC_LIMIT_LINES,
+              MapRights::read_write
+          ) {}
+
+    /// In the line that has it; none while no packet came.
+    [[nodiscard]] __u64& word() const {
+        for (std::size_t i = 0; i < ZSYNC_LIMIT_LINES; ++i) {
+            for (auto& entry : lines_.at(i).entries) {
+                if (entry.name != 0) {
+                    return entry.state;
+                }
+            }
+        }
+        throw std::runtime_error("no key has a state");
+    }
+
+private:
+    MappedArray<zsync_limit_line> lines_;
+};
+
+__u64 sliding_state(std::uint64_t window, std::uint64_t former, std::uint64_t present) {
+    return (window & ZSYNC_WINDOW_NUMBER_MASK) << ZSYNC_WINDOW_NUMBER_SHIFT |
+           zsync_pack_former(former) << ZSYNC_WINDOW_COUNT_BITS | present;
+}
+
+std::uint64_t clock_1024ns() {
+    return static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) >> 10;
 }
 
 /// Packets of the first rule that passed.
@@ -77,34 +159,47 @@ TEST_F(FilterTest, limit_lets_a_burst_through_to_the_packet_on_two_processors) {
 }
 
 TEST_F(FilterTest, limit_keeps_its_rate_within_a_hundredth_on_two_processors) {
-    const Frame of_thousand_bytes = ethernet(0x0800) + ipv4({.source = someone}, udp(1, 2, 958));
-    ASSERT_EQ(of_thousand_bytes.size(), 1000U);
+    ASSERT_EQ(of_thousand_bytes().size(), 1000U);
     struct Case {
         std::string limit;
         double rate;  ///< frames a second
         double burst; ///< frames
         Frame frame;
+        std::uint64_t phase = 0; ///< the rate that an adaptive limit is set to, in its unit
     };
+    const Frame small = udp_from(someone);
+    const Frame& large = of_thousand_bytes();
     const std::vector<Case> cases{
-        {"1000/s burst 200", 1000, 200, udp_from(someone)},
-        {"30000/s burst 6000", 30'000, 6000, udp_from(someone)},
-        {"300000/s burst 60000", 300'000, 60'000, udp_from(someone)},
-        {"1000000/s burst 200000", 1'000'000, 200'000, udp_from(someone)},
-        {"800mbit burst 20mb by flow", 100'000, 20'000, of_thousand_bytes},
+        {"1000/s burst 200", 1000, 200, small},
+        {"30000/s burst 6000", 30'000, 6000, small},
+        {"300000/s burst 60000", 300'000, 60'000, small},
+        {"1000000/s burst 200000", 1'000'000, 200'000, small},
+        {"800mbit burst 20mb by flow", 100'000, 20'000, large},
+        {"40000/s burst 8000 by source token", 40'000, 8000, small},
+        {"160mbit burst 4mb token", 20'000, 4000, large},
+        // An adaptive burst stays the time that it takes at the whole rate.
+        {"100000/s burst 20000 adaptive 1000/s on drops", 25'000, 5000, small, 25'000},
+        {"400mbit burst 10mb by source adaptive 1mbit on drops", 10'000, 2000, large, 80'000'000},
     };
-    for (const auto& [limit, rate, burst, frame] : cases) {
+    for (const auto& [limit, rate, burst, frame, phase] : cases) {
         SCOPED_TRACE(limit);
         // What gathers while the test does not run is in the burst, so only its end is a matter of
         // time: where the machine takes that away, once more.
         bool within = false;
         for (int attempt = 0; attempt < 5 && !within; ++attempt) {
             Filter filter = attach(options(), "pass limit " + limit);
+            if (phase != 0) {
+                const LiveRule rule = filter.live_rules().front();
+                ASSERT_TRUE(
+                    filter.set_limit_rate(rule.slot, adaptive_limit(rule.text).value(), phase)
+                );
+            }
             const Fd program = live_program(filter, lab_.bpf_dir());
-            const Seconds time = hammer(program, frame, 2'000'000);
-            const double allowed = rate * time.count() + burst;
+            const Span span = hammer(program, frame, 2'000'000);
+            const double allowed = rate * span.seconds() + burst;
             const auto got = static_cast<double>(passed(filter));
             EXPECT_LE(got, allowed + 1)
-                << "more than rate and burst allow, in " << time.count() << " s";
+                << "more than rate and burst allow, in " << span.seconds() << " s";
             within = got >= 0.99 * allowed - 1;
             must(filter.detach());
         }
@@ -112,18 +207,105 @@ TEST_F(FilterTest, limit_keeps_its_rate_within_a_hundredth_on_two_processors) {
     }
 }
 
+TEST_F(FilterTest, limit_that_slides_keeps_its_rate_within_a_hundredth_over_windows) {
+    struct Case {
+        std::string limit;
+        double most; ///< frames in a window
+        Frame frame;
+    };
+    for (const auto& [limit, most, frame] :
+         {Case{"50000/s by source sliding", 50'000, udp_from(someone)},
+          Case{"80mbit sliding", 10'000, of_thousand_bytes()}}) {
+        SCOPED_TRACE(limit);
+        bool within = false;
+        for (int attempt = 0; attempt < 5 && !within; ++attempt) {
+            Filter filter = attach(options(), "pass limit " + limit);
+            const Fd program = live_program(filter, lab_.bpf_dir());
+            const Span span = hammer_for(program, frame, Seconds(2.5));
+            const double allowed = sliding_allows(most, span);
+            const auto got = static_cast<double>(passed(filter));
+            EXPECT_LE(got, allowed + 1) << "more than windows allow, in " << span.seconds() << " s";
+            within = got >= 0.99 * allowed - 1;
+            must(filter.detach());
+        }
+        EXPECT_TRUE(within) << "less than 99 % of what the windows allow";
+    }
+}
+
+TEST_F(FilterTest, limit_that_slides_has_of_the_former_window_what_is_left_of_it) {
+    // A day's window hardly moves while the test runs, so its shares are known to the packet.
+    Filter filter = attach(options(), "pass limit 400/d sliding");
+    const Fd program = live_program(filter, lab_.bpf_dir());
+    test_run(program.get(), udp_from(someone), 1);
+    const OnlyState state(filter, lab_.bpf_dir());
+    const std::uint64_t day = clock_1024ns() / ZSYNC_WINDOW_DAY;
+    const auto share_left = [&] {
+        const auto into = static_cast<double>(clock_1024ns() - day * ZSYNC_WINDOW_DAY);
+        return 1 - into / ZSYNC_WINDOW_DAY;
+    };
+    struct Case {
+        const char* what;
+        __u64 state;
+        double former;
+        double present;
+    };
+    for (const auto& [what, word, former, present] :
+         {Case{"both counts", sliding_state(day, 300, 50), 300, 50},
+          Case{"the present count has become the former", sliding_state(day - 1, 7, 200), 200, 0},
+          Case{"the former one was full", sliding_state(day - 1, 0, 400), 400, 0},
+          Case{"two windows ago", sliding_state(day - 2, 400, 400), 0, 0}}) {
+        SCOPED_TRACE(what);
+        const std::uint64_t before = passed(filter);
+        state.word() = word;
+        const double least = 400 - present - former * share_left();
+        test_run(program.get(), udp_from(someone), 1000);
+        const double most = 400 - present - former * share_left();
+        const auto got = static_cast<double>(passed(filter) - before);
+        EXPECT_GE(got, std::floor(least));
+        EXPECT_LE(got, std::floor(most) + 1);
+    }
+    must(filter.detach());
+}
+
+TEST_F(FilterTest, limit_that_slides_takes_no_old_count_for_a_present_one) {
+    Filter filter = attach(options(), "pass limit 20/s by source sliding");
+    const Fd program = live_program(filter, lab_.bpf_dir());
+    test_run(program.get(), udp_from(someone), 1);
+    const OnlyState state(filter, lab_.bpf_dir());
+    // As it would be left after a rest of so many windows: 18 hours of seconds, and times of that.
+    for (std::uint64_t rest = 65'510; rest < 65'540; ++rest) {
+        for (const std::uint64_t times : {1U, 2U, 5U}) {
+            const std::uint64_t window = clock_1024ns() / ZSYNC_WINDOW_SECOND;
+            const std::uint64_t before = passed(filter);
+            state.word() = sliding_state(window - times * rest, 20, 20);
+            test_run(program.get(), udp_from(someone), 1);
+            ASSERT_EQ(passed(filter), before + 1) << times << " times " << rest;
+        }
+    }
+    must(filter.detach());
+}
+
 TEST_F(FilterTest, limit_in_bits_counts_whole_frames) {
-    const Frame frame = ethernet(0x0800) + ipv4({.source = someone}, udp(1, 2, 958));
-    ASSERT_EQ(frame.size(), 1000U);
     Filter filter = attach(options(), "pass limit 1kbit burst 50kb by source");
-    hammer(live_program(filter, lab_.bpf_dir()), frame, 10'000);
+    hammer(live_program(filter, lab_.bpf_dir()), of_thousand_bytes(), 10'000);
     const std::uint64_t got = passed(filter);
     EXPECT_GE(got, 50U);
     EXPECT_LE(got, 51U) << "and 125 bytes a second";
     must(filter.detach());
-    filter = attach(options(), "pass limit 400kbit sliding"); // 50,000 bytes in a second
-    test_run(live_program(filter, lab_.bpf_dir()).get(), frame, 60);
-    EXPECT_GE(passed(filter), 50U);
+    for (int attempt = 0; attempt < 5; ++attempt) {
+        filter = attach(options(), "pass limit 400kbit sliding"); // 50,000 bytes in a second
+        const auto second = [] { return clock_1024ns() / ZSYNC_WINDOW_SECOND; };
+        const std::uint64_t before = second();
+        hammer(live_program(filter, lab_.bpf_dir()), of_thousand_bytes(), 1000);
+        const bool one_window = second() == before;
+        const std::uint64_t in_window = passed(filter);
+        must(filter.detach());
+        if (one_window) {
+            EXPECT_EQ(in_window, 50U);
+            return;
+        }
+    }
+    FAIL() << "no thousand packets within a second";
 }
 
 TEST_F(FilterTest, limit_tells_keys_apart_by_what_the_rule_says) {
@@ -170,17 +352,64 @@ TEST_F(FilterTest, limit_tells_keys_apart_by_what_the_rule_says) {
     }
 }
 
-TEST_F(FilterTest, limit_tells_ipv6_sources_apart_by_their_bits) {
-    Filter filter = attach(options(), "pass limit 1/d burst 1 by source/24/64");
-    const Fd program = live_program(filter, lab_.bpf_dir());
-    const auto packet = [](const char* source) {
-        return ethernet(0x86dd) + ipv6({.source = source}, udp(1, 2));
+TEST_F(FilterTest, limit_tells_ipv6_keys_apart_by_what_the_rule_says) {
+    struct Row {
+        const char* key;
+        Frame same; ///< as the first packet's
+        Frame other;
     };
-    test_run(program.get(), packet("2001:db8::1"), 1);
-    test_run(program.get(), packet("2001:db8::ffff:1"), 1);
-    EXPECT_EQ(passed(filter), 1U);
-    test_run(program.get(), packet("2001:db8:0:1::1"), 1);
-    EXPECT_EQ(passed(filter), 2U);
+    const auto packet =
+        [](const char* source, const char* destination, std::uint16_t from, std::uint16_t to) {
+            return ethernet(0x86dd) +
+                   ipv6({.source = source, .destination = destination}, udp(from, to, 4));
+        };
+    const char* const here = "2001:db8::1";
+    const char* const there = "2001:db8:1::2";
+    const Frame first = packet(here, there, 1000, 53);
+    for (const Row& row :
+         {Row{"source", packet(here, "2001:db8:9::9", 7, 7), packet("2001:db8::3", there, 1000, 53)
+          },
+          Row{"source/24/64",
+              packet("2001:db8::ffff:1", "2001:db8:9::9", 7, 7),
+              packet("2001:db8:0:1::1", there, 1000, 53)},
+          Row{"source/24/65",
+              packet("2001:db8::ffff:1", there, 7, 7),
+              packet("2001:db8:0:0:8000::1", there, 1000, 53)},
+          Row{"destination",
+              packet("2001:db8:9::9", there, 7, 7),
+              packet(here, "2001:db8:1::3", 1000, 53)},
+          Row{"destination/24/48",
+              packet("2001:db8:9::9", "2001:db8:1:7::9", 7, 7),
+              packet(here, "2001:db8:2::2", 1000, 53)},
+          Row{"destination/24/128",
+              packet("2001:db8:9::9", there, 7, 7),
+              packet(here, "2001:db8:1::3", 1000, 53)},
+          Row{"dport",
+              packet("2001:db8:9::9", "2001:db8:9::8", 7, 53),
+              packet(here, there, 1000, 54)},
+          Row{"flow", first, packet(here, there, 1001, 53)},
+          Row{"flow", first, packet(here, there, 1000, 54)},
+          Row{"flow", first, packet(here, "2001:db8:1::3", 1000, 53)},
+          Row{"flow", first, packet("2001:db8::3", there, 1000, 53)},
+          Row{"flow",
+              first,
+              ethernet(0x86dd) +
+                  ipv6({.source = here, .destination = there, .next = 6}, tcp(1000, 53, 2))},
+          // The same numbers in the other family are another key.
+          Row{"dport",
+              packet("2001:db8:9::9", "2001:db8:9::8", 7, 53),
+              ethernet(0x0800) + ipv4({.source = someone}, udp(1000, 53, 4))}}) {
+        SCOPED_TRACE(row.key);
+        Filter filter = attach(options(), std::format("pass limit 1/d burst 1 by {}", row.key));
+        const Fd program = live_program(filter, lab_.bpf_dir());
+        test_run(program.get(), first, 1);
+        EXPECT_EQ(passed(filter), 1U);
+        test_run(program.get(), row.same, 1);
+        EXPECT_EQ(passed(filter), 1U);
+        test_run(program.get(), row.other, 1);
+        EXPECT_EQ(passed(filter), 2U);
+        must(filter.detach());
+    }
 }
 
 TEST_F(FilterTest, limit_is_not_escaped_by_a_flood_of_other_keys) {
@@ -304,6 +533,25 @@ TEST_F(FilterTest, limit_that_adapts_goes_by_the_rate_that_is_written) {
     // A load keeps it: the rule stays.
     must(filter.load(rules_of(text + "\ndrop vlan 7")));
     EXPECT_EQ(filter.limit_rate(filter.live_rules().front().slot, limit), 1U);
+}
+
+TEST_F(FilterTest, limit_in_bits_that_adapts_goes_by_the_rate_that_is_written) {
+    const std::string text = "pass limit 1gbit burst 20kb by source adaptive 1kbit on drops";
+    Filter filter = attach(options(), text);
+    const LiveRule rule = filter.live_rules().front();
+    const Limit limit = adaptive_limit(rule.text).value();
+    EXPECT_EQ(filter.limit_rate(rule.slot, limit), 1'000'000'000U);
+    ASSERT_TRUE(filter.set_limit_rate(rule.slot, limit, 1000));
+    EXPECT_EQ(filter.limit_rate(rule.slot, limit), 1000U);
+    test_run(live_program(filter, lab_.bpf_dir()).get(), of_thousand_bytes(), 1000);
+    // The burst's 160 microseconds are less than a frame's 8 seconds at this rate: one frame.
+    EXPECT_EQ(passed(filter), 1U);
+    // At 500 Mbit/s a frame takes 16 microseconds, and the burst is half as many bytes.
+    ASSERT_TRUE(filter.set_limit_rate(rule.slot, limit, 500'000'000));
+    const Frame other = ethernet(0x0800) + ipv4({.source = someone_else}, udp(1, 2, 958));
+    const Span span = hammer(live_program(filter, lab_.bpf_dir()), other, 1000);
+    EXPECT_GE(passed(filter), 1U + 10U);
+    EXPECT_LE(static_cast<double>(passed(filter)), 1 + 10 + span.seconds() * 62'500 + 1);
 }
 
 TEST(LimitControl, halves_when_congested_and_adds_a_share_when_not) {
