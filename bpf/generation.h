@@ -24,7 +24,6 @@ const volatile struct zsync_config config SEC(".rodata.config");
 
 /* Resized before the load; each is the only variable of its section, so that it can be. */
 const volatile __u32 cells[1] SEC(".rodata.cells");
-const volatile struct zsync_node nodes[1] SEC(".rodata.nodes");
 const volatile __u64 buckets[1] SEC(".rodata.buckets");
 const volatile __u64 bitmaps[1] SEC(".rodata.bitmaps");
 const volatile struct zsync_limit limits[1] SEC(".rodata.limits");
@@ -113,7 +112,6 @@ struct {
 
 #define ZSYNC_CONFIG config
 #define ZSYNC_CELL(i) RESIZED(cells)[(i) & config.cells_mask]
-#define ZSYNC_NODE(i) (RESIZED(nodes) + ((i) & config.nodes_mask))
 #define ZSYNC_BUCKET(i) RESIZED(buckets)[(i) & config.buckets_mask]
 #define ZSYNC_BITMAP(i) RESIZED(bitmaps)[(i) & config.bitmaps_mask]
 #define ZSYNC_LIMIT_AT(i) (RESIZED(limits) + ((i) & config.limits_mask))

@@ -7,8 +7,8 @@
  * than 64 rules each bitmap begins with a summary word, one bit for each word that is not zero, and
  * only the words that all summaries share are looked at (Baboescu and Varghese, SIGCOMM 2001).
  *
- * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_NODE(i), ZSYNC_BUCKET(i) and ZSYNC_BITMAP(i), so
- * that userspace runs the same code over the same tables. Where packets are known by more than their
+ * The includer defines ZSYNC_CONFIG, ZSYNC_CELL(i), ZSYNC_BUCKET(i) and ZSYNC_BITMAP(i), so that
+ * userspace runs the same code over the same tables. Where packets are known by more than their
  * frames, ZSYNC_HOOK_DIMENSIONS is ZSYNC_DIMENSIONS, and the includer fills in the other classes.
  */
 #ifndef ZSYNC_MATCH_H
@@ -31,6 +31,29 @@
 /* BPF has no instruction for these; clang expands them to shifts and masks. */
 #define ZSYNC_POPCOUNT(x) ((__u32)__builtin_popcountll(x))
 #define ZSYNC_FIRST_BIT(x) ZSYNC_POPCOUNT(((x) & -(x)) - 1)
+
+/* Ends a loop, if it comes round some millions of times. Each round that the verifier meets is to it as
+ * the one before, so that it need not walk through them all: for loops whose end is sure, but not from
+ * a count. The instruction is `may_goto`, which assemblers know for newer processors only.
+ */
+#ifdef __bpf__
+#define ZSYNC_MAY_LOOP()                                                                         \
+	({                                                                                       \
+		__label__ zsync_out, zsync_on;                                                   \
+		int zsync_goes_on = 1;                                                           \
+												 \
+		asm volatile goto("1: .byte 0xe5; .byte 0;"                                      \
+				  ".long ((%l[zsync_out] - 1b - 8) / 8) & 0xffff; .short 0"      \
+				  : : : : zsync_out);                                            \
+		goto zsync_on;                                                                   \
+zsync_out:                                                                                       \
+		zsync_goes_on = 0;                                                               \
+zsync_on:                                                                                        \
+		zsync_goes_on;                                                                   \
+	})
+#else
+#define ZSYNC_MAY_LOOP() 1
+#endif
 
 /* How many keys of the bucket are not above `address`, whose bits below the cell fill one lane: each
  * lane's subtraction leaves the guard bit that it borrows from only where the key is not above.
@@ -81,56 +104,91 @@ ZSYNC_INLINE __u32 zsync_range(int dimension, __u32 address)
 			  (class_bits & ((1ULL << (1U << log2)) - 1)));
 }
 
-/* The class of an IPv6 address: walks from the root cell until a leaf. */
+/* What is left of an IPv6 address, and the table that its next bits belong to. */
+struct zsync_trie_place {
+	__u64 high;
+	__u64 low;
+	__u64 shared;
+	__u32 shared_bits;
+	__u32 root_bits;
+	__u32 blocks;
+	__u32 otherwise; /* the class of what is in no prefix of the table */
+};
+
+ZSYNC_INLINE void zsync_take(struct zsync_trie_place *at, __u32 bits)
+{
+	at->high = at->high << bits | at->low >> (64 - bits);
+	at->low <<= bits;
+}
+
+/* Not 0 where the address differs from the prefix, whose bits in `word` stand where those of `bits` do.
+ * A prefix of no bits shifts by 64.
+ */
+ZSYNC_INLINE __u64 zsync_differs(__u64 bits, __u64 word)
+{
+	return (bits ^ word) >> 1 >> (word & ZSYNC_PREFIX_SHIFT_MASK);
+}
+
+/* The class of an IPv6 address: goes from table to table, then through the prefixes of a slot. */
 ZSYNC_INLINE __u32 zsync_walk(int dimension, __u64 high, __u64 low)
 {
-	__u32 shared = ZSYNC_CONFIG.shared_bits_ipv6[dimension];
-	__u32 root_bits = ZSYNC_CONFIG.root_bits_ipv6[dimension];
-	__u32 cell;
-	int i;
+	struct zsync_trie_place at = {
+		.high = high,
+		.low = low,
+		.shared = ZSYNC_CONFIG.shared_ipv6[dimension],
+		.shared_bits = ZSYNC_CONFIG.shared_bits_ipv6[dimension],
+		.root_bits = ZSYNC_CONFIG.root_bits_ipv6[dimension],
+		.blocks = ZSYNC_CONFIG.root_ipv6[dimension],
+		.otherwise = ZSYNC_CONFIG.absent[dimension],
+	};
+	__u32 place = 0, words = 0, i;
 
-	if (shared) {
-		if (high >> (64 - shared) != ZSYNC_CONFIG.shared_ipv6[dimension])
-			return ZSYNC_CONFIG.absent[dimension];
-		high = high << shared | low >> (64 - shared);
-		low <<= shared;
-	}
-	cell = ZSYNC_CELL(ZSYNC_CONFIG.root_ipv6[dimension] + (__u32)(high >> (64 - root_bits)));
-	high = high << root_bits | low >> (64 - root_bits);
-	low <<= root_bits;
-	for (i = 0; i < ZSYNC_IPV6_STEPS_MAX; i++) {
-		const volatile struct zsync_node *node;
-		__u32 first, bits;
-		__u64 mask;
+	while (ZSYNC_MAY_LOOP()) {
+		__u32 slot, shift, sizes, before;
+		__u64 block, head;
 
-		if (cell & ZSYNC_LEAF)
-			break;
-		node = ZSYNC_NODE(cell);
-		first = node->first;
-		mask = node->mask;
-		if (first & ZSYNC_PATH) {
-			__u64 runs = node->runs;
-
-			bits = runs & 63;
-			if (high >> (64 - bits) != mask)
-				return (__u32)(runs >> 32);
-			cell = node->second;
-		} else {
-			__u32 slot = high >> (64 - ZSYNC_STRIDE_BITS);
-
-			bits = ZSYNC_STRIDE_BITS;
-			if (mask >> slot & 1) {
-				cell = node->second + ZSYNC_POPCOUNT(mask & ((1ULL << slot) - 1));
-			} else {
-				__u64 runs = node->runs & ((2ULL << slot) - 1);
-
-				return ZSYNC_CELL(first + ZSYNC_POPCOUNT(runs) - 1);
-			}
+		if (at.shared_bits) {
+			if (at.high >> (64 - at.shared_bits) != at.shared)
+				return at.otherwise;
+			zsync_take(&at, at.shared_bits);
 		}
-		high = high << bits | low >> (64 - bits);
-		low <<= bits;
+		slot = at.high >> (64 - at.root_bits);
+		zsync_take(&at, at.root_bits);
+		block = ZSYNC_BUCKET(at.blocks + slot / ZSYNC_BLOCK_SLOTS);
+		sizes = block >> ZSYNC_BLOCK_SIZES_SHIFT;
+		shift = slot % ZSYNC_BLOCK_SLOTS * ZSYNC_BLOCK_SIZE_BITS;
+		words = sizes >> shift & ZSYNC_SLOT_WORDS_MAX;
+		before = sizes & ((1U << shift) - 1);
+		before = (before & 0x0f0f0f0f) + (before >> 4 & 0x0f0f0f0f);
+		place = (__u32)block + (before * 0x01010101U >> 24);
+		if (!words)
+			return at.otherwise;
+		head = ZSYNC_BUCKET(place);
+		if (head & ZSYNC_PREFIX_SHIFT_MASK)
+			break;
+		at.shared_bits = head >> ZSYNC_HEAD_SHARED_BITS_SHIFT & 0xff;
+		at.root_bits = head >> ZSYNC_HEAD_ROOT_BITS_SHIFT & 0xff;
+		at.otherwise = head >> ZSYNC_HEAD_CLASS_SHIFT;
+		at.blocks = ZSYNC_BUCKET(place + 1);
+		at.shared = ZSYNC_BUCKET(place + 2);
 	}
-	return cell & ~ZSYNC_LEAF;
+	for (i = 0; i < ZSYNC_SLOT_WORDS_MAX && i < words; i++) {
+		__u64 word = ZSYNC_BUCKET(place + i);
+		__u64 differs = zsync_differs(at.high, word);
+
+		if (word & ZSYNC_PREFIX_CONTINUES) {
+			i++;
+			word = ZSYNC_BUCKET(place + i);
+			differs |= zsync_differs(at.high << ZSYNC_PREFIX_BITS_MAX |
+							 at.low >> (64 - ZSYNC_PREFIX_BITS_MAX),
+						 word);
+		}
+		if (!differs)
+			return ZSYNC_CELL(ZSYNC_CONFIG.palette_ipv6[dimension] +
+					  (word >> ZSYNC_PREFIX_COLOR_SHIFT &
+					   ZSYNC_CONFIG.color_mask_ipv6[dimension]));
+	}
+	return at.otherwise;
 }
 
 ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet *packet,
@@ -214,29 +272,6 @@ ZSYNC_INLINE __u64 zsync_and(const __u32 classes[ZSYNC_DIMENSIONS], __u32 word, 
 /* The index of the first rule that matches, or the number of rules when none does. `classes` is
  * room to work in.
  */
-/* Ends a loop, if it comes round some millions of times. Each round that the verifier meets is to it as
- * the one before, so that it need not walk through them all: for loops whose end is sure, but not from
- * a count. The instruction is `may_goto`, which assemblers know for newer processors only.
- */
-#ifdef __bpf__
-#define ZSYNC_MAY_LOOP()                                                                         \
-	({                                                                                       \
-		__label__ zsync_out, zsync_on;                                                   \
-		int zsync_goes_on = 1;                                                           \
-												 \
-		asm volatile goto("1: .byte 0xe5; .byte 0;"                                      \
-				  ".long ((%l[zsync_out] - 1b - 8) / 8) & 0xffff; .short 0"      \
-				  : : : : zsync_out);                                            \
-		goto zsync_on;                                                                   \
-zsync_out:                                                                                       \
-		zsync_goes_on = 0;                                                               \
-zsync_on:                                                                                        \
-		zsync_goes_on;                                                                   \
-	})
-#else
-#define ZSYNC_MAY_LOOP() 1
-#endif
-
 ZSYNC_INLINE __u32 zsync_match(const struct zsync_packet *packet, __u32 classes[ZSYNC_DIMENSIONS])
 {
 	__u64 candidates, bits;

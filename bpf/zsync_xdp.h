@@ -12,10 +12,8 @@
 
 #define ZSYNC_LAYOUT_VERSION 7
 
-/* Bits of a cell that names a child: set for a leaf, whose other bits are a bitmap offset. */
+/* Bit of an IPv4 table's cell: set for a leaf, whose other bits are a bitmap offset. */
 #define ZSYNC_LEAF 0x80000000u
-/* Bit of zsync_node.first that makes the node a path. */
-#define ZSYNC_PATH 0x80000000u
 /* A rule's cell: its counter slot, a bit for each action, and whether it drops. */
 #define ZSYNC_SLOT_MASK 0xffffu
 #define ZSYNC_ACTION_SHIFT 16
@@ -31,18 +29,6 @@ enum zsync_action {
 	ZSYNC_CLASS, /* says which class the packet leaves by, an index into `classes`: see shape.h */
 	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
 };
-
-/* The root of an IPv6 trie has one cell for each value of the bits behind those that all its prefixes
- * share: more of them for more prefixes.
- */
-#define ZSYNC_IPV6_ROOT_BITS_MIN 8
-#define ZSYNC_IPV6_ROOT_BITS_MAX 20
-#define ZSYNC_IPV6_SHARED_BITS_MAX 63 /* one less than a shift by a whole word */
-#define ZSYNC_STRIDE_BITS 6
-/* A walk's longest chain below the root: every step but the last takes at least 6 bits. */
-#define ZSYNC_IPV6_STEPS_MAX 20
-/* A path node compares at most so many bits, one less than a shift by a whole word. */
-#define ZSYNC_PATH_BITS_MAX 63
 
 /*
  * IPv4 addresses are looked up as ranges. The root has one cell for each value of the first 17 bits.
@@ -68,21 +54,33 @@ enum zsync_action {
 #define ZSYNC_WORDS_MAX 64 /* 64-bit words of a rule bitmap: 4096 rules, one summary word */
 
 /*
- * A trie node, after Asai and Ohara, "Poptrie" (SIGCOMM 2015), with path compression added.
+ * IPv6 addresses are looked up in a trie of tables. All prefixes of a table begin with the same bits;
+ * the bits behind those number its slots, at least as many as there are prefixes. A slot lists the
+ * prefixes that are longer, mostly one or two, in as many words or two each, the longest first.
  *
- * Branch, by the next 6 bits: bit s of `mask` is set when slot s has a child node; the child is
- * node second + (set bits below s). Otherwise the slot is a leaf: equal neighbours share one cell,
- * and bit s of `runs` marks the start of a run, so the cell is first + (set bits up to s) - 1.
+ * Eight slots are one word, a block: the place of the first slot's words, and how many each has, so
+ * that the words of slots stand side by side and a slot costs a byte.
  *
- * Path, when `first` has ZSYNC_PATH: the next `runs & 63` bits must equal `mask`; then the walk
- * goes on at the child cell `second`, otherwise it ends with the bitmap offset `runs >> 32`.
+ * The word of a prefix has its next bits at the top, above its class as an index into a palette, and
+ * below whether the prefix goes on in the word behind and by how much to shift what differs from an
+ * address so that nothing is left where they agree. No shift: not a prefix but the head of a table
+ * for all of the slot, with its own class for where it has none. Its words: that class and how many
+ * bits the table takes; its first block; the bits that its prefixes share.
  */
-struct zsync_node {
-	__u64 mask;
-	__u64 runs;
-	__u32 first;
-	__u32 second;
-};
+#define ZSYNC_IPV6_ROOT_BITS_MAX 20
+#define ZSYNC_IPV6_SHARED_BITS_MAX 63 /* one less than a shift by a whole word */
+#define ZSYNC_BLOCK_SLOTS 8
+#define ZSYNC_BLOCK_SIZES_SHIFT 32
+#define ZSYNC_BLOCK_SIZE_BITS 4
+#define ZSYNC_SLOT_WORDS_MAX 15
+#define ZSYNC_PREFIX_SHIFT_MASK 63
+#define ZSYNC_PREFIX_CONTINUES 64
+#define ZSYNC_PREFIX_COLOR_SHIFT 7
+#define ZSYNC_PREFIX_BITS_MAX 57 /* above those; of a prefix's last word the color's bits less */
+#define ZSYNC_HEAD_WORDS 3
+#define ZSYNC_HEAD_SHARED_BITS_SHIFT 8
+#define ZSYNC_HEAD_ROOT_BITS_SHIFT 16
+#define ZSYNC_HEAD_CLASS_SHIFT 32
 
 /* The dimensions a rule can restrict. A packet has one class in each, and the class is the bitmap
  * of the rules that the dimension admits.
@@ -128,7 +126,6 @@ struct zsync_config {
 	__u32 malformed_drop;
 	__u32 starts_at_network; /* the device's frames have no link header */
 	__u32 cells_mask;
-	__u32 nodes_mask;
 	__u32 buckets_mask;
 	__u32 bitmaps_mask;
 	__u32 used[ZSYNC_DIMENSIONS]; /* 0: no rule restricts this dimension */
@@ -141,6 +138,8 @@ struct zsync_config {
 	__u32 root_ipv6[2];
 	__u32 root_bits_ipv6[2];
 	__u32 shared_bits_ipv6[2]; /* how many bits all prefixes share */
+	__u32 palette_ipv6[2];
+	__u32 color_mask_ipv6[2];
 	/* Of ports, ICMP and length: 256 cells, each the first cell of a page of 256 classes. */
 	__u32 pages[ZSYNC_DIMENSIONS];
 	__u32 protocol_classes; /* 256 cells */

@@ -59,6 +59,39 @@ void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, 
     }
 }
 
+unsigned common_bits(const zsync_address& a, const zsync_address& b) {
+    return static_cast<unsigned>(
+        a.high != b.high ? std::countl_zero(a.high ^ b.high) : 64 + std::countl_zero(a.low ^ b.low)
+    );
+}
+
+TriePrefix first_bits(zsync_address address, std::uint8_t length, std::uint32_t set) {
+    const auto mask = [&](unsigned from) {
+        const unsigned bits = length <= from ? 0 : std::min<unsigned>(length - from, 64);
+        return bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits);
+    };
+    address.high &= mask(0);
+    address.low &= mask(64);
+    return {.address = address, .length = length, .set = set};
+}
+
+/// Tables for `walk`, in which addresses outside of all prefixes have the class 0.
+Tables trie_of(std::vector<TriePrefix> prefixes, const JoinClass& join) {
+    Tables tables;
+    const Ipv6Table table = build_trie(prefixes, 0, join, tables.cells, tables.buckets);
+    tables.config.root_ipv6[ZSYNC_SOURCE] = table.root;
+    tables.config.root_bits_ipv6[ZSYNC_SOURCE] = table.root_bits;
+    tables.config.shared_bits_ipv6[ZSYNC_SOURCE] = table.shared_bits;
+    tables.config.shared_ipv6[ZSYNC_SOURCE] = table.shared;
+    tables.config.palette_ipv6[ZSYNC_SOURCE] = table.palette;
+    tables.config.color_mask_ipv6[ZSYNC_SOURCE] = (1U << table.color_bits) - 1;
+    tables.cells.resize(std::bit_ceil(tables.cells.size()));
+    tables.buckets.resize(std::bit_ceil(tables.buckets.size()));
+    tables.config.cells_mask = static_cast<std::uint32_t>(tables.cells.size() - 1);
+    tables.config.buckets_mask = static_cast<std::uint32_t>(tables.buckets.size() - 1);
+    return tables;
+}
+
 } // namespace
 
 TEST(Engine, agrees_with_trying_one_rule_after_the_other) {
@@ -203,57 +236,94 @@ TEST(Trie, agrees_with_the_longest_covering_prefixes) {
         // A class is a set of sets here: bit s for set s.
         std::vector<TriePrefix> prefixes;
         for (std::uint32_t set = 0; set < 20; ++set) {
-            TriePrefix& prefix = prefixes.emplace_back();
-            prefix.set = set;
-            prefix.length = static_cast<std::uint8_t>(traffic.below(129));
-            const auto mask = [&](unsigned from) {
-                const unsigned bits =
-                    prefix.length <= from ? 0 : std::min<unsigned>(prefix.length - from, 64);
-                return bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits);
-            };
-            prefix.address.high = (0x2001'0db8'0000'0000U | traffic.below(3)) & mask(0);
-            prefix.address.low = traffic.below(3) << (8 * traffic.below(8)) & mask(64);
+            prefixes.push_back(first_bits(
+                {.high = 0x2001'0db8'0000'0000U | traffic.below(3),
+                 .low = traffic.below(3) << (8 * traffic.below(8))},
+                static_cast<std::uint8_t>(traffic.below(129)),
+                set
+            ));
         }
-        std::vector<std::uint32_t> cells;
-        std::vector<zsync_node> nodes;
-        const auto all = prefixes;
-        const Ipv6Table table = build_trie(
-            prefixes,
-            0,
-            [](std::uint32_t c, std::uint32_t set) { return c | 1U << set; },
-            cells,
-            nodes
-        );
-        Tables tables;
-        tables.config.root_ipv6[ZSYNC_SOURCE] = table.root;
-        tables.config.root_bits_ipv6[ZSYNC_SOURCE] = table.root_bits;
-        tables.config.shared_bits_ipv6[ZSYNC_SOURCE] = table.shared_bits;
-        tables.config.shared_ipv6[ZSYNC_SOURCE] = table.shared;
-        tables.cells = cells;
-        tables.nodes = nodes;
-        tables.cells.resize(std::bit_ceil(cells.size()));
-        tables.nodes.resize(std::bit_ceil(std::max<std::size_t>(nodes.size(), 1)));
-        tables.config.cells_mask = static_cast<std::uint32_t>(tables.cells.size() - 1);
-        tables.config.nodes_mask = static_cast<std::uint32_t>(tables.nodes.size() - 1);
+        const Tables tables =
+            trie_of(prefixes, [](std::uint32_t c, std::uint32_t set) { return c | 1U << set; });
         for (int probe = 0; probe < 200; ++probe) {
             const zsync_address address{
                 .high = 0x2001'0db8'0000'0000U | traffic.below(4),
                 .low = traffic.below(4) << (8 * traffic.below(8)),
             };
             std::uint32_t expected = 0;
-            for (const TriePrefix& prefix : all) {
-                const unsigned agree =
-                    address.high != prefix.address.high
-                        ? static_cast<unsigned>(std::countl_zero(address.high ^ prefix.address.high)
-                          )
-                        : 64 + static_cast<unsigned>(
-                                   std::countl_zero(address.low ^ prefix.address.low)
-                               );
-                expected |= agree >= prefix.length ? 1U << prefix.set : 0;
+            for (const TriePrefix& prefix : prefixes) {
+                expected |=
+                    common_bits(address, prefix.address) >= prefix.length ? 1U << prefix.set : 0;
             }
             ASSERT_EQ(walk(tables, address), expected) << "round " << round;
         }
     }
+}
+
+TEST(Trie, tells_a_chain_of_prefixes_of_every_length_apart) {
+    constexpr zsync_address bottom{.high = 0x2001'0db8'a5a5'0000U, .low = 0x0123'4567'89ab'cdefU};
+    std::vector<TriePrefix> chain;
+    for (std::uint8_t length = 0; length <= 128; ++length) {
+        chain.push_back(first_bits(bottom, length, 0));
+    }
+    // How many cover an address: so many bits, and the prefix of none.
+    const Tables tables = trie_of(chain, [](std::uint32_t c, std::uint32_t) { return c + 1; });
+    EXPECT_EQ(walk(tables, bottom), 129U);
+    for (unsigned agree = 0; agree < 128; ++agree) {
+        zsync_address address = bottom;
+        (agree < 64 ? address.high : address.low) ^= std::uint64_t{1} << (63 - agree % 64);
+        EXPECT_EQ(walk(tables, address), agree + 1) << agree;
+    }
+}
+
+TEST(Trie, fills_a_slot_to_its_last_word_and_makes_a_table_of_more) {
+    for (const std::uint8_t length : {64, 128}) {
+        for (std::uint64_t count = 1; count < 2 * ZSYNC_SLOT_WORDS_MAX; ++count) {
+            // What lies far away keeps the root from beginning behind the bits of the others.
+            std::vector<TriePrefix> prefixes{first_bits({.high = 1, .low = 1}, 128, 0)};
+            const auto number = [&](std::uint64_t i) {
+                return length == 64
+                           ? zsync_address{.high = 0x2001'0db8'0000'0000U + 2 * i, .low = 0}
+                           : zsync_address{.high = 0x2001'0db8'0000'0000U, .low = 2 * i};
+            };
+            for (std::uint64_t i = 0; i < count; ++i) {
+                prefixes.push_back(first_bits(number(i), length, 0));
+            }
+            const Tables tables =
+                trie_of(prefixes, [](std::uint32_t, std::uint32_t) { return 1U; });
+            for (std::uint64_t i = 0; i < count; ++i) {
+                zsync_address beside = number(i);
+                EXPECT_EQ(walk(tables, beside), 1U) << count << ": " << i;
+                (length == 64 ? beside.high : beside.low) += 1;
+                EXPECT_EQ(walk(tables, beside), 0U) << count << ": beside " << i;
+            }
+            EXPECT_EQ(walk(tables, number(count)), 0U) << count;
+            EXPECT_EQ(walk(tables, {.high = 1, .low = 1}), 1U);
+        }
+    }
+}
+
+TEST(Trie, takes_two_words_at_most_for_a_prefix_and_one_for_eight_slots) {
+    RandomTraffic traffic(11);
+    std::vector<TriePrefix> prefixes;
+    for (std::uint32_t i = 0; i < 99'999; ++i) {
+        prefixes.push_back(first_bits(
+            {.high = 0x2000'0000'0000'0000U | traffic.below(std::uint64_t{1} << 61),
+             .low = traffic.below(~std::uint64_t{0})},
+            static_cast<std::uint8_t>(
+                i % 3 == 0   ? 128
+                : i % 3 == 1 ? 64
+                             : 48
+            ),
+            0
+        ));
+    }
+    std::vector<std::uint32_t> cells;
+    std::vector<std::uint64_t> buckets;
+    build_trie(prefixes, 0, [](std::uint32_t, std::uint32_t) { return 1U; }, cells, buckets);
+    constexpr std::size_t slots = std::size_t{1} << 18;
+    EXPECT_LE(buckets.size(), 33'333U * (1 + 1 + 2) + slots / ZSYNC_BLOCK_SLOTS);
+    EXPECT_EQ(cells.size(), 2U);
 }
 
 TEST(Pins, names_are_escaped_both_ways) {

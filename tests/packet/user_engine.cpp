@@ -10,7 +10,6 @@ thread_local const zsync::packet::Tables* tables_at_hand = nullptr;
 
 #define ZSYNC_CONFIG (tables_at_hand->config)
 #define ZSYNC_CELL(i) (tables_at_hand->cells.at((i) & ZSYNC_CONFIG.cells_mask))
-#define ZSYNC_NODE(i) (&tables_at_hand->nodes.at((i) & ZSYNC_CONFIG.nodes_mask))
 #define ZSYNC_BUCKET(i) (tables_at_hand->buckets.at((i) & ZSYNC_CONFIG.buckets_mask))
 #define ZSYNC_BITMAP(i) (tables_at_hand->bitmaps.at((i) & ZSYNC_CONFIG.bitmaps_mask))
 extern "C" {

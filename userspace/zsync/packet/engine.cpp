@@ -53,7 +53,7 @@ public:
             );
         }
         if (classes_.bytes() > limits::bitmap_bytes_max ||
-            tables_.cells.size() > limits::cells_max || tables_.nodes.size() > limits::nodes_max ||
+            tables_.cells.size() > limits::cells_max ||
             tables_.buckets.size() > limits::bucket_words_max) {
             return fail(
                 PacketError::rule_set_too_big,
@@ -86,7 +86,6 @@ private:
 
     [[nodiscard]] std::size_t table_bytes() const {
         return classes_.bytes() + tables_.cells.size() * sizeof(std::uint32_t) +
-               tables_.nodes.size() * sizeof(zsync_node) +
                tables_.buckets.size() * sizeof(std::uint64_t);
     }
 
@@ -154,11 +153,13 @@ private:
             return;
         }
         const Ipv6Table table =
-            build_trie(prefixes, config.absent[dimension], join, tables_.cells, tables_.nodes);
+            build_trie(prefixes, config.absent[dimension], join, tables_.cells, tables_.buckets);
         config.root_ipv6[dimension] = table.root;
         config.root_bits_ipv6[dimension] = table.root_bits;
         config.shared_bits_ipv6[dimension] = table.shared_bits;
         config.shared_ipv6[dimension] = table.shared;
+        config.palette_ipv6[dimension] = table.palette;
+        config.color_mask_ipv6[dimension] = (1U << table.color_bits) - 1;
     }
 
     void compile_ipv4(int dimension, std::vector<TriePrefix>& prefixes, const JoinClass& join) {
@@ -450,7 +451,6 @@ private:
             return static_cast<std::uint32_t>(array.size() - 1);
         };
         tables_.config.cells_mask = pad(tables_.cells);
-        tables_.config.nodes_mask = pad(tables_.nodes);
         tables_.config.buckets_mask = pad(tables_.buckets);
         tables_.config.bitmaps_mask = pad(tables_.bitmaps);
         tables_.config.limits_mask = pad(tables_.limits);

@@ -30,7 +30,6 @@ struct NameClass {
 struct Tables {
     zsync_config config{};
     std::vector<std::uint32_t> cells;
-    std::vector<zsync_node> nodes;
     std::vector<std::uint64_t> buckets;
     std::vector<std::uint64_t> bitmaps;
     std::vector<zsync_limit> limits;

@@ -1,11 +1,11 @@
 #include <zsync/packet/ipv4_ranges.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/palette.hpp>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <tuple>
-#include <unordered_map>
 
 namespace zsync::packet {
 namespace {
@@ -70,23 +70,6 @@ ranges_of(std::span<const TriePrefix> prefixes, std::uint32_t outside, const Joi
     }
     close_until(end_of_all);
     return ranges;
-}
-
-/// Colors the ranges; nothing where there are too many classes. The palette is the classes in the
-/// order of their colors.
-std::optional<std::vector<std::uint32_t>> color(std::span<Range> ranges) {
-    std::vector<std::uint32_t> palette;
-    std::unordered_map<std::uint32_t, std::uint32_t> colors;
-    for (Range& range : ranges) {
-        const auto [place, fresh] =
-            colors.try_emplace(range.class_id, static_cast<std::uint32_t>(palette.size()));
-        if (fresh) {
-            palette.push_back(range.class_id);
-        }
-        range.color = place->second;
-    }
-    return palette.size() <= limits::ipv4_classes_max ? std::optional(std::move(palette))
-                                                      : std::nullopt;
 }
 
 /// 1, 2, 4, 8 or 16 bits, as a power of two, for a color of a palette.
@@ -223,14 +206,17 @@ std::optional<Ipv4Table> build_ipv4_table(
 ) {
     sort_prefixes(prefixes);
     std::vector<Range> ranges = ranges_of(prefixes, outside, join);
-    const auto palette = color(ranges);
-    if (!palette) {
+    Palette palette;
+    for (Range& range : ranges) {
+        range.color = palette.color_of(range.class_id);
+    }
+    const std::vector<std::uint32_t>& classes = palette.classes();
+    if (classes.size() > limits::ipv4_classes_max) {
         return std::nullopt;
     }
-    Ipv4Table table =
-        TableBuilder(ranges, color_bits_log2(palette->size()), cells, buckets).build();
+    Ipv4Table table = TableBuilder(ranges, color_bits_log2(classes.size()), cells, buckets).build();
     table.palette = static_cast<std::uint32_t>(cells.size());
-    cells.insert(cells.end(), palette->begin(), palette->end());
+    cells.insert(cells.end(), classes.begin(), classes.end());
     return table;
 }
 

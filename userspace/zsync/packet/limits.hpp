@@ -38,12 +38,11 @@ constexpr std::size_t diagnostics_max = 20;
 
 /// Bytes of the match engine's rule bitmaps, one for each way in which a set's prefixes overlap.
 constexpr std::size_t bitmap_bytes_max = std::size_t{64} << 20;
-/// Cells and nodes of the match engine's tables: their indexes share a word with a flag bit.
+/// Cells of the match engine's tables: their indexes share a word with flag bits.
 constexpr std::size_t cells_max = std::size_t{1} << 24;
-constexpr std::size_t nodes_max = std::size_t{1} << 24;
 /// Different classes of the IPv4 addresses of one dimension: a bucket's index of one has 16 bits.
 constexpr std::size_t ipv4_classes_max = 65'536;
-/// 64-bit words of the IPv4 tables' buckets.
+/// 64-bit words of the address tables.
 constexpr std::size_t bucket_words_max = std::size_t{1} << 25;
 /// Counter slots of one interface: the rules of a live generation and of the next, and the default.
 constexpr std::uint32_t counter_slots = 2 * rules_max + 1;

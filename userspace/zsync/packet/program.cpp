@@ -313,7 +313,6 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     const Object object(bpf_object__open_mem(code.elf.data(), code.elf.size(), &options));
     if (!object || !fill(object, ".rodata.config", std::span(&tables.config, 1)) ||
         !fill(object, ".rodata.cells", std::span(tables.cells)) ||
-        !fill(object, ".rodata.nodes", std::span(tables.nodes)) ||
         !fill(object, ".rodata.buckets", std::span(tables.buckets)) ||
         !fill(object, ".rodata.bitmaps", std::span(tables.bitmaps)) ||
         !fill(object, ".rodata.limits", std::span(std::as_const(limits_of_seed))) ||

@@ -1,14 +1,18 @@
+#include <zsync/core/assert.hpp>
+#include <zsync/packet/palette.hpp>
 #include <zsync/packet/trie.hpp>
 
 #include <algorithm>
-#include <array>
 #include <bit>
+#include <ranges>
 #include <tuple>
 
 namespace zsync::packet {
 namespace {
 
-/// `count` bits (1 to 63) of a 128-bit number from bit `depth` on, zeros beyond its end.
+constexpr unsigned address_bits = 128;
+
+/// `count` bits (at most 63) of a 128-bit number from bit `depth` on, zeros beyond its end.
 std::uint64_t bits_at(const zsync_address& address, unsigned depth, unsigned count) {
     std::uint64_t top = 0;
     if (depth == 0) {
@@ -18,7 +22,7 @@ std::uint64_t bits_at(const zsync_address& address, unsigned depth, unsigned cou
     } else if (depth < 128) {
         top = address.low << (depth - 64);
     }
-    return top >> (64 - count);
+    return count == 0 ? 0 : top >> (64 - count);
 }
 
 unsigned common_bits(const zsync_address& a, const zsync_address& b) {
@@ -26,181 +30,229 @@ unsigned common_bits(const zsync_address& a, const zsync_address& b) {
     return static_cast<unsigned>(high < 64 ? high : 64 + std::countl_zero(a.low ^ b.low));
 }
 
+/// The addresses that begin with `length` bits of `address` have this color, but for those of
+/// longer entries.
+struct Entry {
+    zsync_address address;
+    std::uint8_t length;
+    std::uint32_t color;
+};
+
+/// Whether all addresses of `inner`, which is not shorter, are addresses of `outer`.
+bool covers(const TriePrefix& outer, const TriePrefix& inner) {
+    return common_bits(outer.address, inner.address) >= outer.length;
+}
+
+/// Joins each of the sorted prefixes with those that cover it, and leaves out what changes nothing.
+std::vector<Entry> entries_of(
+    std::span<const TriePrefix> prefixes,
+    std::uint32_t outside,
+    const JoinClass& join,
+    Palette& palette
+) {
+    struct Open {
+        const TriePrefix* prefix;
+        std::uint32_t class_id;
+    };
+    std::vector<Entry> entries;
+    entries.reserve(prefixes.size());
+    std::vector<Open> open;
+    for (const TriePrefix& prefix : prefixes) {
+        while (!open.empty() && !covers(*open.back().prefix, prefix)) {
+            open.pop_back();
+        }
+        const std::uint32_t around = open.empty() ? outside : open.back().class_id;
+        const std::uint32_t class_id = join(around, prefix.set);
+        if (class_id == around) {
+            continue;
+        }
+        if (!open.empty() && open.back().prefix->length == prefix.length) {
+            open.pop_back(); // the same prefix, of another set
+            entries.pop_back();
+        }
+        open.push_back({.prefix = &prefix, .class_id = class_id});
+        entries.push_back({
+            .address = prefix.address,
+            .length = prefix.length,
+            .color = palette.color_of(class_id),
+        });
+    }
+    return entries;
+}
+
 class TrieBuilder {
 public:
-    TrieBuilder(
-        const JoinClass& join, std::vector<std::uint32_t>& cells, std::vector<zsync_node>& nodes
-    )
-        : join_(join), cells_(cells), nodes_(nodes) {}
+    TrieBuilder(const std::vector<std::uint32_t>& classes, std::vector<std::uint64_t>& buckets)
+        : classes_(classes), buckets_(buckets),
+          color_bits_(std::max(1U, static_cast<unsigned>(std::bit_width(classes.size() - 1)))) {}
 
-    Ipv6Table build(std::span<const TriePrefix> prefixes, std::uint32_t outside) {
-        const unsigned shared = shared_bits(prefixes);
-        const unsigned root_bits = std::clamp<unsigned>(
-            static_cast<unsigned>(std::bit_width(prefixes.size())) + 1,
-            ZSYNC_IPV6_ROOT_BITS_MIN,
-            ZSYNC_IPV6_ROOT_BITS_MAX
-        );
+    /// `outside` is a color, as everywhere here.
+    Ipv6Table build(std::span<const Entry> entries, std::uint32_t outside) {
+        const Layout layout = layout_of(entries, 0, address_bits - entry_bits_max());
         return {
-            .root = build_root(prefixes, outside, shared, root_bits),
-            .root_bits = root_bits,
-            .shared_bits = shared,
-            .shared = shared == 0 ? 0 : prefixes.front().address.high >> (64 - shared),
+            .root = append_table(entries, layout, outside),
+            .root_bits = layout.root_bits,
+            .shared_bits = layout.shared_bits,
+            .shared = layout.shared,
+            .color_bits = color_bits_,
         };
     }
 
 private:
-    static unsigned shared_bits(std::span<const TriePrefix> prefixes) {
-        const unsigned shortest = std::ranges::min(prefixes, {}, &TriePrefix::length).length;
+    /// Which bits of an address a table looks at: from `depth` on those that all entries share,
+    /// then those that number its slots.
+    struct Layout {
+        unsigned depth;
+        unsigned shared_bits;
+        unsigned root_bits;
+        std::uint64_t shared;
+
+        [[nodiscard]] unsigned end() const { return depth + shared_bits + root_bits; }
+    };
+
+    /// A slot's entries that get a table of their own, and where its head stands.
+    struct Child {
+        std::size_t head;
+        std::span<const Entry> entries;
+        std::uint32_t color;
+    };
+
+    /// So long may an entry be behind its table's bits.
+    [[nodiscard]] unsigned entry_bits_max() const {
+        return 2 * ZSYNC_PREFIX_BITS_MAX - color_bits_;
+    }
+
+    /// Entries are longer than `depth`, agree in the bits before it, and are not none. The table
+    /// goes to bit `end_min` at least, if it may have so many slots.
+    static Layout layout_of(std::span<const Entry> entries, unsigned depth, unsigned end_min) {
+        const unsigned shortest = std::ranges::min(entries, {}, &Entry::length).length;
         const unsigned agree =
-            common_bits(prefixes.front().address, prefixes.back().address); // they are sorted
-        return std::min({agree, shortest, unsigned{ZSYNC_IPV6_SHARED_BITS_MAX}});
-    }
-
-    std::uint32_t build_root(
-        std::span<const TriePrefix> prefixes,
-        std::uint32_t outside,
-        unsigned shared,
-        unsigned root_bits
-    ) {
-        const unsigned slots = 1U << root_bits;
-        const auto root = static_cast<std::uint32_t>(cells_.size());
-        std::vector<std::uint32_t> classes(slots, outside);
-        std::vector<std::span<const TriePrefix>> children(slots);
-        spread(prefixes, shared, root_bits, classes, children);
-        cells_.resize(root + slots);
-        for (unsigned slot = 0; slot < slots; ++slot) {
-            const std::uint32_t cell = cell_for(children[slot], shared + root_bits, classes[slot]);
-            cells_[root + slot] = cell;
-        }
-        return root;
-    }
-
-    /// Deals `prefixes` out to the slots of a node of `stride` bits: those that end within the
-    /// stride join the classes of the slots they cover, the others go to the child below.
-    void spread(
-        std::span<const TriePrefix> prefixes,
-        unsigned depth,
-        unsigned stride,
-        std::span<std::uint32_t> classes,
-        std::span<std::span<const TriePrefix>> children
-    ) {
-        for (std::size_t i = 0; i < prefixes.size(); ++i) {
-            const TriePrefix& prefix = prefixes[i];
-            const auto slot = bits_at(prefix.address, depth, stride);
-            if (prefix.length <= depth + stride) {
-                const std::size_t covered = std::size_t{1} << (depth + stride - prefix.length);
-                cover(classes.subspan(slot, covered), prefix.set);
-                continue;
-            }
-            // Sorted by address, then length: what is longer than the stride is contiguous.
-            std::span<const TriePrefix>& child = children[slot];
-            child =
-                child.empty() ? prefixes.subspan(i, 1) : std::span(child.data(), child.size() + 1);
-        }
-    }
-
-    void cover(std::span<std::uint32_t> classes, std::uint32_t set) {
-        std::uint32_t from = classes.front();
-        std::uint32_t to = join_(from, set);
-        for (std::uint32_t& class_id : classes) {
-            if (class_id != from) {
-                from = class_id;
-                to = join_(from, set);
-            }
-            class_id = to;
-        }
-    }
-
-    /// A leaf when nothing is left to tell apart, else a new node.
-    std::uint32_t
-    cell_for(std::span<const TriePrefix> prefixes, unsigned depth, std::uint32_t class_id) {
-        if (prefixes.empty()) {
-            return ZSYNC_LEAF | class_id;
-        }
-        const auto index = static_cast<std::uint32_t>(nodes_.size());
-        nodes_.emplace_back();
-        fill(index, prefixes, depth, class_id);
-        return index;
-    }
-
-    /// Prefixes are longer than `depth`, agree in the bits before it, and are not none.
-    void fill(
-        std::uint32_t index,
-        std::span<const TriePrefix> prefixes,
-        unsigned depth,
-        std::uint32_t class_id
-    ) {
-        const unsigned shortest = std::ranges::min(prefixes, {}, &TriePrefix::length).length;
-        const unsigned longest = std::ranges::max(prefixes, {}, &TriePrefix::length).length;
-        const unsigned agree =
-            std::min(common_bits(prefixes.front().address, prefixes.back().address), shortest);
-        const bool ends = agree == longest;
-        if (ends || agree - depth >= ZSYNC_STRIDE_BITS) {
-            fill_path(index, prefixes, depth, agree, class_id);
-        } else {
-            fill_branch(index, prefixes, depth, class_id);
-        }
-    }
-
-    void fill_path(
-        std::uint32_t index,
-        std::span<const TriePrefix> prefixes,
-        unsigned depth,
-        unsigned agree,
-        std::uint32_t class_id
-    ) {
-        const unsigned bits = std::min<unsigned>(agree - depth, ZSYNC_PATH_BITS_MAX);
-        const std::uint64_t expected = bits_at(prefixes.front().address, depth, bits);
-        std::uint32_t inside = class_id;
-        while (!prefixes.empty() && prefixes.front().length == depth + bits) {
-            inside = join_(inside, prefixes.front().set);
-            prefixes = prefixes.subspan(1);
-        }
-        const std::uint32_t child = cell_for(prefixes, depth + bits, inside);
-        nodes_[index] = zsync_node{
-            .mask = expected,
-            .runs = std::uint64_t{class_id} << 32 | bits,
-            .first = ZSYNC_PATH,
-            .second = child,
+            common_bits(entries.front().address, entries.back().address); // they are sorted
+        const unsigned shared_bits = std::min<unsigned>(
+            std::min({agree, shortest, address_bits - 1}) - depth, ZSYNC_IPV6_SHARED_BITS_MAX
+        );
+        const unsigned usual = static_cast<unsigned>(std::bit_width(entries.size())) + 1;
+        const unsigned root_bits = std::min<unsigned>(
+            std::max(usual, end_min - std::min(end_min, depth + shared_bits)),
+            ZSYNC_IPV6_ROOT_BITS_MAX
+        );
+        return {
+            .depth = depth,
+            .shared_bits = shared_bits,
+            .root_bits = std::min(root_bits, address_bits - depth - shared_bits),
+            .shared = bits_at(entries.front().address, depth, shared_bits),
         };
     }
 
-    void fill_branch(
-        std::uint32_t index,
-        std::span<const TriePrefix> prefixes,
-        unsigned depth,
-        std::uint32_t class_id
-    ) {
-        constexpr unsigned slots = 1U << ZSYNC_STRIDE_BITS;
-        std::array<std::uint32_t, slots> classes{};
-        std::array<std::span<const TriePrefix>, slots> children{};
-        classes.fill(class_id);
-        spread(prefixes, depth, ZSYNC_STRIDE_BITS, classes, children);
-
-        zsync_node node{};
-        node.first = static_cast<std::uint32_t>(cells_.size());
-        node.second = static_cast<std::uint32_t>(nodes_.size());
-        for (unsigned slot = 0; slot < slots; ++slot) {
-            if (!children[slot].empty()) {
-                node.mask |= 1ULL << slot;
-            } else if (node.runs == 0 || cells_.back() != classes[slot]) {
-                node.runs |= 1ULL << slot;
-                cells_.push_back(classes[slot]);
+    /// Returns where its blocks begin. Slots of the color `outside` need no word to say so.
+    std::uint32_t
+    append_table(std::span<const Entry> entries, const Layout& layout, std::uint32_t outside) {
+        const std::size_t slots = std::size_t{1} << layout.root_bits;
+        std::vector<std::uint32_t> colors(slots, outside);
+        std::vector<std::span<const Entry>> longer(slots);
+        spread(entries, layout, colors, longer);
+        const std::size_t blocks = buckets_.size();
+        buckets_.resize(blocks + std::max<std::size_t>(slots / ZSYNC_BLOCK_SLOTS, 1));
+        for (std::size_t first = 0; first < slots; first += ZSYNC_BLOCK_SLOTS) {
+            std::vector<Child> children;
+            std::uint64_t block = buckets_.size();
+            for (std::size_t i = 0; i < ZSYNC_BLOCK_SLOTS && first + i < slots; ++i) {
+                const std::size_t slot = first + i;
+                const std::size_t place = buckets_.size();
+                if (!append_words(longer[slot], layout.end(), colors[slot], outside)) {
+                    buckets_.resize(place + ZSYNC_HEAD_WORDS);
+                    children.push_back({place, longer[slot], colors[slot]});
+                }
+                block |= std::uint64_t{buckets_.size() - place}
+                         << (ZSYNC_BLOCK_SIZES_SHIFT + i * ZSYNC_BLOCK_SIZE_BITS);
+            }
+            buckets_[blocks + first / ZSYNC_BLOCK_SLOTS] = block;
+            for (const Child& child : children) {
+                append_child(child, layout.end());
             }
         }
-        nodes_[index] = node;
-        nodes_.resize(nodes_.size() + static_cast<std::size_t>(std::popcount(node.mask)));
-        std::uint32_t child = node.second;
-        for (unsigned slot = 0; slot < slots; ++slot) {
-            if (!children[slot].empty()) {
-                fill(child++, children[slot], depth + ZSYNC_STRIDE_BITS, classes[slot]);
+        return static_cast<std::uint32_t>(blocks);
+    }
+
+    /// Deals entries out to slots: those that end here color the slots that they cover.
+    static void spread(
+        std::span<const Entry> entries,
+        const Layout& layout,
+        std::span<std::uint32_t> colors,
+        std::span<std::span<const Entry>> longer
+    ) {
+        for (std::size_t i = 0; i < entries.size(); ++i) {
+            const Entry& entry = entries[i];
+            const auto slot =
+                bits_at(entry.address, layout.depth + layout.shared_bits, layout.root_bits);
+            if (entry.length <= layout.end()) {
+                // Sorted by address, then length: what it lies in came before.
+                std::ranges::fill(
+                    colors.subspan(slot, std::size_t{1} << (layout.end() - entry.length)),
+                    entry.color
+                );
+                continue;
             }
+            std::span<const Entry>& in_slot = longer[slot];
+            in_slot = in_slot.empty() ? entries.subspan(i, 1)
+                                      : std::span(in_slot.data(), in_slot.size() + 1);
         }
     }
 
-    const JoinClass& join_;
-    std::vector<std::uint32_t>& cells_;
-    std::vector<zsync_node>& nodes_;
+    /// The words of a slot, longest entries first; `color` is of what is in none of them. False,
+    /// with some of them there, when they do not fit.
+    bool append_words(
+        std::span<const Entry> entries, unsigned depth, std::uint32_t color, std::uint32_t outside
+    ) {
+        const std::size_t end = buckets_.size() + ZSYNC_SLOT_WORDS_MAX;
+        for (const Entry& entry : entries | std::views::reverse) {
+            if (!append_entry(entry, depth) || buckets_.size() > end) {
+                return false;
+            }
+        }
+        if (color != outside) {
+            buckets_.push_back(prefix_word({}, 0, 0, color));
+        }
+        return buckets_.size() <= end;
+    }
+
+    /// False when it is too long for two words.
+    bool append_entry(const Entry& entry, unsigned depth) {
+        unsigned bits = entry.length - depth;
+        if (bits > entry_bits_max()) {
+            return false;
+        }
+        if (bits > ZSYNC_PREFIX_BITS_MAX - color_bits_) {
+            const unsigned bits_here = std::min<unsigned>(bits, ZSYNC_PREFIX_BITS_MAX);
+            buckets_.push_back(
+                prefix_word(entry.address, depth, bits_here, 0) | ZSYNC_PREFIX_CONTINUES
+            );
+            depth += bits_here;
+            bits -= bits_here;
+        }
+        buckets_.push_back(prefix_word(entry.address, depth, bits, entry.color));
+        return true;
+    }
+
+    static std::uint64_t
+    prefix_word(const zsync_address& address, unsigned depth, unsigned bits, std::uint32_t color) {
+        const std::uint64_t value = bits_at(address, depth, bits) << (63 - bits) << 1;
+        return value | std::uint64_t{color} << ZSYNC_PREFIX_COLOR_SHIFT | (63 - bits);
+    }
+
+    void append_child(const Child& child, unsigned depth) {
+        const Layout layout = layout_of(child.entries, depth, 0);
+        const std::uint32_t blocks = append_table(child.entries, layout, child.color);
+        buckets_[child.head] = std::uint64_t{classes_[child.color]} << ZSYNC_HEAD_CLASS_SHIFT |
+                               layout.root_bits << ZSYNC_HEAD_ROOT_BITS_SHIFT |
+                               layout.shared_bits << ZSYNC_HEAD_SHARED_BITS_SHIFT;
+        buckets_[child.head + 1] = blocks;
+        buckets_[child.head + 2] = layout.shared;
+    }
+
+    const std::vector<std::uint32_t>& classes_;
+    std::vector<std::uint64_t>& buckets_;
+    unsigned color_bits_;
 };
 
 } // namespace
@@ -229,10 +281,18 @@ Ipv6Table build_trie(
     std::uint32_t outside,
     const JoinClass& join,
     std::vector<std::uint32_t>& cells,
-    std::vector<zsync_node>& nodes
+    std::vector<std::uint64_t>& buckets
 ) {
     sort_prefixes(prefixes);
-    return TrieBuilder(join, cells, nodes).build(prefixes, outside);
+    Palette palette;
+    const std::uint32_t outside_color = palette.color_of(outside);
+    const std::vector<Entry> entries = entries_of(prefixes, outside, join, palette);
+    ZASSERT(!entries.empty(), "a set changes the class of its addresses");
+    const std::vector<std::uint32_t>& classes = palette.classes();
+    Ipv6Table table = TrieBuilder(classes, buckets).build(entries, outside_color);
+    table.palette = static_cast<std::uint32_t>(cells.size());
+    cells.insert(cells.end(), classes.begin(), classes.end());
+    return table;
 }
 
 } // namespace zsync::packet
