@@ -101,6 +101,31 @@ def test_a_device_that_comes_back_is_analysed_again(analysed):
     wait_until("its tap", lambda: len(tcx_programs(analysed)) == 3)
 
 
+def renamed(lab) -> str:
+    """Gives the near end of the link another name while it is up."""
+    old = lab.near.ifname
+    lab.near.ifname = old.replace("zn", "zr", 1)
+    lab.near.ip("link", "set", old, "name", lab.near.ifname)
+    wait_until("the new name", lambda: lab.ctl("packet", "stats", lab.near.ifname, check=False).code == 0)
+    return old
+
+
+def test_a_device_that_is_renamed_is_analysed_on(analysed):
+    analysed.far.run("nmap", "-n", "-Pn", "-sS", "--top-ports", "60", analysed.near.v4)
+    wait_until("the scan", lambda: analysed.json("alerts"))
+    table = analysed.json("flows", analysed.near.ifname)["flow_table"]
+    old = renamed(analysed)
+    wait_until("the analysis", lambda: analysed.property("SampleEvery") == 1)
+    assert [alert["kind"] for alert in analysed.json("alerts", analysed.near.ifname)] == ["port_scan"]
+    assert analysed.json("flows", analysed.near.ifname)["flow_table"]["flows"] >= table["flows"] > 0
+    assert analysed.ctl("flows", old, check=False).code == 1
+    analysed.far.run("ping", "-c", "300", "-i", "0.002", analysed.near.v4)
+    wait_until("an alert", lambda: "icmp_flood" in {alert["kind"] for alert in analysed.json("alerts")})
+    assert f"{analysed.near.ifname}: icmp_flood" in analysed.log()
+    analysed.ctl("packet", "analyse", analysed.near.ifname, "--off")
+    assert tcx_programs(analysed) == []
+
+
 def test_configuration_asks_for_it_and_sets_thresholds(quiet_lab):
     lab = quiet_lab
     lab.config.write_text(

@@ -197,6 +197,25 @@ def test_begins_again_with_the_interface(bridge):
     wait_until("the link", lambda: " 0% packet loss" in ping(bridge, THIRD_V4, 3, check=False))
 
 
+def test_goes_on_under_the_new_name_of_an_interface(bridge):
+    forward(bridge, "--rewrite")
+    old, bridge.second = bridge.second, bridge.second.replace("zp", "zr", 1)
+    bridge.near.ip("link", "set", old, "name", bridge.second)
+    wait_until("the new name", lambda: [row["second"] for row in forwards(bridge)] == [bridge.second])
+    assert modes(bridge) == ["copy"]
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+    bridge.stop_daemon()
+    newer = bridge.second.replace("zr", "zq", 1)
+    bridge.near.ip("link", "set", bridge.second, "name", newer)
+    bridge.second = newer
+    bridge.start_daemon()
+    assert [(row["second"], row["first_mode"], row["rewrite"]) for row in forwards(bridge)] == [(newer, "copy", True)]
+    assert " 0% packet loss" in ping(bridge, THIRD_V4)
+    forward(bridge, "--off")
+    wait_until("the host", lambda: " 0% packet loss" in ping(bridge, bridge.near.v4, 3, check=False))
+    assert forwards(bridge) == []
+
+
 def test_a_pair_that_waits_can_be_ended(bridge):
     forward(bridge)
     bridge.near.ip("link", "del", bridge.second)

@@ -9,6 +9,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <format>
@@ -150,7 +151,33 @@ Task<Outcome<void>> PacketAnalyses::stop(std::string ifname) {
     co_return {};
 }
 
+void PacketAnalyses::follow_renames(const std::map<std::string, packet::InterfaceView>& views) {
+    std::vector<std::pair<std::string, std::string>> renamed;
+    for (const auto& [old_name, wish] : wishes_) {
+        const auto found = views.contains(old_name) || !wish.run
+                               ? views.end()
+                               : std::ranges::find_if(views, [&wish](const auto& named) {
+                                     return named.second.ifindex == wish.run->ifindex;
+                                 });
+        if (found != views.end()) {
+            renamed.emplace_back(old_name, found->first);
+        }
+    }
+    for (const auto& [old_name, name] : renamed) {
+        const auto waits = wishes_.find(name);
+        if (waits != wishes_.end() && waits->second.run) {
+            continue; // begun by that name already; the old one ends as unwanted
+        }
+        wishes_.erase(name);
+        auto wish = wishes_.extract(old_name);
+        wish.key() = name;
+        wish.mapped().run->ifname = name;
+        wishes_.insert(std::move(wish));
+    }
+}
+
 Task<Outcome<void>> PacketAnalyses::reconcile(std::map<std::string, packet::InterfaceView> views) {
+    follow_renames(views);
     std::vector<std::string> names;
     for (const auto& [name, wish] : wishes_) {
         names.push_back(name);
@@ -292,8 +319,8 @@ Task<Outcome<Fd>> PacketAnalyses::flows(std::string ifname) {
     if (!run->live) {
         co_return not_analysed(ifname);
     }
-    co_return co_await io_.offload([&run]() -> Outcome<Fd> {
-        return sealed_file(ZTRY(run->live->report(run->ifname)));
+    co_return co_await io_.offload([&run, &ifname]() -> Outcome<Fd> {
+        return sealed_file(ZTRY(run->live->report(ifname)));
     });
 }
 

@@ -36,6 +36,8 @@ public:
     Task<Outcome<void>>
     start(packet::InterfaceView view, std::uint32_t sample_every, bool must_run);
     Task<Outcome<void>> stop(std::string ifname);
+    /// Has analyses of devices that are called otherwise by now go on under their new names.
+    void follow_renames(const std::map<std::string, packet::InterfaceView>& views);
     /// Begins and ends analyses as devices come and go.
     Task<Outcome<void>> reconcile(std::map<std::string, packet::InterfaceView> views);
     /// Ends the counting of flows that an earlier run left where nobody wants an analysis.

@@ -18,9 +18,26 @@ using packet::xsk::ForwardStatus;
 PacketForwards::PacketForwards(Io io, Scope& scope, packet::Service& service)
     : io_(io), scope_(scope), service_(service) {}
 
+void PacketForwards::follow_renames() {
+    const std::map<std::string, packet::InterfaceView> views = service_.interfaces();
+    for (const RunRef& run : runs_) {
+        for (std::size_t port = 0; port < 2; ++port) {
+            if (run->ifindexes[port] == 0 || views.contains(run->ports[port])) {
+                continue;
+            }
+            const auto found = std::ranges::find_if(views, [&](const auto& named) {
+                return named.second.ifindex == run->ifindexes[port];
+            });
+            if (found != views.end()) {
+                run->ports[port] = found->first;
+            }
+        }
+    }
+}
+
 PacketForwards::RunRef PacketForwards::find(const std::string& port) const {
     const auto found = std::ranges::find_if(runs_, [&](const RunRef& run) {
-        return std::ranges::contains(run->options.ports, port);
+        return std::ranges::contains(run->ports, port);
     });
     return found == runs_.end() ? nullptr : *found;
 }
@@ -35,15 +52,13 @@ Outcome<WorkerAddress> PacketForwards::worker() {
 }
 
 Task<Outcome<void>> PacketForwards::start(ForwardOptions options) {
+    follow_renames();
     for (const std::string& port : options.ports) {
         if (const RunRef other = find(port)) {
             co_return fail(
                 packet::PacketError::already_attached,
                 std::format(
-                    "{} forwards already, between {} and {}",
-                    port,
-                    other->options.ports[0],
-                    other->options.ports[1]
+                    "{} forwards already, between {} and {}", port, other->ports[0], other->ports[1]
                 )
             );
         }
@@ -75,8 +90,8 @@ Task<Outcome<void>> PacketForwards::run(ForwardOptions options) {
         co_return begun;
     }
     run->task = scope_.spawn("packet-forward", follow(run));
-    told_.erase(run->options.ports);
-    log::info(std::format("{} and {} forward", run->options.ports[0], run->options.ports[1]));
+    told_.erase(run->ports);
+    log::info(std::format("{} and {} forward", run->ports[0], run->ports[1]));
     co_return {};
 }
 
@@ -113,6 +128,8 @@ void PacketForwards::tell_waiting(const packet::DesiredForward& wanted, std::str
 }
 
 Task<Result<void>> PacketForwards::restore() {
+    follow_renames();
+    std::erase_if(told_, [this](const auto& told) { return !is_kept(told.first); });
     for (const packet::DesiredForward& wanted : std::vector(service_.forwards())) {
         if (std::ranges::any_of(wanted.ports, [&](const auto& port) {
                 return find(port) != nullptr;
@@ -141,7 +158,11 @@ Task<Result<void>> PacketForwards::restore() {
 Task<Outcome<void>> PacketForwards::begin(RunRef run) {
     ZCO_TRY(const WorkerAddress there, worker());
     for (std::size_t port = 0; port < 2; ++port) {
-        ZCO_TRY(run->maps[port], co_await service_.send_to_sockets(run->options.ports[port], true));
+        const auto views = service_.interfaces();
+        if (const auto found = views.find(run->ports[port]); found != views.end()) {
+            run->ifindexes[port] = found->second.ifindex;
+        }
+        ZCO_TRY(run->maps[port], co_await service_.send_to_sockets(run->ports[port], true));
     }
     co_return co_await there.call("packet-forward-open", &PacketForwards::open_there, run);
 }
@@ -151,10 +172,7 @@ Task<void> PacketForwards::follow(RunRef run) {
         co_await (*workers_)[0].call("packet-forward", &PacketForwards::run_there, run);
     if (!ended && !ended.error().is_canceled()) {
         log::error(std::format(
-            "{} and {} no longer forward: {}",
-            run->options.ports[0],
-            run->options.ports[1],
-            ended.error().message()
+            "{} and {} no longer forward: {}", run->ports[0], run->ports[1], ended.error().message()
         ));
     }
     if (const auto cleared = co_await end(run); !cleared) {
@@ -164,7 +182,7 @@ Task<void> PacketForwards::follow(RunRef run) {
         co_return;
     }
     const packet::DesiredForward wanted{
-        .ports = run->options.ports, .rewrite_addresses = run->options.rewrite_addresses
+        .ports = run->ports, .rewrite_addresses = run->options.rewrite_addresses
     };
     if (std::string why = hindrance_of(wanted); !why.empty() && is_kept(wanted.ports)) {
         tell_waiting(wanted, std::move(why));
@@ -186,11 +204,12 @@ Task<Outcome<void>> PacketForwards::end(RunRef run) {
             outcome = fail(closed.error());
         }
     }
+    follow_renames();
     for (std::size_t port = 0; port < 2; ++port) {
         if (!run->maps[port]) {
             continue;
         }
-        const auto kept = co_await service_.send_to_sockets(run->options.ports[port], false);
+        const auto kept = co_await service_.send_to_sockets(run->ports[port], false);
         // An interface that is gone, or detached, has nothing to be told.
         if (!kept && kept.error().error != Error(packet::PacketError::not_attached)) {
             outcome = std::unexpected(kept.error());
@@ -202,6 +221,7 @@ Task<Outcome<void>> PacketForwards::end(RunRef run) {
 }
 
 Task<Outcome<void>> PacketForwards::stop(std::string first, std::string second) {
+    follow_renames();
     const RunRef run = find(first);
     const bool runs = run && run == find(second) && run->task;
     if (!runs && !is_kept({first, second})) {
@@ -221,6 +241,7 @@ Task<Outcome<void>> PacketForwards::stop(std::string first, std::string second) 
 }
 
 Task<Outcome<std::vector<ForwardView>>> PacketForwards::list() {
+    follow_renames();
     std::vector<ForwardView> views;
     for (const RunRef& run : std::vector(runs_)) {
         if (run->stopping || !run->task) {
@@ -232,7 +253,7 @@ Task<Outcome<std::vector<ForwardView>>> PacketForwards::list() {
                 "packet-forward-status", &PacketForwards::status_there, run
             )
         );
-        views.push_back({run->options.ports, run->options.rewrite_addresses, true, status});
+        views.push_back({run->ports, run->options.rewrite_addresses, true, status});
     }
     for (const packet::DesiredForward& wanted : service_.forwards()) {
         const bool runs = std::ranges::any_of(views, [&](const ForwardView& view) {

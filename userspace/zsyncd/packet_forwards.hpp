@@ -11,6 +11,7 @@
 #include <zsync/packet/xsk/forwarder.hpp>
 
 #include <array>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -51,8 +52,11 @@ public:
 private:
     /// One that runs. `forwarder` belongs to the worker's thread.
     struct Run {
-        explicit Run(packet::xsk::ForwardOptions wanted) : options(std::move(wanted)) {}
-        packet::xsk::ForwardOptions options;
+        explicit Run(packet::xsk::ForwardOptions wanted)
+            : ports(wanted.ports), options(std::move(wanted)) {}
+        std::array<std::string, 2> ports; ///< as they are called by now
+        std::array<std::uint32_t, 2> ifindexes{};
+        const packet::xsk::ForwardOptions options;
         std::array<Fd, 2> maps;
         std::unique_ptr<packet::xsk::Forwarder> forwarder;
         TaskRef task;
@@ -61,6 +65,8 @@ private:
     };
     using RunRef = std::shared_ptr<Run>;
 
+    /// Has forwarders go by the new names of devices that are called otherwise by now.
+    void follow_renames();
     [[nodiscard]] RunRef find(const std::string& port) const;
     using Ports = std::array<std::string, 2>;
     [[nodiscard]] bool is_kept(const Ports& ports) const;

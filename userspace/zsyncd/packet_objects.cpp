@@ -137,6 +137,7 @@ void PacketObjects::tell(const std::string& ifname, const packet::analysis::Aler
 
 void PacketObjects::publish() {
     std::map<std::string, packet::InterfaceView> views = service_.interfaces();
+    analyses_.follow_renames(views);
     for (auto at = objects_.begin(); at != objects_.end();) {
         if (views.contains(at->first)) {
             ++at;

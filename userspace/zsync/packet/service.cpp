@@ -119,10 +119,10 @@ std::map<std::string, InterfaceView> Service::interfaces() const {
     return views;
 }
 
-void Service::rekey(const EntryRef& entry, const std::string& old_name) {
-    const std::string& name = entry->view.name;
+Task<void> Service::rekey(EntryRef entry, std::string old_name) {
+    const std::string name = entry->view.name;
     if (name == old_name) {
-        return;
+        co_return;
     }
     log::notice(
         std::format("packet: {} was renamed to {}", old_name, name),
@@ -134,6 +134,36 @@ void Service::rekey(const EntryRef& entry, const std::string& old_name) {
         other->second->removed = true;
     }
     entries_.insert_or_assign(name, entry);
+    co_await rename_in_forwards(std::move(old_name), name);
+}
+
+Task<void> Service::rename_in_forwards(std::string old_name, std::string name) {
+    std::vector<DesiredForward> kept = forwards_;
+    const auto found = std::ranges::find_if(kept, [&](const DesiredForward& forward) {
+        return std::ranges::contains(forward.ports, old_name);
+    });
+    if (found == kept.end()) {
+        co_return;
+    }
+    std::ranges::replace(found->ports, old_name, name);
+    const DesiredForward renamed = *found;
+    // A pair that waited for a device of this name would be a second one of the same interface.
+    std::erase_if(kept, [&](const DesiredForward& other) {
+        return other != renamed && std::ranges::contains(other.ports, name);
+    });
+    forwards_ = kept;
+    const CancelProtection protection;
+    if (const auto saved = co_await save_forwards(std::move(kept)); !saved) {
+        log::error(
+            std::format(
+                "packet: {} and {} would not forward after a restart: {}",
+                renamed.ports[0],
+                renamed.ports[1],
+                saved.error().message()
+            ),
+            {{"ZSYNC_INTERFACE", name}, {"ZSYNC_OLD_NAME", old_name}}
+        );
+    }
 }
 
 Task<Outcome<void>> Service::start() {
@@ -163,7 +193,7 @@ Task<Outcome<void>> Service::start() {
             managed.reconcile();
         }));
         refresh(*entry);
-        rekey(entry, name);
+        co_await rekey(entry, name);
         log_state(entry->view);
     }
     co_return {};
@@ -194,7 +224,7 @@ Task<Outcome<void>> Service::reconcile() {
         ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
         ZCO_CHECK(co_await io_.offload([&managed = entry->managed] { managed.reconcile(); }));
         const InterfaceView before = std::exchange(entry->view, entry->managed.view());
-        rekey(entry, name);
+        co_await rekey(entry, name);
         if (entry->view != before) {
             log_state(entry->view);
             changed = true;

@@ -146,7 +146,9 @@ private:
     /// Of the next temporary rule to expire; nothing without one.
     [[nodiscard]] std::optional<std::uint64_t> next_expiry_us() const;
     Task<Outcome<void>> save_forwards(std::vector<DesiredForward> forwards);
-    void rekey(const EntryRef& entry, const std::string& old_name);
+    /// Has an entry whose device is called otherwise go by that name, and its forwards as well.
+    Task<void> rekey(EntryRef entry, std::string old_name);
+    Task<void> rename_in_forwards(std::string old_name, std::string name);
 
     Io io_;
     store::Store& store_;
