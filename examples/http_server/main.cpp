@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto idle_time_max = 30s;
+constexpr auto idle_time_max = 30s; // for a request, and for each block of an answer
 constexpr std::uint32_t receive_buffers = 1024;
 constexpr std::uint32_t receive_buffer_bytes = 4096;
 constexpr std::size_t file_block_bytes = 64 * 1024;
@@ -51,7 +51,8 @@ std::string head_of(int status, std::string_view reason, std::uint64_t length, b
 
 Task<Result<void>> send_all(Io io, FdRef to, std::span<const char> text, std::uint32_t flags = 0) {
     for (std::span<const char> rest = text; !rest.empty();) {
-        const auto sent = co_await io.send(to, rest, flags | MSG_WAITALL);
+        const auto sent =
+            co_await io.send(to, rest, flags | MSG_WAITALL).until(io.now() + idle_time_max);
         ZCO_CHECK(sent.count);
         rest = rest.subspan(*sent.count);
     }
