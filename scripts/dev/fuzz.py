@@ -12,6 +12,12 @@ import time
 
 RSS_MIB_MAX = 2048
 INPUT_SECONDS_MAX = 10
+# Programs, and which of their tests run under seeds.
+SIMULATIONS = (
+    ("core_test", "Simulation.*:*_under_any_seed"),
+    ("store_test", "StoreSimulation.*"),
+    ("conformance_test", "simulated_*"),
+)
 
 
 def registered(build: pathlib.Path) -> list[tuple[str, str, str, str]]:
@@ -50,11 +56,13 @@ def fuzz(build: pathlib.Path, entry: tuple[str, str, str, str], seconds: int) ->
 
 
 def replay(build: pathlib.Path, seed: int) -> int:
-    """The simulations with one seed, as their failing test names it."""
+    """Every test of simulations with one seed, as the failing one names it."""
     environment = os.environ | {"ZSYNC_SEED": str(seed)}
     codes = [
-        subprocess.run([build / "bin" / name, f"--gtest_filter={suite}.*"], env=environment, check=False).returncode
-        for name, suite in (("core_test", "Simulation"), ("store_test", "StoreSimulation"))
+        subprocess.run(
+            [build / "bin" / program, "--gtest_brief=1", f"--gtest_filter={tests}"], env=environment, check=False
+        ).returncode
+        for program, tests in SIMULATIONS
     ]
     return max(codes)
 

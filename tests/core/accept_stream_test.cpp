@@ -1,5 +1,6 @@
 // Connections by one request: none is lost, whatever the consumer or the descriptor table does.
 #include "models.hpp"
+#include "tests/core/seeds.hpp"
 
 #include <zsync/core/accept_stream.hpp>
 #include <zsync/core/limits.hpp>
@@ -318,8 +319,8 @@ TEST(AcceptStream, loses_no_connection_under_any_seed) {
             co_return co_await expect_conserved(io, lobby, std::move(stats), 4);
         }
     };
-    for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-        SCOPED_TRACE(seed);
+    for (const std::uint64_t seed : seeds_to(200)) {
+        SCOPED_TRACE(replay_of(seed));
         Simulation simulation(seed);
         Lobby lobby; // ends first: its descriptors are the worker's
         const Io io(simulation.worker(), seed % 2 == 0 ? TaskKind::coroutine : TaskKind::fiber);

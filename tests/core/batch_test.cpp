@@ -1,5 +1,6 @@
 // Batches on every execution model: chains, many at once, and what a cancel leaves.
 #include "models.hpp"
+#include "tests/core/seeds.hpp"
 
 #include <zsync/core/batch.hpp>
 #include <zsync/core/failing_executor.hpp>
@@ -665,8 +666,8 @@ TEST(Batch, chains_lose_nothing_under_any_seed) {
     const Folder folder(8);
     unsigned canceled = 0;
     constexpr unsigned seeds = 500;
-    for (unsigned seed = 1; seed <= seeds; ++seed) {
-        SCOPED_TRACE(seed);
+    for (const std::uint64_t seed : seeds_to(seeds)) {
+        SCOPED_TRACE(replay_of(seed));
         std::array<FileWork, 8> works;
         for (unsigned n = 0; n < works.size(); ++n) {
             works[n].path = folder.path(n);
@@ -691,6 +692,8 @@ TEST(Batch, chains_lose_nothing_under_any_seed) {
         }
         ASSERT_EQ(folder.open_files(), 0);
     }
-    EXPECT_GT(canceled, seeds / 10);
-    EXPECT_LT(canceled, seeds);
+    if (seed_to_replay() == nullptr) {
+        EXPECT_GT(canceled, seeds / 10);
+        EXPECT_LT(canceled, seeds);
+    }
 }

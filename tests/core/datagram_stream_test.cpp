@@ -1,5 +1,6 @@
 // Datagrams by one request: each with where it came from, none lost by a cancel.
 #include "models.hpp"
+#include "tests/core/seeds.hpp"
 
 #include <zsync/core/batch.hpp>
 #include <zsync/core/datagram_stream.hpp>
@@ -323,8 +324,8 @@ TEST(DatagramStream, loses_none_under_any_seed) {
             co_return {};
         }
     };
-    for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-        SCOPED_TRACE(seed);
+    for (const std::uint64_t seed : seeds_to(200)) {
+        SCOPED_TRACE(replay_of(seed));
         Simulation simulation(seed);
         const Io io(simulation.worker(), seed % 2 == 0 ? TaskKind::coroutine : TaskKind::fiber);
         ASSERT_TRUE(io.run("root", Body::run(io)));

@@ -1,3 +1,5 @@
+#include "tests/core/seeds.hpp"
+
 #include <zsync/core/channel.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/scope.hpp>
@@ -10,7 +12,6 @@
 
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <fcntl.h>
 #include <format>
 #include <string>
@@ -167,7 +168,7 @@ Task<Result<void>> run_channel(Scope& scope, Io io, Trace* trace) {
 }
 
 template <class Program> Trace simulate(std::uint64_t seed, TaskKind kind, Program program) {
-    SCOPED_TRACE(testing::Message() << "replay: ./dev fuzz --seed " << seed);
+    SCOPED_TRACE(replay_of(seed));
     Trace trace;
     Simulation simulation(seed);
     const Io io(simulation.worker(), kind);
@@ -178,14 +179,11 @@ template <class Program> Trace simulate(std::uint64_t seed, TaskKind kind, Progr
     return trace;
 }
 
-/// Every seed, or the one of ZSYNC_SEED.
 template <class Each> void for_each_seed(Each each) {
-    if (const char* one = std::getenv("ZSYNC_SEED")) {
-        each(std::strtoull(one, nullptr, 10));
-        return;
-    }
-    for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed) {
-        each(seed);
+    for (const std::uint64_t seed : seeds_to(seeds)) {
+        if (!testing::Test::HasFailure()) {
+            each(seed);
+        }
     }
 }
 
@@ -208,7 +206,7 @@ TEST(Simulation, a_channel_loses_nothing_to_time_outs) {
     for_each_seed([&](std::uint64_t seed) {
         timed_out += simulate(seed, TaskKind::coroutine, &run_channel).timed_out;
     });
-    EXPECT_TRUE(timed_out > 0 || std::getenv("ZSYNC_SEED") != nullptr);
+    EXPECT_TRUE(timed_out > 0 || seed_to_replay() != nullptr);
 }
 
 TEST(Simulation, the_same_seed_makes_the_same_decisions) {

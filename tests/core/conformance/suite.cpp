@@ -3,6 +3,7 @@
 #include "tests/core/conformance/conditions.hpp"
 #include "tests/core/conformance/conformance.hpp"
 #include "tests/core/models.hpp"
+#include "tests/core/seeds.hpp"
 
 #include <zsync/core/frame_pool.hpp>
 
@@ -56,9 +57,11 @@ public:
             run_once(0);
             return;
         }
-        for (std::uint64_t seed = 1; seed <= seeds_per_case && !HasFailure(); ++seed) {
-            SCOPED_TRACE(testing::Message() << "seed " << seed);
-            run_once(seed);
+        for (const std::uint64_t seed : seeds_to(seeds_per_case)) {
+            SCOPED_TRACE(replay_of(seed));
+            if (!HasFailure()) {
+                run_once(seed);
+            }
         }
     }
 
