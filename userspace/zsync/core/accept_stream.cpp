@@ -1,7 +1,7 @@
 #include <zsync/core/accept_stream.hpp>
 #include <zsync/core/assert.hpp>
 #include <zsync/core/limits.hpp>
-#include <zsync/core/ring.hpp>
+#include <zsync/core/operation_queue.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <linux/io_uring.h>
@@ -42,10 +42,7 @@ bool is_of_a_shortage(int error) noexcept {
 
 AcceptStreamState::AcceptStreamState(Worker* worker, int listener)
     : worker_(worker), fd_(listener),
-      multishot_(
-          worker != nullptr && worker->ring() != nullptr &&
-          worker->ring()->options().allows(KernelFeature::multishot_accept)
-      ) {}
+      multishot_(worker != nullptr && worker->queue().has_multishot_accept()) {}
 
 AcceptStream::AcceptStream(Io io, FdRef listener) {
     Worker* worker = io.kind() == TaskKind::thread ? nullptr : &static_cast<Worker&>(io.executor());

@@ -1,6 +1,6 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/datagram_stream.hpp>
-#include <zsync/core/ring.hpp>
+#include <zsync/core/operation_queue.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/worker.hpp>
 
@@ -39,12 +39,10 @@ static_assert(
 
 DatagramStreamState::DatagramStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool)
     : pool_(std::move(pool)), worker_(worker), fd_(fd) {
-    const Ring* ring = worker != nullptr ? worker->ring() : nullptr;
-    multishot_ = ring != nullptr && pool_->is_on_ring() &&
-                 ring->options().allows(KernelFeature::multishot_recv);
-    if (multishot_ && pool_->buffer_bytes() <= DatagramStream::overhead_bytes) {
-        multishot_ = false; // one at a time, each buffer for the bytes alone
-    }
+    // Else one at a time, each buffer for the bytes alone.
+    multishot_ = worker != nullptr && pool_->is_on_ring() &&
+                 worker->queue().has_multishot_recvmsg() &&
+                 pool_->buffer_bytes() > DatagramStream::overhead_bytes;
 }
 
 DatagramStream::DatagramStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool) {

@@ -96,6 +96,10 @@ public:
     ) noexcept {}
     /// Whether one request may receive again and again from a socket of this family.
     [[nodiscard]] virtual bool has_multishot_recv(int /*family*/) const noexcept { return false; }
+    /// The same for recvmsg(2) into provided buffers, of any socket.
+    [[nodiscard]] virtual bool has_multishot_recvmsg() const noexcept { return false; }
+    /// Whether one request may accept again and again.
+    [[nodiscard]] virtual bool has_multishot_accept() const noexcept { return false; }
 
     /// Requests whose last completion has not been delivered.
     [[nodiscard]] virtual std::uint64_t in_flight() const noexcept = 0;

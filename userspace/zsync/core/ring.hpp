@@ -38,6 +38,12 @@ public:
     void
     withdraw_buffers(void* provided, std::uint32_t count, std::uint16_t group) noexcept override;
     [[nodiscard]] bool has_multishot_recv(int family) const noexcept override;
+    [[nodiscard]] bool has_multishot_recvmsg() const noexcept override {
+        return options_.allows(KernelFeature::multishot_recv);
+    }
+    [[nodiscard]] bool has_multishot_accept() const noexcept override {
+        return options_.allows(KernelFeature::multishot_accept);
+    }
 
     [[nodiscard]] std::uint64_t in_flight() const noexcept override { return in_flight_; }
     [[nodiscard]] std::uint64_t enters() const noexcept override { return enters_; }

@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <poll.h>
+#include <span>
 #include <unistd.h>
 #include <utility>
 
@@ -50,6 +52,42 @@ bool may_be_shortened(const OperationRequest& request) {
 /// EINTR means that nothing was done: not so of a connect, which goes on by itself, nor of a close.
 bool may_be_interrupted(const OperationRequest& request) {
     return request.opcode != Opcode::connect && request.opcode != Opcode::close;
+}
+
+/// recvmsg(2) into a provided buffer. A multishot request's msghdr is only read: the buffer holds
+/// what there is to say, as io_uring_prep_recvmsg_multishot(3) tells, and then the bytes.
+ssize_t receive_message(const OperationRequest& request, std::span<std::byte> memory) {
+    auto& asked = *reinterpret_cast<msghdr*>(request.address);
+    const bool multishot = (request.priority & IORING_RECV_MULTISHOT) != 0;
+    msghdr message = asked;
+    std::size_t before = 0;
+    if (multishot) {
+        before = sizeof(io_uring_recvmsg_out) + asked.msg_namelen + asked.msg_controllen;
+        message.msg_name = memory.data() + sizeof(io_uring_recvmsg_out);
+        message.msg_control = memory.data() + sizeof(io_uring_recvmsg_out) + asked.msg_namelen;
+    }
+    iovec part{.iov_base = memory.data() + before, .iov_len = memory.size() - before};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const int flags = static_cast<int>(request.flags) | MSG_DONTWAIT;
+    const ssize_t count = ::recvmsg(request.fd, &message, flags);
+    if (count < 0) {
+        return count;
+    }
+    if (!multishot) {
+        asked.msg_namelen = message.msg_namelen;
+        asked.msg_controllen = message.msg_controllen;
+        asked.msg_flags = message.msg_flags;
+        return count;
+    }
+    const io_uring_recvmsg_out out{
+        .namelen = message.msg_namelen,
+        .controllen = static_cast<std::uint32_t>(message.msg_controllen),
+        .payloadlen = static_cast<std::uint32_t>(count),
+        .flags = static_cast<std::uint32_t>(message.msg_flags),
+    };
+    std::memcpy(memory.data(), &out, sizeof out);
+    return static_cast<ssize_t>(before) + count;
 }
 
 io_uring_buf* buffers_of(void* entries) { return static_cast<io_uring_buf*>(entries); }
@@ -184,7 +222,17 @@ bool SimulatedQueue::try_one(Pending& pending) noexcept {
     if ((static_cast<unsigned>(pending.request.sqe_flags) & IOSQE_BUFFER_SELECT) != 0) {
         return receive(pending);
     }
-    return pending.request.opcode == Opcode::futex_wait ? try_futex(pending) : try_plain(pending);
+    switch (pending.request.opcode) {
+    case Opcode::futex_wait:
+        return try_futex(pending);
+    case Opcode::accept:
+        if ((pending.request.priority & IORING_ACCEPT_MULTISHOT) != 0) {
+            return accept(pending);
+        }
+        [[fallthrough]];
+    default:
+        return try_plain(pending);
+    }
 }
 
 bool SimulatedQueue::try_plain(Pending& pending) noexcept {
@@ -227,17 +275,42 @@ bool SimulatedQueue::Group::empty() const noexcept {
     return buffers_of(const_cast<std::uint64_t*>(entries.data()))[0].resv == head;
 }
 
-// A multishot request goes on while there are bytes, and then stays.
-bool SimulatedQueue::receive(Pending& pending) noexcept {
-    const bool multishot = (pending.request.priority & IORING_RECV_MULTISHOT) != 0;
+// A multishot request goes on while there is something, and then stays.
+template <class Once>
+bool SimulatedQueue::repeat(Pending& pending, bool multishot, Once once) noexcept {
     std::size_t before = 0;
     do {
         before = ended_.size() + overflow_.size();
-        if (receive_once(pending)) {
+        if ((this->*once)(pending)) {
             return true;
         }
     } while (multishot && ended_.size() + overflow_.size() != before && !happens(faults_.split));
     return false;
+}
+
+/// Of a multishot request that has just completed.
+bool SimulatedQueue::may_go_on() noexcept {
+    const bool overflows = !overflow_.empty() || ended_.size() >= faults_.completion_entries;
+    return !overflows && !happens(faults_.lost_more, mishaps_.lost_more);
+}
+
+bool SimulatedQueue::accept(Pending& pending) noexcept {
+    return repeat(pending, true, &SimulatedQueue::accept_once);
+}
+
+bool SimulatedQueue::accept_once(Pending& pending) noexcept {
+    const Attempt tried = attempt(pending.request, pending.progress);
+    if (tried.kind != Attempt::Kind::done) {
+        return false;
+    }
+    const bool more = tried.result >= 0 && may_go_on();
+    end(pending.target, tried.result, more ? IORING_CQE_F_MORE : 0);
+    return !more;
+}
+
+bool SimulatedQueue::receive(Pending& pending) noexcept {
+    const bool multishot = (pending.request.priority & IORING_RECV_MULTISHOT) != 0;
+    return repeat(pending, multishot, &SimulatedQueue::receive_once);
 }
 
 bool SimulatedQueue::receive_once(Pending& pending) noexcept {
@@ -248,23 +321,27 @@ bool SimulatedQueue::receive_once(Pending& pending) noexcept {
         return true;
     }
     const io_uring_buf& buffer = buffers_of(group.entries.data())[group.head & group.mask];
-    std::size_t length = buffer.len;
-    if (length > 1 && happens(faults_.shortened, mishaps_.shortened)) {
-        length = 1 + random(length - 1);
+    const std::span<std::byte> memory(reinterpret_cast<std::byte*>(buffer.addr), buffer.len);
+    ssize_t count = 0;
+    if (request.opcode == Opcode::recvmsg) {
+        count = receive_message(request, memory);
+    } else {
+        std::size_t length = memory.size();
+        if (length > 1 && happens(faults_.shortened, mishaps_.shortened)) {
+            length = 1 + random(length - 1);
+        }
+        const int flags = static_cast<int>(request.flags) | MSG_DONTWAIT;
+        count = ::recv(request.fd, memory.data(), length, flags);
     }
-    const int flags = static_cast<int>(request.flags) | MSG_DONTWAIT;
-    const ssize_t count = ::recv(request.fd, reinterpret_cast<void*>(buffer.addr), length, flags);
     if (count < 0 && errno == EAGAIN) {
         return false;
     }
-    if (count <= 0) {
+    if (count < 0 || (count == 0 && request.opcode != Opcode::recvmsg)) {
         end(pending.target, count < 0 ? -errno : 0);
         return true;
     }
     ++group.head;
-    const bool overflows = !overflow_.empty() || ended_.size() >= faults_.completion_entries;
-    const bool more = (request.priority & IORING_RECV_MULTISHOT) != 0 && !overflows &&
-                      !happens(faults_.lost_more, mishaps_.lost_more);
+    const bool more = (request.priority & IORING_RECV_MULTISHOT) != 0 && may_go_on();
     const std::uint32_t picked = std::uint32_t{buffer.bid} << IORING_CQE_BUFFER_SHIFT;
     end(pending.target,
         static_cast<std::int32_t>(count),

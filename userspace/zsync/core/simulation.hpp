@@ -26,6 +26,7 @@ struct SimulationFaults {
     /// after the kernel had looked. Without a buffer it is ENOBUFS always.
     double no_receive_buffers = 0.1;
     double lost_more = 0.1;       ///< a multishot request ends with a completion that is no error
+    bool multishot = true;        ///< one request may accept, and receive datagrams, many times
     double submission_full = 0.2; ///< what is queued is handed over before the turn is over
     /// Completions that fit; what does not overflows, ends multishot requests, and is told a turn
     /// later.
@@ -54,7 +55,7 @@ constexpr int simulated_crash_code = 66;
 
 /// An OperationQueue on real descriptors and a clock of its own, both under one random generator:
 /// the order in which operations are tried, what goes wrong with them, the order of completions and
-/// of ready tasks. It does what a ring does, multishot receives from provided buffers included. The
+/// of ready tasks. It does what a ring does, multishot requests and provided buffers included. The
 /// clock stands still while anything can go on and else jumps to the next deadline. Deterministic
 /// as long as all who take part are tasks of its worker.
 ///
@@ -74,6 +75,8 @@ public:
     void
     withdraw_buffers(void* provided, std::uint32_t count, std::uint16_t group) noexcept override;
     [[nodiscard]] bool has_multishot_recv(int /*family*/) const noexcept override { return true; }
+    [[nodiscard]] bool has_multishot_recvmsg() const noexcept override { return faults_.multishot; }
+    [[nodiscard]] bool has_multishot_accept() const noexcept override { return faults_.multishot; }
 
     [[nodiscard]] std::uint64_t in_flight() const noexcept override { return in_flight_; }
     [[nodiscard]] std::uint64_t enters() const noexcept override { return enters_; }
@@ -132,8 +135,13 @@ private:
     bool try_one(Pending& pending) noexcept;
     bool try_plain(Pending& pending) noexcept;
     bool try_futex(Pending& pending) noexcept;
+    /// Repeats what one completion comes of, as a multishot request does.
+    template <class Once> bool repeat(Pending& pending, bool multishot, Once once) noexcept;
+    bool accept(Pending& pending) noexcept;
+    bool accept_once(Pending& pending) noexcept;
     bool receive(Pending& pending) noexcept;
     bool receive_once(Pending& pending) noexcept;
+    [[nodiscard]] bool may_go_on() noexcept;
     bool try_all(bool may_delay) noexcept;
     bool try_with_patience() noexcept;
     void end(CompletionTarget target, std::int32_t result, std::uint32_t flags = 0) noexcept;
