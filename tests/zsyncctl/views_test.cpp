@@ -484,6 +484,33 @@ TEST(Views, flows_name_both_ends_and_what_they_carry) {
     EXPECT_EQ(flows_text(Json::object(), plain), "no flow is going on\n");
 }
 
+TEST(Views, a_flow_of_questions_is_named_by_the_last_one) {
+    const Json flow{
+        {"id", 7U},
+        {"protocol", "udp"},
+        {"source", "192.0.2.1"},
+        {"source_port", 40000U},
+        {"destination", "192.0.2.2"},
+        {"destination_port", 53U},
+        {"state", "answered"},
+        {"application", "dns"},
+    };
+    const auto message = [](std::uint64_t id, const char* name) {
+        return Json{{"flow", id}, {"questions", Json::array({{{"name", name}}})}};
+    };
+    const Json dhcp{{"protocol", "dhcp"}};
+    const Json messages =
+        Json::array({message(7, "first.test"), message(7, "last.test"), message(8, "x.test"), dhcp}
+        );
+    EXPECT_EQ(
+        flows_text(
+            {{"flows", {{"list", Json::array({flow})}}}, {"messages", {{"list", messages}}}}, plain
+        ),
+        "PROTOCOL  FROM             TO            STATE     PACKETS  BYTES  CARRIES  NAME\n"
+        "udp       192.0.2.1:40000  192.0.2.2:53  answered        0      0  dns      last.test\n"
+    );
+}
+
 TEST(Views, alerts_say_when_where_and_why) {
     const Json alert{
         {"ifname", "eth0"}, {"kind", "port_scan"}, {"time_us", 0U}, {"reason", "many \x1b[2J ports"}

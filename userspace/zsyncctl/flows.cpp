@@ -1,4 +1,6 @@
+#include <cstdint>
 #include <format>
+#include <map>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/report_file.hpp>
 #include <zsyncctl/session.hpp>
@@ -36,6 +38,30 @@ std::string endpoint(const Json& flow, std::string_view address, std::string_vie
                               : std::format("{}:{}", host, number_field(flow, port));
 }
 
+/// Whom it is for, by what it carries; of a flow of questions, what was asked last.
+std::string name_of(const Json& flow, const std::map<std::uint64_t, std::string>& asked) {
+    for (const char* field : {"host", "server_name"}) {
+        if (std::string name = text_field(flow, field); !name.empty()) {
+            return name;
+        }
+    }
+    const auto found = asked.find(flow.value("id", std::uint64_t{0}));
+    return found == asked.end() ? "" : found->second;
+}
+
+/// By the flow that it was asked in.
+std::map<std::uint64_t, std::string> last_questions(const Json& report) {
+    std::map<std::uint64_t, std::string> asked;
+    for (const Json& message :
+         report.value("messages", Json::object()).value("list", Json::array())) {
+        const Json questions = message.value("questions", Json::array());
+        if (!questions.empty() && message.contains("flow")) {
+            asked[message.value("flow", std::uint64_t{0})] = text_field(questions[0], "name");
+        }
+    }
+    return asked;
+}
+
 } // namespace
 
 std::string flows_text(const Json& report, const Style& style) {
@@ -53,10 +79,10 @@ std::string flows_text(const Json& report, const Style& style) {
          {"CARRIES"},
          {"NAME"}}
     );
+    const std::map<std::uint64_t, std::string> asked = last_questions(report);
     for (const Json& flow : flows) {
         const Json there = flow.value("to_responder", Json::object());
         const Json back = flow.value("to_initiator", Json::object());
-        const std::string host = text_field(flow, "host");
         table.row(
             {text_field(flow, "protocol"),
              endpoint(flow, "source", "source_port"),
@@ -65,7 +91,7 @@ std::string flows_text(const Json& report, const Style& style) {
              number_field(there, "packets") + number_field(back, "packets"),
              number_field(there, "bytes") + number_field(back, "bytes"),
              text_field(flow, "application"),
-             host.empty() ? text_field(flow, "server_name") : host}
+             name_of(flow, asked)}
         );
     }
     return table.text(style);

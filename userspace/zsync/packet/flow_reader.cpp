@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <format>
 #include <ranges>
+#include <tuple>
 #include <utility>
 
 namespace zsync::packet {
@@ -51,6 +52,17 @@ analysis::Address address_of(const __u64 (&words)[2], bool is_v6) {
     return address;
 }
 
+/// The address as the table's keys have it: 64 bits a word, the first byte on top.
+void put_address(__u64 (&words)[2], const analysis::Address& address) {
+    words[0] = words[1] = 0;
+    for (std::size_t i = 0; i < (address.is_v6 ? 16U : 4U); ++i) {
+        words[i / 8] |= static_cast<__u64>(address.bytes[i]) << (56 - i % 8 * 8);
+    }
+}
+
+/// What a flow is called, without the bits that say how it is.
+std::uint64_t id_of_name(__u64 name) { return name >> 11; }
+
 /// What lies between CLOCK_MONOTONIC and the time since 1970.
 std::uint64_t clock_offset_ns() {
     return epoch_time<std::chrono::nanoseconds>() -
@@ -71,7 +83,7 @@ CountedFlow counted(const zsync_flow& flow, __u64 name, std::uint64_t offset_ns)
         };
     };
     CountedFlow out{
-        .id = name >> 11,
+        .id = id_of_name(name),
         .tuple = {},
         .state = state_of(flow),
         .first_ns = flow.first_ns + offset_ns,
@@ -224,6 +236,25 @@ FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, co
         state_->shared(ZSYNC_FLOW_FLOOD).store(0);
     }
     return ending.size();
+}
+
+std::uint64_t FlowReader::id_of(const analysis::Tuple& tuple) const noexcept {
+    zsync_flow_key key{};
+    __u64 source[2];
+    __u64 destination[2];
+    put_address(source, tuple.source);
+    put_address(destination, tuple.destination);
+    const bool from_high = std::tie(source[0], source[1], tuple.source_port) >
+                           std::tie(destination[0], destination[1], tuple.destination_port);
+    std::ranges::copy(from_high ? destination : source, key.low);
+    std::ranges::copy(from_high ? source : destination, key.high);
+    key.low_port = from_high ? tuple.destination_port : tuple.source_port;
+    key.high_port = from_high ? tuple.source_port : tuple.destination_port;
+    key.vlan = tuple.vlans[0];
+    key.inner_vlan = tuple.vlans[1];
+    key.protocol = tuple.protocol;
+    key.network = tuple.source.is_v6 ? ZSYNC_NETWORK_IPV6 : ZSYNC_NETWORK_IPV4;
+    return id_of_name(zsync_flow_name(zsync_flow_hash(&key, &state_->seed)));
 }
 
 std::vector<CountedFlow> FlowReader::flows() const {

@@ -69,6 +69,9 @@ public:
     /// programs that are running when some flow ends.
     Outcome<std::size_t>
     age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, const Visit& visit);
+    /// The id of the flow that packets with this tuple are counted into. Not of ICMP, whose flows
+    /// have more to them.
+    [[nodiscard]] std::uint64_t id_of(const analysis::Tuple& tuple) const noexcept;
     /// The flows that are going on, in no order.
     [[nodiscard]] std::vector<CountedFlow> flows() const;
     [[nodiscard]] Result<FlowCounts> counts() const;

@@ -19,6 +19,7 @@ void write_flow_counts(
     json.field("living", counts.living);
     json.field("unanswered", counts.unanswered);
     json.field("timed_out", counts.timed_out);
+    json.field("evicted", 0U); // the kernel gives up no flow for another one
     json.field("replaced", counts.replaced);
     json.field("refused", counts.refused);
     json.field("refused_bytes", counts.refused_bytes);
@@ -93,6 +94,24 @@ void LiveAnalysis::alert(const analysis::Alert& alert) {
     }
 }
 
+void LiveAnalysis::dns_message(
+    const analysis::Flow& flow, const analysis::Packet& packet, const analysis::DnsMessage& message
+) {
+    std::string text;
+    analysis::JsonWriter json(text);
+    analysis::write_dns_message(json, flows_.id_of(packet.tuple), flow, packet, message);
+    messages_.add(std::move(text));
+}
+
+void LiveAnalysis::dhcp_message(
+    const analysis::Packet& packet, const analysis::DhcpMessage& message
+) {
+    std::string text;
+    analysis::JsonWriter json(text);
+    analysis::write_dhcp_message(json, packet, message);
+    messages_.add(std::move(text));
+}
+
 Outcome<std::size_t> LiveAnalysis::work() {
     return tap_.take(limits::live_packets_per_turn, [this](const analysis::Frame& frame) {
         analyser_.add(frame);
@@ -147,6 +166,7 @@ Outcome<std::string> LiveAnalysis::report(std::string_view ifname) {
     json.end_array();
     json.field("left_out", left_out);
     json.end_object();
+    messages_.write(json);
     json.new_line();
     json.end_object();
     text += '\n';

@@ -3,6 +3,7 @@
 
 #include <zsync/core/result.hpp>
 #include <zsync/packet/analysis/analyser.hpp>
+#include <zsync/packet/analysis/messages.hpp>
 #include <zsync/packet/flow_reader.hpp>
 #include <zsync/packet/tap.hpp>
 
@@ -45,19 +46,19 @@ public:
     /// The alerts since the last call.
     [[nodiscard]] std::vector<analysis::Alert> take_alerts() { return std::exchange(fresh_, {}); }
 
-    /// The flows that are going on, and the figures, as JSON: what `zsyncctl flows` prints.
+    /// The flows that are going on, the last messages, and the figures, as JSON: what `zsyncctl
+    /// flows` prints.
     [[nodiscard]] Outcome<std::string> report(std::string_view ifname);
 
 private:
     void flow_ended(const analysis::Flow& /*flow*/, analysis::FlowEnd /*end*/) override {}
     void dns_message(
-        const analysis::Flow& /*flow*/,
-        const analysis::Packet& /*packet*/,
-        const analysis::DnsMessage& /*message*/
-    ) override {}
-    void dhcp_message(
-        const analysis::Packet& /*packet*/, const analysis::DhcpMessage& /*message*/
-    ) override {}
+        const analysis::Flow& flow,
+        const analysis::Packet& packet,
+        const analysis::DnsMessage& message
+    ) override;
+    void
+    dhcp_message(const analysis::Packet& packet, const analysis::DhcpMessage& message) override;
     void alert(const analysis::Alert& alert) override;
 
     Tap tap_;
@@ -65,6 +66,7 @@ private:
     FlowReader flows_;
     analysis::FlowTimeouts timeouts_;
     std::vector<analysis::Alert> fresh_;
+    analysis::RecentMessages messages_;
     analysis::Analyser analyser_;
 };
 

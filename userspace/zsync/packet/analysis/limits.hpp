@@ -55,6 +55,9 @@ constexpr std::size_t beats_max = 64;
 constexpr std::size_t told_max = 1024;
 /// Alerts that are kept to be shown.
 constexpr std::size_t alerts_kept_max = 1000;
+/// DNS and DHCP messages of an interface that are kept to be shown, and the bytes of their text.
+constexpr std::size_t messages_kept_max = 1024;
+constexpr std::size_t messages_kept_bytes_max = std::size_t{4} << 20;
 
 /// Bytes of text that the lists of one report may take; what is over is counted and left out.
 constexpr std::size_t report_bytes_max = std::size_t{64} << 20;

@@ -1,5 +1,6 @@
 #include <zsync/packet/analysis/error.hpp>
 #include <zsync/packet/analysis/json_writer.hpp>
+#include <zsync/packet/analysis/messages.hpp>
 #include <zsync/packet/analysis/replay.hpp>
 
 #include <string_view>
@@ -37,10 +38,12 @@ public:
         flows_.add([&](JsonWriter& json) { write_flow(json, flow, name_of(end)); });
     }
     void dns_message(const Flow& flow, const Packet& packet, const DnsMessage& message) override {
-        messages_.add([&](JsonWriter& json) { write_dns(json, flow, packet, message); });
+        messages_.add([&](JsonWriter& json) {
+            write_dns_message(json, flow.id, flow, packet, message);
+        });
     }
     void dhcp_message(const Packet& packet, const DhcpMessage& message) override {
-        messages_.add([&](JsonWriter& json) { write_dhcp(json, packet, message); });
+        messages_.add([&](JsonWriter& json) { write_dhcp_message(json, packet, message); });
     }
 
     void alert(const Alert& alert) override {
@@ -65,62 +68,6 @@ private:
             json.raw(list.text());
         }
         json.end_array();
-        json.end_object();
-    }
-
-    static void
-    write_dns(JsonWriter& json, const Flow& flow, const Packet& packet, const DnsMessage& message) {
-        json.begin_object();
-        json.field("protocol", flow.content ? flow.content->application : "dns");
-        json.field("kind", message.is_response ? "response" : "query");
-        json.field("time_us", packet.time_ns / 1000);
-        json.field("flow", flow.id);
-        json.field("source", to_string(packet.tuple.source));
-        json.field("destination", to_string(packet.tuple.destination));
-        json.field("id", message.id);
-        json.key("questions");
-        json.begin_array();
-        for (const DnsQuestion& question : message.questions) {
-            json.begin_object();
-            json.field("name", question.name);
-            json.field("type", dns_type_name(question.type));
-            json.end_object();
-        }
-        json.end_array();
-        if (message.is_response) {
-            json.field("rcode", dns_rcode_name(message.rcode));
-            json.field("answer_count", message.answer_count);
-            json.key("answers");
-            json.begin_array();
-            for (const DnsRecord& record : message.answers) {
-                json.begin_object();
-                json.field("name", record.name);
-                json.field("type", dns_type_name(record.type));
-                json.field("ttl_seconds", record.ttl_seconds);
-                json.field("data_bytes", record.data_bytes);
-                json.field("data", record.data);
-                json.end_object();
-            }
-            json.end_array();
-        }
-        json.end_object();
-    }
-
-    static void write_dhcp(JsonWriter& json, const Packet& packet, const DhcpMessage& message) {
-        json.begin_object();
-        json.field("protocol", "dhcp");
-        json.field("kind", dhcp_type_name(message.type));
-        json.field("time_us", packet.time_ns / 1000);
-        json.field("source", to_string(packet.tuple.source));
-        json.field("destination", to_string(packet.tuple.destination));
-        json.field("id", message.transaction);
-        json.field("client_mac", message.client_mac);
-        json.field("client_address", to_string(message.client_address));
-        json.field("requested", to_string(message.requested));
-        json.field("server", to_string(message.server));
-        json.field("lease_seconds", message.lease_seconds);
-        json.field("host_name", message.host_name);
-        json.field("vendor_class", message.vendor_class);
         json.end_object();
     }
 
