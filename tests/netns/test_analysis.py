@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
 from lab import start, wait_until
+from scapy.layers.dns import DNS, DNSQR
 
 ALERT_SECONDS_MAX = 0.25
 
@@ -69,8 +72,84 @@ def test_a_scan_is_on_the_bus_in_the_list_and_in_the_log(analysed):
     assert (alert["source"], alert["destination"]) == (analysed.far.v4, analysed.near.v4)
     for value in (analysed.far.v4, analysed.near.v4, "tcp", reason):
         assert f'STRING "{value}"' in signal
-    assert f"port_scan: {reason}" in analysed.log()
+    record = [line for line in analysed.log().splitlines() if f"port_scan: {reason}" in line]
+    assert len(record) == 1
+    assert {f"ZSYNC_INTERFACE={analysed.near.ifname}", "ZSYNC_ALERT=port_scan"} <= set(record[0].split())
     assert reason[:40] in analysed.ctl("alerts", analysed.near.ifname).out
+    assert came - alert["time_us"] / 1e6 < ALERT_SECONDS_MAX
+
+
+def dig(lab, count: int) -> None:
+    """Questions of a client about one domain, all different and long, as a tunnel asks them."""
+    with lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for number in range(count):
+            question = DNS(rd=1, qd=DNSQR(qname=f"{number:030}.tunnel.test", qtype="TXT"))
+            out.sendto(bytes(question), (lab.near.v4, 53))
+
+
+def log_in_badly(lab, count: int) -> None:
+    with lab.near.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind((lab.near.v4, 23))
+        listener.listen()
+        for _ in range(count):
+            with lab.far.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.connect((lab.near.v4, 23))
+                with listener.accept()[0] as peer:
+                    client.sendall(b"admin\nguess\n")
+                    peer.recv(64)
+                    peer.sendall(b"no\n")
+                    client.recv(64)
+
+
+def hping(lab, *words: str) -> None:
+    lab.far.run("timeout", "10", "hping3", "-q", *words, lab.near.v4, check=False)
+
+
+# What raises each alert; floods last for longer than the fifth of a second that an answer may take.
+AT_ONCE = {
+    "icmp_flood": lambda lab: hping(lab, "--icmp", "-i", "u200", "-c", "400"),
+    "udp_flood": lambda lab: hping(lab, "--udp", "-p", "4000", "-i", "u200", "-c", "2500"),
+    "syn_flood": lambda lab: hping(lab, "-S", "-p", "9", "--spoof", "10.78.0.9", "-i", "u500", "-c", "1000"),
+    "reflection": lambda lab: hping(lab, "--udp", "-s", "123", "-k", "-p", "4000", "-d", "440", "-i", "u1000", "-c", "200"),
+    "bogon_source": lambda lab: hping(lab, "-S", "-p", "9", "-a", "240.1.2.3", "-i", "u10000", "-c", "5"),
+    "dns_tunnel": lambda lab: dig(lab, 60),
+    "brute_force": lambda lab: log_in_badly(lab, 20),
+}
+
+
+@contextlib.contextmanager
+def meanwhile(work, *args):
+    thread = threading.Thread(target=work, args=args)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", AT_ONCE)
+def test_an_alert_is_on_the_bus_at_once(analysed, kind):
+    # An error would be an answer.
+    analysed.near.run("nft", "add table t; add chain t c { type filter hook input priority 0; }; add rule t c udp dport 4000 drop")
+    with signals(analysed) as following, meanwhile(AT_ONCE[kind], analysed):
+        _, came = following(kind)
+    alert = next(alert for alert in analysed.json("alerts") if alert["kind"] == kind)
+    assert came - alert["time_us"] / 1e6 < ALERT_SECONDS_MAX
+
+
+def test_unusual_volume_is_told_at_once(quiet_lab):
+    lab = quiet_lab
+    thresholds = "volume_interval_seconds = 1\nvolume_intervals_learned = 2\nicmp_flood_per_second = 0\n"
+    lab.config.write_text(f"[packet.alerts]\n{thresholds}[packet.interfaces.{lab.near.ifname}]\nanalyse_every = 1\n")
+    lab.start_daemon()
+    lab.far.run("ping", "-q", "-c", "40", "-i", "0.1", lab.near.v4)
+    assert lab.json("alerts") == []
+    burst = ["ping", "-q", "-c", "300", "-i", "0.002", "-s", "1000", lab.near.v4]
+    with signals(lab) as following, meanwhile(lab.far.run, *burst):
+        _, came = following("volume_anomaly")
+    (alert,) = lab.json("alerts")
+    assert alert["kind"] == "volume_anomaly" and alert["value"] >= alert["threshold"] == 6
+    assert "are usual" in alert["reason"]
     assert came - alert["time_us"] / 1e6 < ALERT_SECONDS_MAX
 
 

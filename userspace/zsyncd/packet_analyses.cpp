@@ -127,7 +127,7 @@ Task<Outcome<void>> PacketAnalyses::begin(std::string ifname, std::uint32_t ifin
     still_wanted->run = run;
     run->task = scope_.spawn("packet-analysis", follow(run));
     run->ageing = scope_.spawn("packet-flows", age(run));
-    log::info(std::format("{}: the traffic is analysed", ifname));
+    log::info(std::format("{}: the traffic is analysed", ifname), {{"ZSYNC_INTERFACE", ifname}});
     co_return {};
 }
 
@@ -147,7 +147,9 @@ Task<Outcome<void>> PacketAnalyses::stop(std::string ifname) {
         ZCO_CHECK(co_await end(std::move(run)));
     }
     ZCO_CHECK(co_await stop_counting(ifname));
-    log::info(std::format("{}: the traffic is no longer analysed", ifname));
+    log::info(
+        std::format("{}: the traffic is no longer analysed", ifname), {{"ZSYNC_INTERFACE", ifname}}
+    );
     co_return {};
 }
 
@@ -233,7 +235,8 @@ Task<void> PacketAnalyses::age(std::shared_ptr<Run> run) {
     const Result<void> ended = co_await age_flows(run);
     if (!ended && !ended.error().is_canceled()) {
         log::error(
-            std::format("{}: flows are no longer ended: {}", run->ifname, ended.error().message())
+            std::format("{}: flows are no longer ended: {}", run->ifname, ended.error().message()),
+            {{"ZSYNC_INTERFACE", run->ifname}}
         );
     }
 }
@@ -257,7 +260,10 @@ Task<Result<void>> PacketAnalyses::age_flows(std::shared_ptr<Run> run) {
 Task<void> PacketAnalyses::follow(std::shared_ptr<Run> run) {
     const Result<void> ended = co_await follow_packets(run);
     if (!ended && !ended.error().is_canceled()) {
-        log::error(std::format("{}: the analysis ended: {}", run->ifname, ended.error().message()));
+        log::error(
+            std::format("{}: the analysis ended: {}", run->ifname, ended.error().message()),
+            {{"ZSYNC_INTERFACE", run->ifname}}
+        );
     }
 }
 
@@ -292,7 +298,7 @@ void PacketAnalyses::tell(const std::string& ifname, std::vector<Alert> alerts) 
     for (Alert& alert : alerts) {
         log::warning(
             std::format("{}: {}: {}", ifname, name_of(alert.kind), alert.reason),
-            {{"ALERT", std::string(name_of(alert.kind))}, {"INTERFACE", ifname}}
+            {{"ZSYNC_INTERFACE", ifname}, {"ZSYNC_ALERT", std::string(name_of(alert.kind))}}
         );
         tell_(ifname, alert);
         if (found == wishes_.end()) {
