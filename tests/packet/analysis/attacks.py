@@ -12,6 +12,7 @@ ATTACKS = {
     "flood_syn_one_source": ({"syn_flood"}, set()),
     "flood_udp": ({"udp_flood"}, set()),
     "flood_icmp": ({"icmp_flood"}, set()),
+    "reflection_dns": ({"reflection"}, set()),
     "reflection_ntp": ({"reflection"}, set()),
     "reflection_memcached": ({"reflection"}, set()),
     "amplification": ({"amplification"}, set()),

@@ -126,6 +126,34 @@ TEST(Quiet, the_same_alert_comes_again_after_a_minute_and_says_how_often_it_was_
     EXPECT_EQ(watch.recorder.alerts[1].repeats, 59U);
 }
 
+/// Minutes of 60,000 bytes each, then one of `bytes`, through the detectors.
+std::vector<Alert>
+alerts_of_volume(std::uint64_t minutes, std::uint32_t bytes, const DetectorOptions& options = {}) {
+    Watch watch(options);
+    constexpr std::uint64_t begin_ns = 100 * hour_ns;
+    for (std::uint64_t minute = 0; minute < minutes; ++minute) {
+        watch.detectors.frame(begin_ns + minute * 60 * second_ns, 60'000);
+    }
+    watch.detectors.frame(begin_ns + minutes * 60 * second_ns, bytes);
+    return watch.recorder.alerts;
+}
+
+TEST(Volume, an_interval_of_three_times_the_usual_raises_one_alert_once_that_is_learned) {
+    EXPECT_TRUE(alerts_of_volume(60, 179'999).empty());
+    EXPECT_TRUE(alerts_of_volume(59, 180'000).empty());
+    EXPECT_TRUE(alerts_of_volume(60, 180'000, {.volume_deviations = 0}).empty());
+    const std::vector<Alert> alerts = alerts_of_volume(60, 180'000);
+    ASSERT_EQ(alerts.size(), 1U);
+    EXPECT_EQ(alerts[0].kind, AlertKind::volume_anomaly);
+    EXPECT_EQ(alerts[0].time_ns, 101 * hour_ns);
+    EXPECT_EQ(alerts[0].threshold, 6);
+    // The deviation of what is always the same is a twentieth of it.
+    EXPECT_DOUBLE_EQ(alerts[0].value, 40);
+    EXPECT_EQ(
+        alerts[0].reason, "180000 bytes within 60 s where 60000 are usual: 40.0 deviations above"
+    );
+}
+
 /// Bytes of a minute that differ by the hour, as an office has them, give or take a tenth.
 double office_bytes(std::uint64_t minute, std::mt19937& random) {
     const double hour = static_cast<double>(minute / 60 % 24);

@@ -1,10 +1,17 @@
 """What `zsyncctl packet replay` says of a capture is what Suricata and tshark say of it."""
 
+import gzip
 import ipaddress
+import math
+import statistics
 from collections import Counter
 
 import pytest
 from conftest import CAPTURES
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.utils import RawPcapReader
 
 NAMES = ["web", "dns", "icmp", "dhcp", "quic"]
 
@@ -129,3 +136,87 @@ def test_protocol_mix_is_tsharks(replay, tshark):
         # Not what an error quotes: that has a protocol of its own.
         assert mix[protocol] == len(tshark(capture("icmp"), protocol, "frame.number"))
     assert sum(mix.values()) == len(tshark(capture("icmp"), "frame", "frame.number"))
+
+
+# Figures against the plainest way to have them: a count of every packet.
+
+
+@pytest.fixture(scope="module")
+def counted(replay, tmp_path_factory):
+    """The report of a capture, and its frames: each one's bytes on the wire, and the frame."""
+
+    def run(name: str):
+        path = capture(name)
+        if not path.exists():
+            path = tmp_path_factory.mktemp(name) / f"{name}.pcap"
+            path.write_bytes(gzip.decompress((CAPTURES / f"{name}.pcap.gz").read_bytes()))
+        frames = [(about.wirelen, Ether(frame)) for frame, about in RawPcapReader(str(path))]
+        return replay(path).report, frames
+
+    return run
+
+
+def network(frame):
+    return frame.getlayer(IP) or frame.getlayer(IPv6)
+
+
+def destination_port(frame) -> int:
+    transport = frame.getlayer(TCP) or frame.getlayer(UDP)
+    return transport.dport if transport else 0
+
+
+@pytest.mark.parametrize("name", [*NAMES, "scan_syn", "amplification"])
+def test_frame_sizes_are_those_of_a_count(counted, name):
+    report, frames = counted(name)
+    sizes = [size for size, _ in frames]
+    found = report["frame_sizes"]
+    assert found["mean_bytes"] == pytest.approx(statistics.fmean(sizes), rel=1e-5)
+    assert found["standard_deviation_bytes"] == pytest.approx(statistics.pstdev(sizes), rel=1e-5)
+    edges = [int(edge) for edge in found["below_bytes"] if edge != "more"]
+    assert edges == [64 << i for i in range(11)]
+    expected = Counter(next((str(edge) for edge in edges if size < edge), "more") for size in sizes)
+    assert +Counter(found["below_bytes"]) == expected
+
+
+@pytest.mark.parametrize("name", [*NAMES, "sweep_port", "flood_syn"])
+def test_spread_is_the_entropy_of_a_count(counted, name):
+    _, frames = counted(name)
+    packets = [frame for _, frame in frames if network(frame)]
+
+    def spread(values) -> float:
+        bits = sum(count / len(packets) * math.log2(len(packets) / count) for count in Counter(values).values())
+        return bits / math.log2(min(len(packets), 1024))
+
+    # Two values in one of the meter's 1,024 cells, which each run throws anew, make it less, never more.
+    reports = [counted(name)[0]["spread"] for _ in range(3)]
+    for key, values in {
+        "source_addresses": [network(packet).src for packet in packets],
+        "destination_addresses": [network(packet).dst for packet in packets],
+        "destination_ports": [destination_port(packet) for packet in packets],
+    }.items():
+        truth = spread(values)
+        best = max(report[key] for report in reports)
+        allowed = 0.1 if len(set(values)) > 8 else 1e-5
+        assert truth - allowed <= best <= truth + 1e-5, (key, truth, reports)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "scan_syn", "scan_udp", "sweep_port"])
+def test_sources_are_those_of_suricatas_flows(counted, suricata, tmp_path, name):
+    report, _ = counted(name)
+    path = tmp_path / "plain.pcap"
+    packed = CAPTURES / f"{name}.pcap.gz"
+    path.write_bytes(gzip.decompress(packed.read_bytes()) if packed.exists() else capture(name).read_bytes())
+    flows: dict[str, list[tuple]] = {}
+    for event in suricata(path)["flow"]:
+        source, destination = (str(ipaddress.ip_address(event[key])) for key in ("src_ip", "dest_ip"))
+        flows.setdefault(source, []).append((destination, event["proto"], event.get("dest_port", 0)))
+    found = {row["address"]: row for row in report["sources"]["list"]}
+    assert report["sources"]["forgotten"] == 0
+    assert {address: row["flows"] for address, row in found.items()} == {source: len(of) for source, of in flows.items()}
+    error = report["sources"]["standard_error"]
+    for source, of in flows.items():
+        destinations, ports = {flow[0] for flow in of}, {flow[1:] for flow in of}
+        # Exact for few; three standard errors of 6.5 % for many.
+        assert found[source]["destinations"] == pytest.approx(len(destinations), abs=max(1, 3 * error * len(destinations)))
+        assert found[source]["ports"] == pytest.approx(len(ports), abs=max(1, 3 * error * len(ports)))
+        assert len(ports) > 4 or found[source]["ports"] == len(ports)

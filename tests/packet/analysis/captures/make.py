@@ -7,9 +7,13 @@ checked in, so that they see the same packets each time.
 
 import contextlib
 import pathlib
+import socket
 import subprocess
 import sys
 import time
+
+from scapy.layers.dns import DNS, DNSQR, DNSRROPT
+from scapy.layers.inet import IP, UDP
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[2] / "netns"))
@@ -181,14 +185,31 @@ def reflection_memcached(lab: Lab) -> None:
     flood(lab, "reflection_memcached", *options, count=200)
 
 
-def amplification(lab: Lab) -> None:
-    """A DNS server that gives long answers, asked in quick succession."""
+def reflection_dns(lab: Lab) -> None:
+    """A DNS server's long answers to questions that somebody else asked in the near end's name."""
+    far = lab.far
+    far.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.lo.rp_filter=0")
+    asked = DNS(rd=1, qd=DNSQR(qname="long.example.test", qtype="TXT"), ar=DNSRROPT(rclass=4096))
+    question = IP(src=lab.near.v4, dst=far.v4) / UDP(sport=40000, dport=53) / asked
+    with running(far, *long_answers(lab), port=53, udp=True), recorded(lab, "reflection_dns"):
+        with far.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as forger:
+            for _ in range(200):
+                forger.sendto(bytes(question), (far.v4, 0))
+                time.sleep(0.002)
+
+
+def long_answers(lab: Lab) -> list[str]:
+    """A DNS server with much to say about one name."""
     text = ",".join("x" * 250 for _ in range(4))
     server = ["dnsmasq", "--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root"]
-    server += [f"--txt-record=long.example.test,{text}", "--edns-packet-max=4096", f"--pid-file={lab.folder}/dnsmasq.pid"]
+    return [*server, f"--txt-record=long.example.test,{text}", "--edns-packet-max=4096", f"--pid-file={lab.folder}/dnsmasq.pid"]
+
+
+def amplification(lab: Lab) -> None:
+    """A DNS server that gives long answers, asked in quick succession."""
     questions = lab.folder / "questions"
     questions.write_text("long.example.test TXT\n" * 400)
-    with running(lab.far, *server, port=53, udp=True), recorded(lab, "amplification", "-s", "96"):
+    with running(lab.far, *long_answers(lab), port=53, udp=True), recorded(lab, "amplification", "-s", "96"):
         quietly(lab.near, "dig", f"@{lab.far.v4}", "+notcp", "+tries=1", "+time=1", "+noall", "-f", str(questions))
 
 
@@ -238,7 +259,8 @@ def bogon(lab: Lab) -> None:
 ORDINARY = (web, dns, icmp, dhcp, quic, cooked)
 ATTACKS = (
     scan_syn, scan_connect, scan_udp, sweep_arp, sweep_port, sweep_echo, flood_syn, flood_syn_one_source, flood_udp,
-    flood_icmp, reflection_ntp, reflection_memcached, amplification, brute_force, tunnel_iodine, tunnel_dns2tcp, beacon, bogon,
+    flood_icmp, reflection_dns, reflection_ntp, reflection_memcached, amplification, brute_force, tunnel_iodine, tunnel_dns2tcp,
+    beacon, bogon,
 )  # fmt: skip
 
 
