@@ -22,6 +22,7 @@ def tshark(path, *words: str) -> list[list[str]]:
 def capturing(lab, *words: str):
     """A capture that has begun; its process, to be waited for."""
     path = lab.folder / "c.pcapng"
+    path.unlink(missing_ok=True)
     capture = start(
         "zsyncctl", "--json", "packet", "capture", lab.near.ifname, *words, "-w", str(path),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=lab.environment(),

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from lab import wait_until
+from test_capture import capturing, end_of, judged
 
 
 def unified_mount() -> pathlib.Path:
@@ -195,3 +196,32 @@ def test_temporary_rules_that_cannot_be_are_refused_in_words(lab):
         answer = lab.ctl("packet", "rule", *words, check=False)
         assert answer.code == code and error in answer.err, answer
     assert lab.stats()["temporary"] == [] and len(lab.rules()) == 1
+
+
+def test_samples_of_a_cgroups_sockets_are_captured(lab, cgroup):
+    lab.filter(
+        f"""pass
+cgroup {cgroup} {{
+    drop out proto udp dport 7003 sample 1/1 name "no 7003"
+    pass in proto udp dport 7004 sample 1/1
+}}
+"""
+    )
+    near, far = lab.near, lab.far
+    with inside(cgroup):
+        ours = near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        ours.bind((near.v4, 7004))
+    other = near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with ours, other, far.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        with capturing(lab, "--samples", f"out {cgroup}", "--count", "2") as (capture, path):
+            other.sendto(b"not of the cgroup", (far.v4, 7003))
+            for _ in range(2):
+                with pytest.raises(PermissionError):
+                    ours.sendto(b"of the cgroup", (far.v4, 7003))
+            end_of(capture)
+        # pcapng has no verdict of this hook; the rule says it.
+        assert judged(path) == [["no 7003: drop out sample 1/1 proto udp dport 7003", "", "", "7003"]] * 2
+        with capturing(lab, "--samples", f"in {cgroup}", "--count", "1") as (capture, path):
+            sender.sendto(b"passed", (near.v4, 7004))
+            end_of(capture)
+        assert judged(path) == [["pass in sample 1/1 proto udp dport 7004", "", "", "7004"]]
