@@ -224,4 +224,4 @@ cgroup {cgroup} {{
         with capturing(lab, "--samples", f"in {cgroup}", "--count", "1") as (capture, path):
             sender.sendto(b"passed", (near.v4, 7004))
             end_of(capture)
-        assert judged(path) == [["pass in sample 1/1 proto udp dport 7004", "", "", "7004"]]
+        assert judged(path) == [["pass sample 1/1 proto udp dport 7004", "", "", "7004"]]
