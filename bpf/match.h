@@ -55,70 +55,102 @@ zsync_on:                                                                       
 #define ZSYNC_MAY_LOOP() 1
 #endif
 
-/* How many keys of the bucket are not above `address`, whose bits below the cell fill one lane: each
- * lane's subtraction leaves the guard bit that it borrows from only where the key is not above.
- */
-ZSYNC_INLINE __u32 zsync_rank(__u32 bucket, __u32 words, __u32 words_min, __u64 address)
-{
-	__u64 guarded = address * ZSYNC_LANES | ZSYNC_LANES << 15;
-	__u64 sum = 0;
-	__u32 i;
-
-	ZSYNC_UNROLL
-	for (i = 0; i < ZSYNC_BUCKET_WORDS_MIN_MAX; i++) {
-		if (i < words_min || i < words)
-			sum += (guarded - ZSYNC_BUCKET(bucket + i)) >> 15 & ZSYNC_LANES;
-	}
-	for (i = ZSYNC_BUCKET_WORDS_MIN_MAX; i < ZSYNC_BUCKET_WORDS_MAX; i++) {
-		if (i >= words)
-			break;
-		sum += (guarded - ZSYNC_BUCKET(bucket + i)) >> 15 & ZSYNC_LANES;
-	}
-	return sum * ZSYNC_LANES >> 48;
-}
-
-/* The class of an IPv4 address by its table of ranges. */
-ZSYNC_INLINE __u32 zsync_range(int dimension, __u32 address)
-{
-	__u32 cell = ZSYNC_CELL(ZSYNC_CONFIG.root_ipv4[dimension] +
-				(address >> (32 - ZSYNC_IPV4_ROOT_BITS)));
-	__u32 below = address & ((1U << (32 - ZSYNC_IPV4_ROOT_BITS)) - 1);
-	__u32 log2 = ZSYNC_CONFIG.class_bits_log2_ipv4[dimension];
-	__u32 words, bucket, place;
-	__u64 class_bits;
-
-	if ((cell & (ZSYNC_LEAF | ZSYNC_TABLE)) == ZSYNC_TABLE) {
-		cell = ZSYNC_CELL((cell & ~ZSYNC_TABLE) + (below >> 7));
-		below &= 0x7f;
-		if ((cell & (ZSYNC_LEAF | ZSYNC_TABLE)) == ZSYNC_TABLE)
-			cell = ZSYNC_CELL((cell & ~ZSYNC_TABLE) + below);
-	}
-	if (cell & ZSYNC_LEAF)
-		return cell & ~ZSYNC_LEAF;
-	words = cell >> ZSYNC_BUCKET_SHIFT;
-	bucket = cell & ((1U << ZSYNC_BUCKET_SHIFT) - 1);
-	place = zsync_rank(bucket, words, ZSYNC_CONFIG.bucket_words_min_ipv4[dimension], below)
-		<< log2;
-	class_bits = ZSYNC_BUCKET(bucket + words + (place >> 6)) >> (place & 63);
-	return ZSYNC_CELL(ZSYNC_CONFIG.palette_ipv4[dimension] +
-			  (class_bits & ((1ULL << (1U << log2)) - 1)));
-}
-
-/* What is left of an IPv6 address, and the table that its next bits belong to. */
-struct zsync_trie_place {
+/* The words of the slot that an address lies in, and what is left of the address. */
+struct zsync_slot {
 	__u64 high;
 	__u64 low;
-	__u64 shared;
-	__u32 shared_bits;
-	__u32 root_bits;
-	__u32 blocks;
-	__u32 otherwise; /* the class of what is in no prefix of the table */
+	__u32 place;
+	__u32 words;
+	__u32 otherwise; /* the class of what is in none of the slot's prefixes */
 };
 
-ZSYNC_INLINE void zsync_take(struct zsync_trie_place *at, __u32 bits)
+ZSYNC_INLINE void zsync_take(struct zsync_slot *slot, __u32 bits)
 {
-	at->high = at->high << bits | at->low >> (64 - bits);
-	at->low <<= bits;
+	slot->high = slot->high << bits | slot->low >> (64 - bits);
+	slot->low <<= bits;
+}
+
+/* Goes from table to table until a slot has prefixes or nothing. `head_mask` is what the first of a
+ * slot's words has bits of, unless it is the head of a table.
+ */
+ZSYNC_INLINE void zsync_find_slot(const volatile struct zsync_trie *trie, __u64 head_mask,
+				  struct zsync_slot *slot)
+{
+	__u64 shared = trie->shared;
+	__u32 shared_bits = trie->shared_bits;
+	__u32 slot_bits = trie->slot_bits;
+	__u32 blocks = trie->blocks;
+
+	while (ZSYNC_MAY_LOOP()) {
+		__u32 number, shift, sizes, before;
+		__u64 block, head;
+
+		if (shared_bits) {
+			if (slot->high >> (64 - shared_bits) != shared) {
+				slot->words = 0;
+				break;
+			}
+			zsync_take(slot, shared_bits);
+		}
+		number = slot->high >> (64 - slot_bits);
+		zsync_take(slot, slot_bits);
+		block = ZSYNC_BUCKET(blocks + number / ZSYNC_BLOCK_SLOTS);
+		sizes = block >> ZSYNC_BLOCK_SIZES_SHIFT;
+		shift = number % ZSYNC_BLOCK_SLOTS * ZSYNC_BLOCK_SIZE_BITS;
+		slot->words = sizes >> shift & ZSYNC_SLOT_WORDS_MAX;
+		if (!slot->words)
+			break;
+		before = sizes & ((1U << shift) - 1);
+		before = (before & 0x0f0f0f0f) + (before >> 4 & 0x0f0f0f0f);
+		slot->place = (__u32)block + (before * 0x01010101U >> 24);
+		head = ZSYNC_BUCKET(slot->place);
+		if (head & head_mask)
+			break;
+		shared_bits = head >> ZSYNC_HEAD_SHARED_BITS_SHIFT & 0xff;
+		slot_bits = head >> ZSYNC_HEAD_SLOT_BITS_SHIFT & 0xff;
+		slot->otherwise = head >> ZSYNC_HEAD_CLASS_SHIFT;
+		blocks = ZSYNC_BUCKET(slot->place + 1);
+		shared = ZSYNC_BUCKET(slot->place + 2);
+	}
+}
+
+/* Has the top bit of each lane that `address`, the same in all, is not in. */
+ZSYNC_INLINE __u64 zsync_lanes_differ(__u64 lanes, __u64 address)
+{
+	__u64 bits = ~(lanes ^ (lanes - ZSYNC_LANES)); /* of each lane those above its last one */
+	__u64 differs = (lanes ^ address) & bits;
+
+	return (differs | ((differs & ~ZSYNC_LANE_TOPS) + ~ZSYNC_LANE_TOPS)) & ZSYNC_LANE_TOPS;
+}
+
+ZSYNC_INLINE __u32 zsync_ipv4_class(int dimension, __u32 address)
+{
+	const volatile struct zsync_trie *trie = &ZSYNC_CONFIG.ipv4[dimension];
+	struct zsync_slot slot = { (__u64)address << 32, 0, 0, 0, ZSYNC_CONFIG.absent[dimension] };
+	__u64 lane, differ = ZSYNC_LANE_TOPS;
+	__u32 i;
+
+	zsync_find_slot(trie, ZSYNC_LANE_MASK, &slot);
+	lane = (slot.high >> (64 - ZSYNC_LANE_BITS)) * ZSYNC_LANES;
+	if (!trie->color_mask) {
+		/* No way out of the loop that waits for what it reads. */
+		for (i = 0; i < ZSYNC_SLOT_WORDS_MAX && i < slot.words; i++)
+			differ &= zsync_lanes_differ(ZSYNC_BUCKET(slot.place + i), lane);
+		return differ == ZSYNC_LANE_TOPS ? slot.otherwise :
+						   ZSYNC_CELL(trie->palette + 1);
+	}
+	for (i = 0; i < ZSYNC_SLOT_WORDS_MAX && i < slot.words; i += 2) {
+		__u64 same = ZSYNC_LANE_TOPS ^
+			     zsync_lanes_differ(ZSYNC_BUCKET(slot.place + i), lane);
+
+		if (same) {
+			__u64 colors = ZSYNC_BUCKET(slot.place + i + 1);
+
+			colors >>= ZSYNC_FIRST_BIT(same) - (ZSYNC_LANE_BITS - 1);
+			return ZSYNC_CELL(trie->palette + (colors & trie->color_mask));
+		}
+	}
+	return slot.otherwise;
 }
 
 /* Not 0 where the address differs from the prefix, whose bits in `word` stand where those of `bits` do.
@@ -129,77 +161,40 @@ ZSYNC_INLINE __u64 zsync_differs(__u64 bits, __u64 word)
 	return (bits ^ word) >> 1 >> (word & ZSYNC_PREFIX_SHIFT_MASK);
 }
 
-/* The class of an IPv6 address: goes from table to table, then through the prefixes of a slot. */
-ZSYNC_INLINE __u32 zsync_walk(int dimension, __u64 high, __u64 low)
+ZSYNC_INLINE __u32 zsync_ipv6_class(int dimension, __u64 high, __u64 low)
 {
-	struct zsync_trie_place at = {
-		.high = high,
-		.low = low,
-		.shared = ZSYNC_CONFIG.shared_ipv6[dimension],
-		.shared_bits = ZSYNC_CONFIG.shared_bits_ipv6[dimension],
-		.root_bits = ZSYNC_CONFIG.root_bits_ipv6[dimension],
-		.blocks = ZSYNC_CONFIG.root_ipv6[dimension],
-		.otherwise = ZSYNC_CONFIG.absent[dimension],
-	};
-	__u32 place = 0, words = 0, i;
+	const volatile struct zsync_trie *trie = &ZSYNC_CONFIG.ipv6[dimension];
+	struct zsync_slot slot = { high, low, 0, 0, ZSYNC_CONFIG.absent[dimension] };
+	__u32 i;
 
-	while (ZSYNC_MAY_LOOP()) {
-		__u32 slot, shift, sizes, before;
-		__u64 block, head;
-
-		if (at.shared_bits) {
-			if (at.high >> (64 - at.shared_bits) != at.shared)
-				return at.otherwise;
-			zsync_take(&at, at.shared_bits);
-		}
-		slot = at.high >> (64 - at.root_bits);
-		zsync_take(&at, at.root_bits);
-		block = ZSYNC_BUCKET(at.blocks + slot / ZSYNC_BLOCK_SLOTS);
-		sizes = block >> ZSYNC_BLOCK_SIZES_SHIFT;
-		shift = slot % ZSYNC_BLOCK_SLOTS * ZSYNC_BLOCK_SIZE_BITS;
-		words = sizes >> shift & ZSYNC_SLOT_WORDS_MAX;
-		before = sizes & ((1U << shift) - 1);
-		before = (before & 0x0f0f0f0f) + (before >> 4 & 0x0f0f0f0f);
-		place = (__u32)block + (before * 0x01010101U >> 24);
-		if (!words)
-			return at.otherwise;
-		head = ZSYNC_BUCKET(place);
-		if (head & ZSYNC_PREFIX_SHIFT_MASK)
-			break;
-		at.shared_bits = head >> ZSYNC_HEAD_SHARED_BITS_SHIFT & 0xff;
-		at.root_bits = head >> ZSYNC_HEAD_ROOT_BITS_SHIFT & 0xff;
-		at.otherwise = head >> ZSYNC_HEAD_CLASS_SHIFT;
-		at.blocks = ZSYNC_BUCKET(place + 1);
-		at.shared = ZSYNC_BUCKET(place + 2);
-	}
-	for (i = 0; i < ZSYNC_SLOT_WORDS_MAX && i < words; i++) {
-		__u64 word = ZSYNC_BUCKET(place + i);
-		__u64 differs = zsync_differs(at.high, word);
+	zsync_find_slot(trie, ZSYNC_PREFIX_SHIFT_MASK, &slot);
+	for (i = 0; i < ZSYNC_SLOT_WORDS_MAX && i < slot.words; i++) {
+		__u64 word = ZSYNC_BUCKET(slot.place + i);
+		__u64 differs = zsync_differs(slot.high, word);
 
 		if (word & ZSYNC_PREFIX_CONTINUES) {
 			i++;
-			word = ZSYNC_BUCKET(place + i);
-			differs |= zsync_differs(at.high << ZSYNC_PREFIX_BITS_MAX |
-							 at.low >> (64 - ZSYNC_PREFIX_BITS_MAX),
+			word = ZSYNC_BUCKET(slot.place + i);
+			differs |= zsync_differs(slot.high << ZSYNC_PREFIX_BITS_MAX |
+							 slot.low >> (64 - ZSYNC_PREFIX_BITS_MAX),
 						 word);
 		}
 		if (!differs)
-			return ZSYNC_CELL(ZSYNC_CONFIG.palette_ipv6[dimension] +
-					  (word >> ZSYNC_PREFIX_COLOR_SHIFT &
-					   ZSYNC_CONFIG.color_mask_ipv6[dimension]));
+			return ZSYNC_CELL(trie->palette +
+					  (word >> ZSYNC_PREFIX_COLOR_SHIFT & trie->color_mask));
 	}
-	return at.otherwise;
+	return slot.otherwise;
 }
 
 ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet *packet,
 				       const struct zsync_address *address)
 {
 	if (packet->network == ZSYNC_NETWORK_IPV4 &&
-	    ZSYNC_CONFIG.root_ipv4[dimension] != ZSYNC_NO_TABLE)
-		return zsync_range(dimension, address->high >> 32);
+	    ZSYNC_CONFIG.ipv4[dimension].blocks != ZSYNC_NO_TABLE)
+		return zsync_ipv4_class(dimension, address->high >> 32);
 	if (packet->network == ZSYNC_NETWORK_IPV6 &&
-	    ZSYNC_CONFIG.root_ipv6[dimension] != ZSYNC_NO_TABLE)
-		return zsync_walk(dimension, address->high, address->low);
+	    ZSYNC_CONFIG.ipv6[dimension].blocks != ZSYNC_NO_TABLE)
+		return zsync_ipv6_class(dimension, address->high, address->low);
 	return ZSYNC_CONFIG.absent[dimension];
 }
 

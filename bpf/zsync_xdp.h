@@ -12,8 +12,6 @@
 
 #define ZSYNC_LAYOUT_VERSION 7
 
-/* Bit of an IPv4 table's cell: set for a leaf, whose other bits are a bitmap offset. */
-#define ZSYNC_LEAF 0x80000000u
 /* A rule's cell: its counter slot, a bit for each action, and whether it drops. */
 #define ZSYNC_SLOT_MASK 0xffffu
 #define ZSYNC_ACTION_SHIFT 16
@@ -30,45 +28,30 @@ enum zsync_action {
 	ZSYNC_ACTIONS, /* at most 15: the bits of a rule's cell below ZSYNC_DROP */
 };
 
-/*
- * IPv4 addresses are looked up as ranges. The root has one cell for each value of the first 17 bits.
- * A cell is a leaf; or with ZSYNC_TABLE the index of 256 cells for the next 8 bits, whose tables have
- * 128 cells for the last 7, all leaves; or a bucket: its size in words of keys, and its place.
- *
- * A bucket lists where ranges begin: the bits of the address below the cell, at most 15, as 16-bit
- * lanes of 64-bit words, in order; unused lanes are ZSYNC_LANE_UNUSED. Behind the keys stand the
- * ranges' classes, 1 << class_bits_log2 bits each, as indexes into a palette of classes. No bucket
- * has fewer words of keys than bucket_words_min, which is what most of them need: a loop whose end
- * cannot be predicted costs as much as the memory that it waits for.
- */
-#define ZSYNC_IPV4_ROOT_BITS 17
-#define ZSYNC_TABLE 0x40000000u
-#define ZSYNC_BUCKET_SHIFT 25
-#define ZSYNC_BUCKET_WORDS_MAX 16
-#define ZSYNC_BUCKET_WORDS_MIN_MAX 4
-#define ZSYNC_LANES_PER_WORD 4
-#define ZSYNC_LANES 0x0001000100010001ULL
-#define ZSYNC_LANE_UNUSED 0x8000u
-#define ZSYNC_CLASS_BITS_LOG2_MAX 4
-
 #define ZSYNC_WORDS_MAX 64 /* 64-bit words of a rule bitmap: 4096 rules, one summary word */
 
 /*
- * IPv6 addresses are looked up in a trie of tables. All prefixes of a table begin with the same bits;
- * the bits behind those number its slots, at least as many as there are prefixes. A slot lists the
- * prefixes that are longer, mostly one or two, in as many words or two each, the longest first.
+ * Addresses are looked up in tries of tables. All prefixes of a table begin with the same bits; the
+ * bits behind those number its slots. A slot lists the prefixes that are longer, the longest first.
  *
  * Eight slots are one word, a block: the place of the first slot's words, and how many each has, so
  * that the words of slots stand side by side and a slot costs a byte.
  *
- * The word of a prefix has its next bits at the top, above its class as an index into a palette, and
- * below whether the prefix goes on in the word behind and by how much to shift what differs from an
- * address so that nothing is left where they agree. No shift: not a prefix but the head of a table
- * for all of the slot, with its own class for where it has none. Its words: that class and how many
- * bits the table takes; its first block; the bits that its prefixes share.
+ * IPv6: two to four slots a prefix. A prefix is a word, or two: its next bits at the top, below them
+ * its class as an index into a palette, its color, then whether it goes on in the word behind, and by
+ * how much to shift what differs from an address so that nothing is left where they agree.
+ *
+ * IPv4: the tables' bits are 17, 8 and 7. Prefixes are lanes, four to a word: the next bits at the
+ * top, at most 15, a one behind them, then zeros; unused lanes repeat the last. With more than two
+ * colors a word with those of the lanes stands behind each. With two, what has one has the second.
+ *
+ * A first word without shift, or without first lane, is the head of a table for all of the slot, with
+ * its own class for where it has none. Its words: that class and how many bits the table takes; its
+ * first block; the bits that its prefixes share.
  */
-#define ZSYNC_IPV6_ROOT_BITS_MAX 20
-#define ZSYNC_IPV6_SHARED_BITS_MAX 63 /* one less than a shift by a whole word */
+#define ZSYNC_IPV6_SLOT_BITS_MAX 20
+#define ZSYNC_IPV4_SLOT_BITS 17, 8, 7
+#define ZSYNC_SHARED_BITS_MAX 63 /* one less than a shift by a whole word */
 #define ZSYNC_BLOCK_SLOTS 8
 #define ZSYNC_BLOCK_SIZES_SHIFT 32
 #define ZSYNC_BLOCK_SIZE_BITS 4
@@ -77,10 +60,24 @@ enum zsync_action {
 #define ZSYNC_PREFIX_CONTINUES 64
 #define ZSYNC_PREFIX_COLOR_SHIFT 7
 #define ZSYNC_PREFIX_BITS_MAX 57 /* above those; of a prefix's last word the color's bits less */
+#define ZSYNC_LANE_BITS 16
+#define ZSYNC_LANES_PER_WORD 4
+#define ZSYNC_LANE_MASK 0xffff
+#define ZSYNC_LANES 0x0001000100010001ULL
+#define ZSYNC_LANE_TOPS 0x8000800080008000ULL
 #define ZSYNC_HEAD_WORDS 3
-#define ZSYNC_HEAD_SHARED_BITS_SHIFT 8
-#define ZSYNC_HEAD_ROOT_BITS_SHIFT 16
+#define ZSYNC_HEAD_SHARED_BITS_SHIFT 16
+#define ZSYNC_HEAD_SLOT_BITS_SHIFT 24
 #define ZSYNC_HEAD_CLASS_SHIFT 32
+
+struct zsync_trie {
+	__u64 shared; /* the bits that all prefixes begin with, as the lowest of the word */
+	__u32 shared_bits; /* how many */
+	__u32 slot_bits;
+	__u32 blocks; /* the first one's place; ZSYNC_NO_TABLE: no prefixes */
+	__u32 palette; /* its first cell */
+	__u32 color_mask; /* 0: of IPv4 with two colors */
+};
 
 /* The dimensions a rule can restrict. A packet has one class in each, and the class is the bitmap
  * of the rules that the dimension admits.
@@ -119,7 +116,8 @@ enum zsync_dimension {
  */
 struct zsync_config {
 	__u64 summary; /* one bit for each word of a bitmap */
-	__u64 shared_ipv6[2]; /* those bits, as the lowest of the word */
+	struct zsync_trie ipv4[2]; /* by ZSYNC_SOURCE, ZSYNC_DESTINATION */
+	struct zsync_trie ipv6[2];
 	__u32 rules; /* count; the cell rule_cells + rules is the default's */
 	__u32 words; /* 64-bit words of a bitmap, without the summary */
 	__u32 rule_cells;
@@ -131,15 +129,6 @@ struct zsync_config {
 	__u32 used[ZSYNC_DIMENSIONS]; /* 0: no rule restricts this dimension */
 	__u32 absent[ZSYNC_DIMENSIONS]; /* class of a packet that has no such thing */
 	__u32 fragment_class;
-	__u32 root_ipv4[2]; /* by ZSYNC_SOURCE, ZSYNC_DESTINATION */
-	__u32 palette_ipv4[2]; /* the first cell of the buckets' palette */
-	__u32 class_bits_log2_ipv4[2];
-	__u32 bucket_words_min_ipv4[2];
-	__u32 root_ipv6[2];
-	__u32 root_bits_ipv6[2];
-	__u32 shared_bits_ipv6[2]; /* how many bits all prefixes share */
-	__u32 palette_ipv6[2];
-	__u32 color_mask_ipv6[2];
 	/* Of ports, ICMP and length: 256 cells, each the first cell of a page of 256 classes. */
 	__u32 pages[ZSYNC_DIMENSIONS];
 	__u32 protocol_classes; /* 256 cells */

@@ -75,22 +75,21 @@ TriePrefix first_bits(zsync_address address, std::uint8_t length, std::uint32_t 
     return {.address = address, .length = length, .set = set};
 }
 
-/// Tables for `walk`, in which addresses outside of all prefixes have the class 0.
-Tables trie_of(std::vector<TriePrefix> prefixes, const JoinClass& join) {
+/// Tables for `source_class`, in which addresses outside of all prefixes have the class 0.
+Tables trie_of(Family family, std::vector<TriePrefix> prefixes, const JoinClass& join) {
     Tables tables;
-    const Ipv6Table table = build_trie(prefixes, 0, join, tables.cells, tables.buckets);
-    tables.config.root_ipv6[ZSYNC_SOURCE] = table.root;
-    tables.config.root_bits_ipv6[ZSYNC_SOURCE] = table.root_bits;
-    tables.config.shared_bits_ipv6[ZSYNC_SOURCE] = table.shared_bits;
-    tables.config.shared_ipv6[ZSYNC_SOURCE] = table.shared;
-    tables.config.palette_ipv6[ZSYNC_SOURCE] = table.palette;
-    tables.config.color_mask_ipv6[ZSYNC_SOURCE] = (1U << table.color_bits) - 1;
+    zsync_trie& trie = family == Family::ipv4 ? tables.config.ipv4[ZSYNC_SOURCE]
+                                              : tables.config.ipv6[ZSYNC_SOURCE];
+    trie = build_trie(family, prefixes, 0, join, tables.cells, tables.buckets).value();
     tables.cells.resize(std::bit_ceil(tables.cells.size()));
     tables.buckets.resize(std::bit_ceil(tables.buckets.size()));
     tables.config.cells_mask = static_cast<std::uint32_t>(tables.cells.size() - 1);
     tables.config.buckets_mask = static_cast<std::uint32_t>(tables.buckets.size() - 1);
     return tables;
 }
+
+constexpr auto count_covers = [](std::uint32_t class_id, std::uint32_t) { return class_id + 1; };
+constexpr auto one_class = [](std::uint32_t, std::uint32_t) { return 1U; };
 
 } // namespace
 
@@ -244,7 +243,9 @@ TEST(Trie, agrees_with_the_longest_covering_prefixes) {
             ));
         }
         const Tables tables =
-            trie_of(prefixes, [](std::uint32_t c, std::uint32_t set) { return c | 1U << set; });
+            trie_of(Family::ipv6, prefixes, [](std::uint32_t c, std::uint32_t set) {
+                return c | 1U << set;
+            });
         for (int probe = 0; probe < 200; ++probe) {
             const zsync_address address{
                 .high = 0x2001'0db8'0000'0000U | traffic.below(4),
@@ -255,61 +256,84 @@ TEST(Trie, agrees_with_the_longest_covering_prefixes) {
                 expected |=
                     common_bits(address, prefix.address) >= prefix.length ? 1U << prefix.set : 0;
             }
-            ASSERT_EQ(walk(tables, address), expected) << "round " << round;
+            ASSERT_EQ(source_class(tables, Family::ipv6, address), expected) << "round " << round;
         }
     }
 }
 
 TEST(Trie, tells_a_chain_of_prefixes_of_every_length_apart) {
     constexpr zsync_address bottom{.high = 0x2001'0db8'a5a5'0000U, .low = 0x0123'4567'89ab'cdefU};
-    std::vector<TriePrefix> chain;
-    for (std::uint8_t length = 0; length <= 128; ++length) {
-        chain.push_back(first_bits(bottom, length, 0));
-    }
-    // How many cover an address: so many bits, and the prefix of none.
-    const Tables tables = trie_of(chain, [](std::uint32_t c, std::uint32_t) { return c + 1; });
-    EXPECT_EQ(walk(tables, bottom), 129U);
-    for (unsigned agree = 0; agree < 128; ++agree) {
-        zsync_address address = bottom;
-        (agree < 64 ? address.high : address.low) ^= std::uint64_t{1} << (63 - agree % 64);
-        EXPECT_EQ(walk(tables, address), agree + 1) << agree;
+    for (const auto& [family, bits] :
+         {std::pair(Family::ipv4, 32U), std::pair(Family::ipv6, 128U)}) {
+        std::vector<TriePrefix> chain;
+        for (unsigned length = 0; length <= bits; ++length) {
+            chain.push_back(first_bits(bottom, static_cast<std::uint8_t>(length), 0));
+        }
+        const Tables tables = trie_of(family, chain, count_covers);
+        EXPECT_EQ(source_class(tables, family, bottom), bits + 1);
+        for (unsigned agree = 0; agree < bits; ++agree) {
+            zsync_address address = bottom;
+            (agree < 64 ? address.high : address.low) ^= std::uint64_t{1} << (63 - agree % 64);
+            EXPECT_EQ(source_class(tables, family, address), agree + 1) << agree;
+        }
     }
 }
 
 TEST(Trie, fills_a_slot_to_its_last_word_and_makes_a_table_of_more) {
-    for (const std::uint8_t length : {64, 128}) {
-        for (std::uint64_t count = 1; count < 2 * ZSYNC_SLOT_WORDS_MAX; ++count) {
-            // What lies far away keeps the root from beginning behind the bits of the others.
-            std::vector<TriePrefix> prefixes{first_bits({.high = 1, .low = 1}, 128, 0)};
-            const auto number = [&](std::uint64_t i) {
-                return length == 64
-                           ? zsync_address{.high = 0x2001'0db8'0000'0000U + 2 * i, .low = 0}
-                           : zsync_address{.high = 0x2001'0db8'0000'0000U, .low = 2 * i};
+    struct Case {
+        Family family;
+        std::uint8_t length;
+        zsync_address base;
+        zsync_address step; ///< between the prefixes; half of it is between them
+    };
+    constexpr std::uint64_t high = 0x2001'0db8'0000'0000U;
+    for (const Case& in_slot : {
+             Case{Family::ipv4, 32, {high, 0}, {std::uint64_t{2} << 32, 0}},
+             Case{Family::ipv6, 64, {high, 0}, {2, 0}},
+             Case{Family::ipv6, 128, {high, 0}, {0, 2}},
+         }) {
+        const auto number = [&](std::uint64_t i) {
+            return zsync_address{
+                .high = in_slot.base.high + i * in_slot.step.high,
+                .low = in_slot.base.low + i * in_slot.step.low
             };
-            for (std::uint64_t i = 0; i < count; ++i) {
-                prefixes.push_back(first_bits(number(i), length, 0));
+        };
+        for (const JoinClass& join :
+             {JoinClass(one_class), JoinClass([](auto, auto set) { return set + 1; })}) {
+            for (std::uint32_t count = 1; count <= 65; ++count) {
+                // What lies far away keeps a table from beginning behind the bits of the others.
+                std::vector<TriePrefix> prefixes{first_bits({.high = 1, .low = 1}, 128, 0)};
+                if (in_slot.family == Family::ipv4) {
+                    prefixes.clear();
+                }
+                for (std::uint32_t i = 0; i < count; ++i) {
+                    prefixes.push_back(first_bits(number(i), in_slot.length, i));
+                }
+                const Tables tables = trie_of(in_slot.family, prefixes, join);
+                for (std::uint32_t i = 0; i < count; ++i) {
+                    zsync_address beside = number(i);
+                    ASSERT_EQ(source_class(tables, in_slot.family, beside), join(0, i)) << count;
+                    beside.high += in_slot.step.high / 2;
+                    beside.low += in_slot.step.low / 2;
+                    ASSERT_EQ(source_class(tables, in_slot.family, beside), 0U) << count;
+                }
+                EXPECT_EQ(source_class(tables, in_slot.family, number(count)), 0U) << count;
             }
-            const Tables tables =
-                trie_of(prefixes, [](std::uint32_t, std::uint32_t) { return 1U; });
-            for (std::uint64_t i = 0; i < count; ++i) {
-                zsync_address beside = number(i);
-                EXPECT_EQ(walk(tables, beside), 1U) << count << ": " << i;
-                (length == 64 ? beside.high : beside.low) += 1;
-                EXPECT_EQ(walk(tables, beside), 0U) << count << ": beside " << i;
-            }
-            EXPECT_EQ(walk(tables, number(count)), 0U) << count;
-            EXPECT_EQ(walk(tables, {.high = 1, .low = 1}), 1U);
         }
     }
 }
 
 TEST(Trie, takes_two_words_at_most_for_a_prefix_and_one_for_eight_slots) {
     RandomTraffic traffic(11);
-    std::vector<TriePrefix> prefixes;
+    std::vector<TriePrefix> ipv6;
+    std::vector<TriePrefix> ipv4;
     for (std::uint32_t i = 0; i < 99'999; ++i) {
-        prefixes.push_back(first_bits(
-            {.high = 0x2000'0000'0000'0000U | traffic.below(std::uint64_t{1} << 61),
-             .low = traffic.below(~std::uint64_t{0})},
+        const zsync_address address{
+            .high = 0x2000'0000'0000'0000U | traffic.below(std::uint64_t{1} << 61),
+            .low = traffic.below(~std::uint64_t{0}),
+        };
+        ipv6.push_back(first_bits(
+            address,
             static_cast<std::uint8_t>(
                 i % 3 == 0   ? 128
                 : i % 3 == 1 ? 64
@@ -317,13 +341,24 @@ TEST(Trie, takes_two_words_at_most_for_a_prefix_and_one_for_eight_slots) {
             ),
             0
         ));
+        ipv4.push_back(first_bits(address, 32, 0));
     }
     std::vector<std::uint32_t> cells;
     std::vector<std::uint64_t> buckets;
-    build_trie(prefixes, 0, [](std::uint32_t, std::uint32_t) { return 1U; }, cells, buckets);
-    constexpr std::size_t slots = std::size_t{1} << 18;
-    EXPECT_LE(buckets.size(), 33'333U * (1 + 1 + 2) + slots / ZSYNC_BLOCK_SLOTS);
-    EXPECT_EQ(cells.size(), 2U);
+    build_trie(Family::ipv6, ipv6, 0, one_class, cells, buckets);
+    EXPECT_LE(buckets.size(), 33'333U * (1 + 1 + 2) + (1U << 18) / ZSYNC_BLOCK_SLOTS);
+    buckets.clear();
+    build_trie(Family::ipv4, ipv4, 0, one_class, cells, buckets);
+    EXPECT_LE(buckets.size(), 99'999U + (1U << 17) / ZSYNC_BLOCK_SLOTS);
+    EXPECT_EQ(cells.size(), 4U);
+}
+
+TEST(Trie, short_prefixes_share_the_words_of_the_slots_that_they_cover) {
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+        const Tables everything = trie_of(family, {first_bits({}, 0, 0)}, one_class);
+        EXPECT_LE(everything.buckets.size(), std::size_t{1} << 15);
+        EXPECT_EQ(source_class(everything, family, {.high = ~std::uint64_t{0}, .low = 0}), 1U);
+    }
 }
 
 TEST(Pins, names_are_escaped_both_ways) {

@@ -58,9 +58,11 @@ std::size_t match(const Tables& tables, const zsync_packet& packet) {
     return zsync_match(&packet, classes.data());
 }
 
-std::uint32_t walk(const Tables& tables, const zsync_address& address) {
+std::uint32_t source_class(const Tables& tables, Family family, const zsync_address& address) {
     tables_at_hand = &tables;
-    return zsync_walk(ZSYNC_SOURCE, address.high, address.low);
+    return family == Family::ipv4
+               ? zsync_ipv4_class(ZSYNC_SOURCE, static_cast<std::uint32_t>(address.high >> 32))
+               : zsync_ipv6_class(ZSYNC_SOURCE, address.high, address.low);
 }
 
 std::string difference(const Parsed& ours, const ReferencePacket& reference) {

@@ -30,8 +30,8 @@ std::string_view reason_name(zsync_malformed reason);
 /// The index of the first rule that `tables` match, or the number of rules.
 std::size_t match(const Tables& tables, const zsync_packet& packet);
 
-/// The class that the walk of an IPv6 source address ends with.
-std::uint32_t walk(const Tables& tables, const zsync_address& address);
+/// The class of a source address.
+std::uint32_t source_class(const Tables& tables, Family family, const zsync_address& address);
 
 /// Empty when both parsers say the same, else the difference in words.
 std::string difference(const Parsed& ours, const ReferencePacket& reference);

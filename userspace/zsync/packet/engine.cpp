@@ -1,6 +1,5 @@
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
-#include <zsync/packet/ipv4_ranges.hpp>
 #include <zsync/packet/limit_table.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/rule_classes.hpp>
@@ -142,43 +141,27 @@ private:
             }
             return place->second;
         };
-        compile_ipv4(dimension, prefixes[std::to_underlying(Family::ipv4)], join);
-        compile_ipv6(dimension, prefixes[std::to_underlying(Family::ipv6)], join);
-    }
-
-    void compile_ipv6(int dimension, std::vector<TriePrefix>& prefixes, const JoinClass& join) {
-        zsync_config& config = tables_.config;
-        config.root_ipv6[dimension] = ZSYNC_NO_TABLE;
-        if (prefixes.empty()) {
-            return;
-        }
-        const Ipv6Table table =
-            build_trie(prefixes, config.absent[dimension], join, tables_.cells, tables_.buckets);
-        config.root_ipv6[dimension] = table.root;
-        config.root_bits_ipv6[dimension] = table.root_bits;
-        config.shared_bits_ipv6[dimension] = table.shared_bits;
-        config.shared_ipv6[dimension] = table.shared;
-        config.palette_ipv6[dimension] = table.palette;
-        config.color_mask_ipv6[dimension] = (1U << table.color_bits) - 1;
-    }
-
-    void compile_ipv4(int dimension, std::vector<TriePrefix>& prefixes, const JoinClass& join) {
-        zsync_config& config = tables_.config;
-        config.root_ipv4[dimension] = ZSYNC_NO_TABLE;
-        if (prefixes.empty()) {
-            return;
-        }
-        const auto table = build_ipv4_table(
-            prefixes, config.absent[dimension], join, tables_.cells, tables_.buckets
+        tables_.config.ipv4[dimension] = compile_family(
+            dimension, Family::ipv4, prefixes[std::to_underlying(Family::ipv4)], join
         );
-        if (!table) {
-            too_many_overlaps_ = true;
-            return;
+        tables_.config.ipv6[dimension] = compile_family(
+            dimension, Family::ipv6, prefixes[std::to_underlying(Family::ipv6)], join
+        );
+    }
+
+    zsync_trie compile_family(
+        int dimension, Family family, std::span<TriePrefix> prefixes, const JoinClass& join
+    ) {
+        zsync_trie none{};
+        none.blocks = ZSYNC_NO_TABLE;
+        if (prefixes.empty()) {
+            return none;
         }
-        config.root_ipv4[dimension] = table->root;
-        config.palette_ipv4[dimension] = table->palette;
-        config.class_bits_log2_ipv4[dimension] = table->class_bits_log2;
-        config.bucket_words_min_ipv4[dimension] = table->bucket_words_min;
+        const auto trie = build_trie(
+            family, prefixes, tables_.config.absent[dimension], join, tables_.cells, tables_.buckets
+        );
+        too_many_overlaps_ |= !trie;
+        return trie.value_or(none);
     }
 
     void compile_numbers(int dimension, std::vector<PortRange> Rule::* condition) {

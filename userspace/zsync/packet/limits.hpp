@@ -40,7 +40,7 @@ constexpr std::size_t diagnostics_max = 20;
 constexpr std::size_t bitmap_bytes_max = std::size_t{64} << 20;
 /// Cells of the match engine's tables: their indexes share a word with flag bits.
 constexpr std::size_t cells_max = std::size_t{1} << 24;
-/// Different classes of the IPv4 addresses of one dimension: a bucket's index of one has 16 bits.
+/// Different classes of the IPv4 addresses of one dimension: a lane's color has 16 bits.
 constexpr std::size_t ipv4_classes_max = 65'536;
 /// 64-bit words of the address tables.
 constexpr std::size_t bucket_words_max = std::size_t{1} << 25;

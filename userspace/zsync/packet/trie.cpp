@@ -1,4 +1,5 @@
 #include <zsync/core/assert.hpp>
+#include <zsync/packet/limits.hpp>
 #include <zsync/packet/palette.hpp>
 #include <zsync/packet/trie.hpp>
 
@@ -6,6 +7,7 @@
 #include <bit>
 #include <ranges>
 #include <tuple>
+#include <unordered_map>
 
 namespace zsync::packet {
 namespace {
@@ -71,45 +73,64 @@ std::vector<Entry> entries_of(
             entries.pop_back();
         }
         open.push_back({.prefix = &prefix, .class_id = class_id});
-        entries.push_back({
-            .address = prefix.address,
-            .length = prefix.length,
-            .color = palette.color_of(class_id),
-        });
+        entries.push_back({.address = prefix.address, .length = prefix.length, .color = class_id});
+    }
+    // Only when all are joined is known which classes are left.
+    for (Entry& entry : entries) {
+        entry.color = palette.color_of(entry.color);
     }
     return entries;
 }
 
+/// What both families share: tables of slots. How a slot lists its entries is the family's.
 class TrieBuilder {
 public:
     TrieBuilder(const std::vector<std::uint32_t>& classes, std::vector<std::uint64_t>& buckets)
-        : classes_(classes), buckets_(buckets),
-          color_bits_(std::max(1U, static_cast<unsigned>(std::bit_width(classes.size() - 1)))) {}
+        : classes_(classes), buckets_(buckets) {}
+    TrieBuilder(const TrieBuilder&) = delete;
+    TrieBuilder& operator=(const TrieBuilder&) = delete;
+    virtual ~TrieBuilder() = default;
 
     /// `outside` is a color, as everywhere here.
-    Ipv6Table build(std::span<const Entry> entries, std::uint32_t outside) {
-        const Layout layout = layout_of(entries, 0, address_bits - entry_bits_max());
-        return {
-            .root = append_table(entries, layout, outside),
-            .root_bits = layout.root_bits,
-            .shared_bits = layout.shared_bits,
-            .shared = layout.shared,
-            .color_bits = color_bits_,
-        };
+    zsync_trie build(std::span<const Entry> entries, std::uint32_t outside) {
+        const Layout layout = layout_of(entries, 0);
+        zsync_trie trie{};
+        trie.shared = layout.shared;
+        trie.shared_bits = layout.shared_bits;
+        trie.slot_bits = layout.slot_bits;
+        trie.blocks = append_table(entries, layout, outside);
+        trie.color_mask = color_mask();
+        return trie;
     }
 
-private:
+protected:
     /// Which bits of an address a table looks at: from `depth` on those that all entries share,
     /// then those that number its slots.
     struct Layout {
         unsigned depth;
         unsigned shared_bits;
-        unsigned root_bits;
+        unsigned slot_bits;
         std::uint64_t shared;
 
-        [[nodiscard]] unsigned end() const { return depth + shared_bits + root_bits; }
+        [[nodiscard]] unsigned end() const { return depth + shared_bits + slot_bits; }
     };
 
+    /// Entries are longer than `depth`, agree in the bits before it, and are not none.
+    [[nodiscard]] virtual Layout
+    layout_of(std::span<const Entry> entries, unsigned depth) const = 0;
+
+    /// The words of a slot, longest entries first; `color` is of what is in none of them, where it
+    /// is not `outside`. False, with some of them there, when they do not fit.
+    virtual bool append_words(
+        std::span<const Entry> entries, unsigned depth, std::uint32_t color, std::uint32_t outside
+    ) = 0;
+
+    [[nodiscard]] virtual std::uint32_t color_mask() const = 0;
+
+    const std::vector<std::uint32_t>& classes_;
+    std::vector<std::uint64_t>& buckets_;
+
+private:
     /// A slot's entries that get a table of their own, and where its head stands.
     struct Child {
         std::size_t head;
@@ -117,93 +138,227 @@ private:
         std::uint32_t color;
     };
 
-    /// So long may an entry be behind its table's bits.
-    [[nodiscard]] unsigned entry_bits_max() const {
-        return 2 * ZSYNC_PREFIX_BITS_MAX - color_bits_;
-    }
-
-    /// Entries are longer than `depth`, agree in the bits before it, and are not none. The table
-    /// goes to bit `end_min` at least, if it may have so many slots.
-    static Layout layout_of(std::span<const Entry> entries, unsigned depth, unsigned end_min) {
-        const unsigned shortest = std::ranges::min(entries, {}, &Entry::length).length;
-        const unsigned agree =
-            common_bits(entries.front().address, entries.back().address); // they are sorted
-        const unsigned shared_bits = std::min<unsigned>(
-            std::min({agree, shortest, address_bits - 1}) - depth, ZSYNC_IPV6_SHARED_BITS_MAX
-        );
-        const unsigned usual = static_cast<unsigned>(std::bit_width(entries.size())) + 1;
-        const unsigned root_bits = std::min<unsigned>(
-            std::max(usual, end_min - std::min(end_min, depth + shared_bits)),
-            ZSYNC_IPV6_ROOT_BITS_MAX
-        );
-        return {
-            .depth = depth,
-            .shared_bits = shared_bits,
-            .root_bits = std::min(root_bits, address_bits - depth - shared_bits),
-            .shared = bits_at(entries.front().address, depth, shared_bits),
-        };
-    }
+    /// The longer entries of each slot of a table, and the colors that the others give them.
+    struct Slots {
+        std::vector<std::span<const Entry>> longer;
+        std::vector<std::uint32_t> colors;
+        std::uint32_t outside;
+    };
 
     /// Returns where its blocks begin. Slots of the color `outside` need no word to say so.
     std::uint32_t
     append_table(std::span<const Entry> entries, const Layout& layout, std::uint32_t outside) {
-        const std::size_t slots = std::size_t{1} << layout.root_bits;
-        std::vector<std::uint32_t> colors(slots, outside);
-        std::vector<std::span<const Entry>> longer(slots);
-        spread(entries, layout, colors, longer);
+        const std::size_t count = std::size_t{1} << layout.slot_bits;
+        Slots slots{
+            .longer = std::vector<std::span<const Entry>>(count),
+            .colors = std::vector<std::uint32_t>(count, outside),
+            .outside = outside,
+        };
+        spread(entries, layout, slots);
         const std::size_t blocks = buckets_.size();
-        buckets_.resize(blocks + std::max<std::size_t>(slots / ZSYNC_BLOCK_SLOTS, 1));
-        for (std::size_t first = 0; first < slots; first += ZSYNC_BLOCK_SLOTS) {
-            std::vector<Child> children;
-            std::uint64_t block = buckets_.size();
-            for (std::size_t i = 0; i < ZSYNC_BLOCK_SLOTS && first + i < slots; ++i) {
-                const std::size_t slot = first + i;
-                const std::size_t place = buckets_.size();
-                if (!append_words(longer[slot], layout.end(), colors[slot], outside)) {
-                    buckets_.resize(place + ZSYNC_HEAD_WORDS);
-                    children.push_back({place, longer[slot], colors[slot]});
-                }
-                block |= std::uint64_t{buckets_.size() - place}
-                         << (ZSYNC_BLOCK_SIZES_SHIFT + i * ZSYNC_BLOCK_SIZE_BITS);
-            }
+        buckets_.resize(blocks + std::max<std::size_t>(count / ZSYNC_BLOCK_SLOTS, 1));
+        for (std::size_t first = 0; first < count; first += ZSYNC_BLOCK_SLOTS) {
+            const std::uint64_t block = append_block(slots, first, layout.end());
             buckets_[blocks + first / ZSYNC_BLOCK_SLOTS] = block;
-            for (const Child& child : children) {
-                append_child(child, layout.end());
-            }
         }
         return static_cast<std::uint32_t>(blocks);
     }
 
     /// Deals entries out to slots: those that end here color the slots that they cover.
-    static void spread(
-        std::span<const Entry> entries,
-        const Layout& layout,
-        std::span<std::uint32_t> colors,
-        std::span<std::span<const Entry>> longer
-    ) {
+    static void spread(std::span<const Entry> entries, const Layout& layout, Slots& slots) {
         for (std::size_t i = 0; i < entries.size(); ++i) {
             const Entry& entry = entries[i];
             const auto slot =
-                bits_at(entry.address, layout.depth + layout.shared_bits, layout.root_bits);
+                bits_at(entry.address, layout.depth + layout.shared_bits, layout.slot_bits);
             if (entry.length <= layout.end()) {
                 // Sorted by address, then length: what it lies in came before.
                 std::ranges::fill(
-                    colors.subspan(slot, std::size_t{1} << (layout.end() - entry.length)),
+                    std::span(slots.colors)
+                        .subspan(slot, std::size_t{1} << (layout.end() - entry.length)),
                     entry.color
                 );
                 continue;
             }
-            std::span<const Entry>& in_slot = longer[slot];
+            std::span<const Entry>& in_slot = slots.longer[slot];
             in_slot = in_slot.empty() ? entries.subspan(i, 1)
                                       : std::span(in_slot.data(), in_slot.size() + 1);
         }
     }
 
-    /// The words of a slot, longest entries first; `color` is of what is in none of them. False,
-    /// with some of them there, when they do not fit.
+    /// Returns the block of up to eight slots.
+    std::uint64_t append_block(const Slots& slots, std::size_t first, unsigned depth) {
+        if (const auto color = only_color(slots, first)) {
+            return block_of_color(*color, slots.outside);
+        }
+        std::vector<Child> children;
+        std::uint64_t block = buckets_.size();
+        for (std::size_t i = 0; i < ZSYNC_BLOCK_SLOTS && first + i < slots.longer.size(); ++i) {
+            const std::size_t place = buckets_.size();
+            const std::span<const Entry> longer = slots.longer[first + i];
+            const std::uint32_t color = slots.colors[first + i];
+            if ((!longer.empty() || color != slots.outside) &&
+                !append_words(longer, depth, color, slots.outside)) {
+                buckets_.resize(place + ZSYNC_HEAD_WORDS);
+                children.push_back({place, longer, color});
+            }
+            block |= size_in_block(i, buckets_.size() - place);
+        }
+        for (const Child& child : children) {
+            append_child(child, depth);
+        }
+        return block;
+    }
+
+    static std::uint64_t size_in_block(std::size_t slot, std::size_t words) {
+        return std::uint64_t{words} << (ZSYNC_BLOCK_SIZES_SHIFT + slot * ZSYNC_BLOCK_SIZE_BITS);
+    }
+
+    /// Of eight slots without longer entries that have the same one.
+    static std::optional<std::uint32_t> only_color(const Slots& slots, std::size_t first) {
+        if (first + ZSYNC_BLOCK_SLOTS > slots.longer.size()) {
+            return std::nullopt;
+        }
+        const std::uint32_t color = slots.colors[first];
+        for (std::size_t i = first; i < first + ZSYNC_BLOCK_SLOTS; ++i) {
+            if (!slots.longer[i].empty() || slots.colors[i] != color) {
+                return std::nullopt;
+            }
+        }
+        return color;
+    }
+
+    /// All such blocks of one color share their words: a short prefix covers many.
+    std::uint64_t block_of_color(std::uint32_t color, std::uint32_t outside) {
+        if (color == outside) {
+            return 0;
+        }
+        const auto [known, fresh] = blocks_of_color_.try_emplace(color);
+        if (fresh) {
+            known->second = buckets_.size();
+            for (std::size_t i = 0; i < ZSYNC_BLOCK_SLOTS; ++i) {
+                const std::size_t place = buckets_.size();
+                append_words({}, 0, color, outside);
+                known->second |= size_in_block(i, buckets_.size() - place);
+            }
+        }
+        return known->second;
+    }
+
+    void append_child(const Child& child, unsigned depth) {
+        const Layout layout = layout_of(child.entries, depth);
+        const std::uint32_t blocks = append_table(child.entries, layout, child.color);
+        buckets_[child.head] = std::uint64_t{classes_[child.color]} << ZSYNC_HEAD_CLASS_SHIFT |
+                               std::uint64_t{layout.slot_bits} << ZSYNC_HEAD_SLOT_BITS_SHIFT |
+                               std::uint64_t{layout.shared_bits} << ZSYNC_HEAD_SHARED_BITS_SHIFT;
+        buckets_[child.head + 1] = blocks;
+        buckets_[child.head + 2] = layout.shared;
+    }
+
+    std::unordered_map<std::uint32_t, std::uint64_t> blocks_of_color_;
+};
+
+class Ipv4Builder final : public TrieBuilder {
+public:
+    using TrieBuilder::TrieBuilder;
+
+private:
+    [[nodiscard]] Layout
+    layout_of(std::span<const Entry> /*entries*/, unsigned depth) const override {
+        Layout layout{.depth = 0, .shared_bits = 0, .slot_bits = 0, .shared = 0};
+        for (const unsigned bits : {ZSYNC_IPV4_SLOT_BITS}) {
+            layout.depth = layout.end();
+            layout.slot_bits = bits;
+            if (layout.depth == depth) {
+                break;
+            }
+        }
+        return layout;
+    }
+
     bool append_words(
         std::span<const Entry> entries, unsigned depth, std::uint32_t color, std::uint32_t outside
-    ) {
+    ) override {
+        const std::size_t words_per_group = color_mask() == 0 ? 1 : 2;
+        const std::size_t lanes_max = ZSYNC_SLOT_WORDS_MAX / words_per_group * ZSYNC_LANES_PER_WORD;
+        lanes_.clear();
+        if (entries.size() > lanes_max) {
+            return false;
+        }
+        for (const Entry& entry : entries | std::views::reverse) {
+            const unsigned bits = entry.length - depth;
+            lanes_.push_back({
+                .bits = (bits_at(entry.address, depth, bits) << 1 | 1)
+                        << (ZSYNC_LANE_BITS - 1 - bits),
+                .color = entry.color,
+            });
+        }
+        if (color != outside) {
+            lanes_.push_back({.bits = 1U << (ZSYNC_LANE_BITS - 1), .color = color});
+        }
+        while (lanes_.size() % ZSYNC_LANES_PER_WORD != 0) {
+            lanes_.push_back(lanes_.back());
+        }
+        for (std::size_t i = 0; i < lanes_.size(); i += ZSYNC_LANES_PER_WORD) {
+            std::uint64_t bits = 0;
+            std::uint64_t colors = 0;
+            for (std::size_t lane = 0; lane < ZSYNC_LANES_PER_WORD; ++lane) {
+                bits |= lanes_[i + lane].bits << lane * ZSYNC_LANE_BITS;
+                colors |= lanes_[i + lane].color << lane * ZSYNC_LANE_BITS;
+            }
+            buckets_.push_back(bits);
+            if (words_per_group == 2) {
+                buckets_.push_back(colors);
+            }
+        }
+        return lanes_.size() <= lanes_max;
+    }
+
+    [[nodiscard]] std::uint32_t color_mask() const override {
+        return classes_.size() <= 2 ? 0 : ZSYNC_LANE_MASK;
+    }
+
+    struct Lane {
+        std::uint64_t bits;
+        std::uint64_t color;
+    };
+    std::vector<Lane> lanes_; ///< of the slot at hand
+};
+
+class Ipv6Builder final : public TrieBuilder {
+public:
+    using TrieBuilder::TrieBuilder;
+
+private:
+    /// So long may an entry be behind its table's bits.
+    [[nodiscard]] unsigned entry_bits_max() const {
+        return 2 * ZSYNC_PREFIX_BITS_MAX - color_bits_;
+    }
+
+    [[nodiscard]] Layout layout_of(std::span<const Entry> entries, unsigned depth) const override {
+        const unsigned shortest = std::ranges::min(entries, {}, &Entry::length).length;
+        const unsigned agree =
+            common_bits(entries.front().address, entries.back().address); // they are sorted
+        const unsigned shared_bits = std::min<unsigned>(
+            std::min({agree, shortest, address_bits - 1}) - depth, ZSYNC_SHARED_BITS_MAX
+        );
+        unsigned slot_bits = static_cast<unsigned>(std::bit_width(entries.size())) + 1;
+        if (depth == 0 && shared_bits + entry_bits_max() < address_bits) {
+            // So that two words hold what is left of a whole address.
+            slot_bits = std::max(slot_bits, address_bits - entry_bits_max() - shared_bits);
+        }
+        return {
+            .depth = depth,
+            .shared_bits = shared_bits,
+            .slot_bits = std::min(
+                {slot_bits, unsigned{ZSYNC_IPV6_SLOT_BITS_MAX}, address_bits - depth - shared_bits}
+            ),
+            .shared = bits_at(entries.front().address, depth, shared_bits),
+        };
+    }
+
+    bool append_words(
+        std::span<const Entry> entries, unsigned depth, std::uint32_t color, std::uint32_t outside
+    ) override {
         const std::size_t end = buckets_.size() + ZSYNC_SLOT_WORDS_MAX;
         for (const Entry& entry : entries | std::views::reverse) {
             if (!append_entry(entry, depth) || buckets_.size() > end) {
@@ -240,19 +395,10 @@ private:
         return value | std::uint64_t{color} << ZSYNC_PREFIX_COLOR_SHIFT | (63 - bits);
     }
 
-    void append_child(const Child& child, unsigned depth) {
-        const Layout layout = layout_of(child.entries, depth, 0);
-        const std::uint32_t blocks = append_table(child.entries, layout, child.color);
-        buckets_[child.head] = std::uint64_t{classes_[child.color]} << ZSYNC_HEAD_CLASS_SHIFT |
-                               layout.root_bits << ZSYNC_HEAD_ROOT_BITS_SHIFT |
-                               layout.shared_bits << ZSYNC_HEAD_SHARED_BITS_SHIFT;
-        buckets_[child.head + 1] = blocks;
-        buckets_[child.head + 2] = layout.shared;
-    }
+    [[nodiscard]] std::uint32_t color_mask() const override { return (1U << color_bits_) - 1; }
 
-    const std::vector<std::uint32_t>& classes_;
-    std::vector<std::uint64_t>& buckets_;
-    unsigned color_bits_;
+    const unsigned color_bits_ =
+        std::max(1U, static_cast<unsigned>(std::bit_width(classes_.size() - 1)));
 };
 
 } // namespace
@@ -276,7 +422,8 @@ void sort_prefixes(std::span<TriePrefix> prefixes) {
     }
 }
 
-Ipv6Table build_trie(
+std::optional<zsync_trie> build_trie(
+    Family family,
     std::span<TriePrefix> prefixes,
     std::uint32_t outside,
     const JoinClass& join,
@@ -289,10 +436,15 @@ Ipv6Table build_trie(
     const std::vector<Entry> entries = entries_of(prefixes, outside, join, palette);
     ZASSERT(!entries.empty(), "a set changes the class of its addresses");
     const std::vector<std::uint32_t>& classes = palette.classes();
-    Ipv6Table table = TrieBuilder(classes, buckets).build(entries, outside_color);
-    table.palette = static_cast<std::uint32_t>(cells.size());
+    if (family == Family::ipv4 && classes.size() > limits::ipv4_classes_max) {
+        return std::nullopt;
+    }
+    zsync_trie trie = family == Family::ipv4
+                          ? Ipv4Builder(classes, buckets).build(entries, outside_color)
+                          : Ipv6Builder(classes, buckets).build(entries, outside_color);
+    trie.palette = static_cast<std::uint32_t>(cells.size());
     cells.insert(cells.end(), classes.begin(), classes.end());
-    return table;
+    return trie;
 }
 
 } // namespace zsync::packet

@@ -1,5 +1,5 @@
-// The IPv6 address tries of the match engine: prefixes to rule classes, in the words that
-// `zsync_walk` of `bpf/match.h` walks.
+// The address tries of the match engine: prefixes to rule classes, in the words that
+// `zsync_ipv4_class` and `zsync_ipv6_class` of `bpf/match.h` read.
 #pragma once
 
 #include <zsync/packet/rule_set.hpp>
@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -33,19 +34,12 @@ void sort_prefixes(std::span<TriePrefix> prefixes);
 /// `join(class, set)` is the class of an address of `class` that also lies in a prefix of `set`.
 using JoinClass = std::function<std::uint32_t(std::uint32_t class_id, std::uint32_t set)>;
 
-struct Ipv6Table {
-    std::uint32_t root = 0; ///< the first word of its blocks
-    std::uint32_t root_bits = 0;
-    std::uint32_t shared_bits = 0; ///< that all prefixes begin with
-    std::uint64_t shared = 0;      ///< those bits, as the lowest of the word
-    std::uint32_t palette = 0;     ///< the first cell of its palette
-    std::uint32_t color_bits = 0;
-};
-
-/// Appends the trie of `prefixes`, all IPv6, to `cells` and `buckets`. A walk ends with the class
-/// of the address: `outside` joined with the set of every prefix that covers it. Sorts `prefixes`.
-/// Takes time in the order of prefixes times their depth.
-Ipv6Table build_trie(
+/// Appends the trie of `prefixes`, all of `family` and not none, to `cells` and `buckets`. An
+/// address ends with `outside` joined with the set of every prefix that covers it. Sorts
+/// `prefixes`. Takes time in the order of prefixes times the tables on their way. Nothing where
+/// IPv4 prefixes make more than `limits::ipv4_classes_max` different classes.
+std::optional<zsync_trie> build_trie(
+    Family family,
     std::span<TriePrefix> prefixes,
     std::uint32_t outside,
     const JoinClass& join,
