@@ -20,6 +20,7 @@ public:
     }
     void queue_cancel(CompletionTarget /*target*/) noexcept override {}
     void queue_cancel_all() noexcept override {}
+    void redirect(CompletionTarget /*target*/, int /*fd*/) noexcept override {}
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override {
         if (wait) {
             ZASSERT(deadline.has_value(), "every task waits for another one, for ever");

@@ -2,6 +2,7 @@
 
 #include <zsync/core/channel.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/send_stream.hpp>
 #include <zsync/core/simulation.hpp>
@@ -290,6 +291,47 @@ TEST(Simulation, a_send_without_buffers_says_so_and_sends_nothing) {
     };
     Simulation simulation(1, {.interrupted = 0, .no_buffers = 1});
     EXPECT_TRUE(simulation.worker().run("root", Body::run(simulation.worker().io())));
+}
+
+TEST(Simulation, a_stream_that_ends_unflushed_lingers_up_to_its_limit) {
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            auto [from, to] = socket_pair();
+            auto [out, peer] = socket_pair();
+            const std::string block(4096, 'x');
+            std::size_t in_the_way = 0;
+            while (::send(out.get(), block.data(), block.size(), MSG_DONTWAIT) > 0) {
+                in_the_way += block.size();
+            }
+            ZCO_TRY(auto pool, BufferPool::create(io, 4, 4));
+            {
+                RecvStream in(io, from, pool);
+                SendStream stream(io, out, pool);
+                for (const std::string_view text : {"one", "two"}) {
+                    EXPECT_EQ(::send(to.get(), text.data(), text.size(), 0), 3);
+                    ZCO_TRY(Chunk chunk, co_await in.next());
+                    ZCO_CHECK(co_await stream.send(std::move(chunk)));
+                }
+            }
+            out.reset();
+            const auto linger = std::chrono::milliseconds(limits::send_stream_linger_ms);
+            ZCO_CHECK(co_await io.sleep_for(linger - 10ms));
+            EXPECT_EQ(pool->stats().held, 2U);
+            ZCO_CHECK(co_await io.sleep_for(20ms));
+            while (pool.use_count() > 1) {
+                ZCO_CHECK(co_await io.yield());
+            }
+            EXPECT_EQ(pool->stats().held, 0U);
+            std::string got(2 * in_the_way, 0);
+            EXPECT_EQ(::recv(peer.get(), got.data(), got.size(), MSG_WAITALL), in_the_way);
+            co_return {};
+        }
+    };
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        // Nothing is late, so that what was dropped has gone nowhere.
+        Simulation simulation(seed, {.shortened = 0, .late_cancel = 0});
+        EXPECT_TRUE(simulation.worker().run("root", Body::run(simulation.worker().io())));
+    }
 }
 
 TEST(Simulation, files_and_offloaded_calls_take_part) {

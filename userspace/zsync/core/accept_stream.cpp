@@ -148,6 +148,7 @@ void AcceptStreamState::abandon() noexcept {
         return;
     }
     abandoned_ = true;
+    worker_->queue().redirect(*this, -1);
     worker_->queue().queue_cancel(*this);
 }
 

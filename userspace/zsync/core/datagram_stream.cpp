@@ -205,6 +205,7 @@ void DatagramStreamState::abandon() noexcept {
         return;
     }
     abandoned_ = true;
+    worker_->queue().redirect(*this, -1);
     worker_->queue().queue_cancel(*this);
 }
 

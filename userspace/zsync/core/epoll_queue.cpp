@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
 #include <poll.h>
 #include <utility>
 
@@ -63,6 +64,7 @@ struct EpollQueue::Pending : OperationJob {
     Pending* behind = nullptr;
     Progress progress;
     int fd = -1; ///< waited for
+    Fd kept;     ///< of a send on a thread: the number of its own that it goes by
     std::uint32_t events = 0;
     Place place = Place::queued;
 };
@@ -141,12 +143,7 @@ void EpollQueue::queue_cancel(CompletionTarget target) noexcept {
     Pending& pending = *found->second;
     switch (pending.place) {
     case Pending::Place::polling:
-        descriptor(pending.fd).waiters.remove(pending);
-        if (descriptor(pending.fd).waiters.first == nullptr) {
-            // The number may be another file's when it is next waited for.
-            descriptor(pending.fd).armed = 0;
-        }
-        --polling_;
+        leave_descriptor(pending);
         break;
     case Pending::Place::later:
         later_.remove(pending);
@@ -163,6 +160,42 @@ void EpollQueue::queue_cancel(CompletionTarget target) noexcept {
     }
     waiting_.erase(found);
     complete(pending, pending.progress.stopped(ECANCELED));
+}
+
+void EpollQueue::leave_descriptor(Pending& pending) noexcept {
+    Descriptor& left = descriptor(pending.fd);
+    left.waiters.remove(pending);
+    if (left.waiters.first == nullptr) {
+        // The number may be another file's when it is next waited for.
+        left.armed = 0;
+    }
+    --polling_;
+}
+
+void EpollQueue::redirect(CompletionTarget target, int fd) noexcept {
+    for (Pending* pending = queued_.first; pending != nullptr; pending = pending->behind) {
+        if (pending->target.data() == target.data()) {
+            pending->request.fd = fd;
+        }
+    }
+    const auto found = waiting_.find(target.data());
+    if (found == waiting_.end()) {
+        return;
+    }
+    Pending& pending = *found->second;
+    if (pending.place == Pending::Place::later) {
+        pending.request.fd = fd;
+    } else if (pending.place == Pending::Place::polling) {
+        leave_descriptor(pending);
+        Descriptor& left = descriptor(pending.fd);
+        if (left.waiters.first == nullptr && fd >= 0) {
+            // By `fd` the file stays open, and epoll would go on telling of it by this number.
+            (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, pending.fd, nullptr);
+            left.registered = false;
+        }
+        pending.request.fd = fd;
+        place(pending, attempt(pending.request, pending.progress));
+    }
 }
 
 void EpollQueue::queue_cancel_all() noexcept {
@@ -303,6 +336,17 @@ void EpollQueue::send_to_thread(Pending& pending) noexcept {
         make_threads();
     }
     const bool on_futex = pending.request.opcode == Opcode::futex_wait;
+    const Opcode opcode = pending.request.opcode;
+    if (opcode == Opcode::send || opcode == Opcode::sendmsg) {
+        // A stream may end before its send, and its number with it. A thread would begin anew.
+        pending.kept = Fd(::fcntl(pending.request.fd, F_DUPFD_CLOEXEC, 0), Fd::OfTheRuntime());
+        if (!pending.kept || pending.progress.moved != 0) {
+            waiting_.erase(pending.target.data());
+            complete(pending, pending.progress.stopped(errno));
+            return;
+        }
+        pending.request.fd = pending.kept.get();
+    }
     if (threads_->event() >= 0 &&
         (on_futex ? futexes_->submit(pending) : threads_->submit(pending))) {
         ++on_threads_;

@@ -30,6 +30,7 @@ public:
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override;
     void queue_cancel(CompletionTarget target) noexcept override;
     void queue_cancel_all() noexcept override;
+    void redirect(CompletionTarget target, int fd) noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
     unsigned deliver() noexcept override;
 
@@ -60,6 +61,7 @@ private:
     void make_threads() noexcept;
     void complete(Pending& pending, std::int32_t result) noexcept;
     bool arm(int fd, Descriptor& descriptor) noexcept;
+    void leave_descriptor(Pending& pending) noexcept;
     void ready(int fd) noexcept;
     void take_ended() noexcept;
     void try_again() noexcept;

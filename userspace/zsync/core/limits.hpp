@@ -44,6 +44,9 @@ constexpr std::uint32_t ring_completion_entries = 1024;
 constexpr std::uint32_t pool_buffers_max = 32768;
 /// Chunks that a send stream queues before a sender has to wait.
 constexpr std::uint32_t send_stream_chunks_max = 64;
+/// How long a send stream that ended unflushed goes on sending: a peer that reads no more must not
+/// hold buffers for ever.
+constexpr std::uint32_t send_stream_linger_ms = 5000;
 /// Pieces of memory pinned for one ring; one more is memory as any other.
 constexpr std::uint16_t pinned_memories_max = 64;
 /// Connections that an accept stream takes from its listener ahead of who asks for them.

@@ -77,6 +77,10 @@ public:
     virtual void queue_cancel(CompletionTarget target) noexcept = 0;
     /// Asks for the end of all requests.
     virtual void queue_cancel_all() noexcept = 0;
+    /// The number that a request names is about to be closed by somebody who does not wait for the
+    /// request's end: what would still look it up goes on by `fd`, another descriptor of the same
+    /// file, or where that is -1 fails with EBADF. A file that the kernel holds by itself stays.
+    virtual void redirect(CompletionTarget target, int fd) noexcept = 0;
     /// Hands over what is queued and, if `wait`, sleeps until a completion or `deadline`.
     virtual void enter(bool wait, std::optional<TimePoint> deadline) noexcept = 0;
     /// Whether `enter` without waiting, and `deliver`, would find something; asks the kernel

@@ -171,6 +171,16 @@ void Ring::queue_cancel(CompletionTarget target) noexcept {
     --in_flight_; // its completion is counted by nobody
 }
 
+// The kernel looks a number up when it takes the entry, and holds the file from then on.
+void Ring::redirect(CompletionTarget target, int fd) noexcept {
+    for (unsigned at = *kernel_head_; at != tail_; ++at) {
+        OperationRequest& entry = entries_[at & mask_];
+        if (entry.target == target.data()) {
+            entry.fd = fd;
+        }
+    }
+}
+
 // Null also where RLIMIT_MEMLOCK does not let the kernel pin the entries.
 void* Ring::provide_buffers(std::uint32_t count, std::uint16_t& group) noexcept {
     if (!options_.allows(KernelFeature::buffer_ring)) {

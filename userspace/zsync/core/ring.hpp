@@ -29,6 +29,7 @@ public:
     }
     void queue_cancel(CompletionTarget target) noexcept override;
     void queue_cancel_all() noexcept override;
+    void redirect(CompletionTarget target, int fd) noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
     [[nodiscard]] bool has_news() const noexcept override;
     unsigned deliver() noexcept override;

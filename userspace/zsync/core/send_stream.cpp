@@ -7,13 +7,51 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <fcntl.h>
 #include <format>
+#include <optional>
 
 namespace zsync {
 
-struct SendStreamState::Message {
+/// What goes on for a stream that has ended: the task may close its descriptor, and its number is
+/// soon another socket's.
+struct SendStreamState::Afterwards final : TimedSuspension {
+    explicit Afterwards(SendStreamState& of)
+        : stream(of), socket(::fcntl(of.fd_, F_DUPFD_CLOEXEC, 0), Fd::OfTheRuntime()) {
+        stream.fd_ = socket.get();
+        stream.worker_->queue().redirect(stream.target(), stream.fd_);
+        rest(limits::send_stream_linger_ms);
+    }
+    Afterwards(const Afterwards&) = delete;
+    Afterwards& operator=(const Afterwards&) = delete;
+    ~Afterwards() {
+        if (armed()) {
+            stream.worker_->remove_timer(*this);
+        }
+    }
+    void rest(std::uint32_t ms) noexcept {
+        stream.worker_->add_timer(*this, stream.worker_->now() + std::chrono::milliseconds(ms));
+    }
+    void interrupt(CoreError /*reason*/) noexcept override {}
+    [[nodiscard]] std::string_view kind() const noexcept override { return "send stream"; }
+    // A cancel may miss, as in `OperationWait::interrupt`. What is left then finds no descriptor.
+    void expired() noexcept override {
+        stream.fd_ = -1;
+        stream.worker_->queue().queue_cancel(stream.target());
+        rest(limits::cancel_again_ms);
+    }
+
+    SendStreamState& stream;
+    Fd socket;
+};
+
+/// What few streams need.
+struct SendStreamState::Unusual {
+    // For several chunks in one request.
     msghdr header{};
     std::array<iovec, limits::send_stream_chunks_max> parts{};
+    std::optional<Afterwards> afterwards; ///< once abandoned with something in it
 };
 
 SendStreamState::SendStreamState(
@@ -42,6 +80,7 @@ void SendStreamState::stop() noexcept {
 }
 
 bool SendStreamState::push_otherwise(Chunk&& chunk) noexcept {
+    waiting_ = Chunk();
     if (chunk.empty()) {
         return error_ == 0;
     }
@@ -53,6 +92,13 @@ bool SendStreamState::push_otherwise(Chunk&& chunk) noexcept {
     const auto length = static_cast<std::uint32_t>(chunk.size());
     push(chunk.release(), length);
     return true;
+}
+
+SendStreamState::Unusual& SendStreamState::unusual() {
+    if (!unusual_) {
+        unusual_ = std::make_unique<Unusual>();
+    }
+    return *unusual_;
 }
 
 void SendStreamState::leave_usual() noexcept {
@@ -104,6 +150,12 @@ void SendStreamState::drop_first() noexcept {
     pool_->give_back(buffer);
 }
 
+void SendStreamState::drop_all() noexcept {
+    while (!is_empty()) {
+        drop_first();
+    }
+}
+
 void SendStreamState::drop_sent(std::uint32_t bytes) noexcept {
     while (bytes != 0) {
         const std::uint32_t left = first_length_ - sent_;
@@ -122,24 +174,20 @@ void SendStreamState::send_queued() noexcept {
         send_first();
         return;
     }
-    if (!message_) {
-        message_ = std::make_unique<Message>();
-    }
-    message_->parts[0] = {
-        .iov_base = pool_->buffer(first_) + sent_, .iov_len = first_length_ - sent_
-    };
+    auto& [header, parts, afterwards] = unusual();
+    parts[0] = {.iov_base = pool_->buffer(first_) + sent_, .iov_len = first_length_ - sent_};
     std::uint16_t at = first_;
     for (std::uint32_t n = 1; n < queued_; ++n) {
         at = pool_->filled(at).next;
-        message_->parts[n] = {.iov_base = pool_->buffer(at), .iov_len = pool_->filled(at).length};
+        parts[n] = {.iov_base = pool_->buffer(at), .iov_len = pool_->filled(at).length};
     }
-    message_->header.msg_iov = message_->parts.data();
-    message_->header.msg_iovlen = queued_;
+    header.msg_iov = parts.data();
+    header.msg_iovlen = queued_;
     worker_->queue().queue(
         {
             .opcode = Opcode::sendmsg,
             .fd = fd_,
-            .address = reinterpret_cast<std::uintptr_t>(&message_->header),
+            .address = reinterpret_cast<std::uintptr_t>(&header),
             .length = 1,
             .flags = MSG_NOSIGNAL | MSG_WAITALL,
         },
@@ -154,9 +202,7 @@ void SendStreamState::complete_otherwise(std::int32_t result) noexcept {
         send_queued();
     } else if (result <= 0) {
         error_ = result == 0 ? EPIPE : -result;
-        while (!is_empty()) {
-            drop_first();
-        }
+        drop_all();
     } else {
         drop_sent(static_cast<std::uint32_t>(result));
         if (!is_empty()) {
@@ -167,18 +213,16 @@ void SendStreamState::complete_otherwise(std::int32_t result) noexcept {
         delete this;
     } else if (awaited_) {
         wake_waiter();
-    } else if (is_empty() && error_ == 0 && submission_ != nullptr) {
+    } else if (is_empty() && error_ == 0 && submission_ != nullptr && !waiting_) {
         usual_ = idle;
     }
 }
 
 void SendStreamState::wake_waiter() noexcept {
-    if (error_ != 0) {
-        waiting_ = Chunk();
-    } else if (waiting_) {
+    if (error_ == 0 && waiting_) {
         const auto length = static_cast<std::uint32_t>(waiting_.size());
         push(waiting_.release(), length);
-    } else if (!is_empty()) {
+    } else if (error_ == 0 && !is_empty()) {
         return; // a flush
     }
     awaited_ = false;
@@ -187,24 +231,26 @@ void SendStreamState::wake_waiter() noexcept {
 
 void SendStreamState::abandon() noexcept {
     waiting_ = Chunk();
+    leave_usual();
+    if (worker_ == nullptr) {
+        drop_all();
+    }
     if (is_empty()) {
         delete this;
-    } else {
-        leave_usual();
-        abandoned_ = true;
+        return;
     }
+    abandoned_ = true;
+    unusual().afterwards.emplace(*this);
 }
 
 bool SendStreamState::suspend(PromiseBase& promise) noexcept {
     if (error_ != 0) {
-        waiting_ = Chunk();
         return false;
     }
     if (worker_ == nullptr) {
         return send_here(promise);
     }
     if (!begin(promise)) {
-        waiting_ = Chunk();
         failure_ = CoreError::canceled;
         return false;
     }
@@ -214,25 +260,46 @@ bool SendStreamState::suspend(PromiseBase& promise) noexcept {
     return park();
 }
 
+// On a thread: first what is left of a chunk whose send was cut short.
 bool SendStreamState::send_here(PromiseBase& promise) noexcept {
-    const Chunk chunk = std::move(waiting_);
-    for (auto rest = chunk.bytes(); !rest.empty();) {
-        TransferWait send(
-            {.opcode = Opcode::send, .fd = fd_, .flags = MSG_NOSIGNAL | MSG_WAITALL}, rest
-        );
-        (void)send.suspend(promise);
-        const Result<std::size_t> count = send.await_resume().count;
-        if (!count) {
-            if (count.error() == Error(CoreError::os)) {
-                error_ = count.error().os_error();
-            } else {
-                failure_ = static_cast<CoreError>(count.error().code());
-            }
-            break;
-        }
-        rest = rest.subspan(*count);
+    const bool sends = static_cast<bool>(waiting_);
+    while ((queued_ != 0 || waiting_) && send_some_here(promise)) {
+    }
+    if (failure_ == CoreError::canceled && sends && !waiting_) {
+        // The chunk is the stream's: it has not been stopped, only its sender.
+        const RuntimeLock lock;
+        promise.task->recancel();
+        failure_ = CoreError::os;
     }
     return false;
+}
+
+// False when that failed.
+bool SendStreamState::send_some_here(PromiseBase& promise) noexcept {
+    const std::span<std::byte> rest =
+        queued_ != 0 ? std::span(pool_->buffer(first_) + sent_, first_length_ - sent_)
+                     : waiting_.bytes();
+    TransferWait send(
+        {.opcode = Opcode::send, .fd = fd_, .flags = MSG_NOSIGNAL | MSG_WAITALL}, rest
+    );
+    (void)send.suspend(promise);
+    const Result<std::size_t> count = send.await_resume().count;
+    if (!count && count.error() != Error(CoreError::os)) {
+        failure_ = static_cast<CoreError>(count.error().code());
+        return false;
+    }
+    if (!count || *count == 0) {
+        error_ = count ? EPIPE : count.error().os_error();
+        drop_all();
+        return false;
+    }
+    if (queued_ == 0) {
+        first_length_ = static_cast<std::uint32_t>(waiting_.size());
+        first_ = waiting_.release();
+        queued_ = 1;
+    }
+    drop_sent(static_cast<std::uint32_t>(*count));
+    return true;
 }
 
 Result<void> SendStreamState::outcome() noexcept {
@@ -250,7 +317,6 @@ void SendStreamState::interrupt(CoreError reason) noexcept {
         return;
     }
     awaited_ = false;
-    waiting_ = Chunk();
     failure_ = reason;
     wake();
 }

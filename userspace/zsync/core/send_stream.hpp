@@ -34,7 +34,8 @@ public:
     void stop() noexcept override;
 
 private:
-    struct Message;
+    struct Afterwards;
+    struct Unusual;
     friend class Ring;
     friend class SendStream;
     friend class SendWait;
@@ -57,16 +58,19 @@ private:
     /// False when the chunk has to wait.
     [[nodiscard]] bool push_otherwise(Chunk&& chunk) noexcept;
     void leave_usual() noexcept;
+    [[nodiscard]] Unusual& unusual();
     void push(std::uint16_t buffer, std::uint32_t length) noexcept;
     void send_first() noexcept;
     void send_queued() noexcept;
     void complete_otherwise(std::int32_t result) noexcept;
     void wake_waiter() noexcept;
     void drop_first() noexcept;
+    void drop_all() noexcept;
     void drop_sent(std::uint32_t bytes) noexcept;
     void abandon() noexcept;
     bool suspend(PromiseBase& promise) noexcept;
     bool send_here(PromiseBase& promise) noexcept;
+    [[nodiscard]] bool send_some_here(PromiseBase& promise) noexcept;
     [[nodiscard]] Result<void> outcome() noexcept;
 
     SubmissionQueue* submission_ = nullptr; ///< of the kernel's ring, where that is what we have
@@ -87,7 +91,7 @@ private:
     int error_ = 0;
     Worker* worker_;
     Chunk waiting_;                    ///< for room
-    std::unique_ptr<Message> message_; ///< made when several chunks are first sent together
+    std::unique_ptr<Unusual> unusual_; ///< made when something in it is first needed
 };
 
 /// Awaits to `Result<void>`; see `SendStream`.
@@ -102,6 +106,14 @@ public:
             return {};
         }
         return state_->outcome();
+    }
+    /// The chunk that could not be sent, right after a wait that failed; empty when the stream has
+    /// it. What nobody takes back goes with the stream's next call, or its end.
+    ///
+    ///     auto sending = out.send(std::move(chunk));
+    ///     if (!co_await sending) { chunk = sending.take_back(); }
+    [[nodiscard]] Chunk take_back() noexcept {
+        return state_ != nullptr ? std::move(state_->waiting_) : Chunk();
     }
 
 private:
@@ -118,9 +130,14 @@ private:
 ///     ...
 ///     ZCO_CHECK(co_await out.flush());
 ///
-/// A failed send drops what is queued and is returned by every call from then on. A stream that
-/// ends unflushed goes on sending while its socket is open. Cancelling a wait leaves what is
-/// queued.
+/// A failed send drops what is queued and is returned by every call from then on. Cancelling a wait
+/// leaves what is queued; a chunk that waited for room has not been sent, not in part either, and
+/// `take_back` gives it back. On a thread a cancel that comes when part of a chunk has gone out
+/// stays pending, and the next call sends the rest.
+///
+/// The socket outlives the stream, and may be closed with it. A stream that ends unflushed goes on
+/// sending by a descriptor of its own, for `limits::send_stream_linger_ms` at most: until then the
+/// peer sees no end. Where no descriptor is left, and on a thread, what is queued is dropped.
 class SendStream {
 public:
     SendStream(
@@ -149,8 +166,11 @@ public:
     }
     /// Waits until all is sent.
     [[nodiscard]] SendWait flush() noexcept {
-        const bool done = state_->is_empty() && state_->error_ == 0;
-        return SendWait(done ? nullptr : state_.get());
+        if (state_->is_empty() && state_->error_ == 0) {
+            return SendWait(nullptr);
+        }
+        state_->waiting_ = Chunk();
+        return SendWait(state_.get());
     }
 
 private:

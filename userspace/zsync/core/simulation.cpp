@@ -137,6 +137,20 @@ void SimulatedQueue::queue_cancel_all() noexcept {
     }
 }
 
+// A kernel would hold the file of what is pending by itself; here that is tried by its number.
+void SimulatedQueue::redirect(CompletionTarget target, int fd) noexcept {
+    for (Submitted& entry : submitted_) {
+        if (entry.target.data() == target.data()) {
+            entry.request.fd = fd;
+        }
+    }
+    for (Pending& pending : pending_) {
+        if (pending.target.data() == target.data()) {
+            pending.request.fd = fd;
+        }
+    }
+}
+
 void SimulatedQueue::hand_over() noexcept {
     for (const Submitted& entry : std::exchange(submitted_, {})) {
         if (entry.cancels) {

@@ -68,6 +68,7 @@ public:
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override;
     void queue_cancel(CompletionTarget target) noexcept override;
     void queue_cancel_all() noexcept override;
+    void redirect(CompletionTarget target, int fd) noexcept override;
     void enter(bool wait, std::optional<TimePoint> deadline) noexcept override;
     unsigned deliver() noexcept override;
     [[nodiscard]] void*

@@ -143,6 +143,7 @@ void RecvStreamState::abandon() noexcept {
     }
     abandoned_ = true;
     note(has_ended); // nothing is usual from here on
+    worker_->queue().redirect(target(), -1);
     worker_->queue().queue_cancel(target());
 }
 
