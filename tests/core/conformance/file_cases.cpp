@@ -1,8 +1,14 @@
 // Files and directories.
 #include "tests/core/conformance/conformance.hpp"
 
+#include <zsync/core/batch.hpp>
+#include <zsync/core/limits.hpp>
+
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <fcntl.h>
 #include <string>
 #include <unistd.h>
@@ -13,7 +19,87 @@ namespace {
 iovec part(std::span<char> bytes) { return {.iov_base = bytes.data(), .iov_len = bytes.size()}; }
 std::string text_of(std::span<const char> bytes) { return {bytes.data(), bytes.size()}; }
 
+/// Memory of which no page is there until it is touched.
+class Lots {
+public:
+    explicit Lots(std::size_t bytes) : bytes_(bytes) {
+        constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        memory_ = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+        EXPECT_NE(memory_, MAP_FAILED);
+    }
+    Lots(const Lots&) = delete;
+    Lots& operator=(const Lots&) = delete;
+    ~Lots() { ::munmap(memory_, bytes_); }
+    [[nodiscard]] std::span<std::byte> bytes() const {
+        return {static_cast<std::byte*>(memory_), bytes_};
+    }
+
+private:
+    void* memory_;
+    std::size_t bytes_;
+};
+constexpr std::size_t four_gib = std::size_t{1} << 32;
+
 } // namespace
+
+static_assert(length_of(limits::bytes_per_operation_max) == limits::bytes_per_operation_max);
+static_assert(length_of(limits::bytes_per_operation_max + 1U) == limits::bytes_per_operation_max);
+static_assert(length_of(four_gib) == limits::bytes_per_operation_max);
+static_assert(Buffer<std::span<char>> && Buffer<std::span<const std::byte>> && Buffer<Bytes>);
+static_assert(!Buffer<std::span<int>>, "its size would be taken for a number of bytes");
+
+// A length of 32 bits would be 0 for these, and the read an end of the file.
+ZSYNC_CASE(length, beyond_four_gigabytes_is_cut_to_the_limit, network | writing) {
+    const Lots lots(four_gib);
+    const auto pair = socket_pair();
+    put(pair.b, "text");
+    const auto received = co_await io.recv(pair.a, lots.bytes());
+    ZCO_CHECK(received.count);
+    EXPECT_EQ(text_of({reinterpret_cast<const char*>(lots.bytes().data()), 4}), "text");
+    EXPECT_EQ(*received.count, 4U);
+    const auto pipe = pipe_pair();
+    EXPECT_EQ(::write(pipe.b.get(), "pipe", 4), 4);
+    EXPECT_EQ((co_await io.read(pipe.a, lots.bytes())).count.value_or(0), 4U);
+    const Fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC)); // it looks at none of them
+    const auto written = co_await io.write(null, lots.bytes());
+    ZCO_CHECK(written.count);
+    EXPECT_GT(*written.count, 0U); // a page at a time where it might block
+    const auto sent = co_await io.send(pair.a, lots.bytes(), MSG_DONTWAIT);
+    ZCO_CHECK(sent.count);
+    EXPECT_GT(*sent.count, 0U);
+    co_return {};
+}
+
+ZSYNC_CASE(length, of_an_operation_of_a_batch_is_cut_to_the_limit, network | writing) {
+    const Lots lots(four_gib);
+    const auto pair = socket_pair();
+    const auto out = socket_pair();
+    const auto pipe = pipe_pair();
+    const Fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    put(pair.b, "text");
+    EXPECT_EQ(::write(pipe.b.get(), "pipe", 4), 4);
+    std::array<BatchSlot, 4> storage;
+    Batch batch(io, storage);
+    using Op = BatchOperation;
+    ZCO_CHECK(batch.add(0, Op::recv(FdRef(pair.a), lots.bytes())));
+    ZCO_CHECK(batch.add(1, Op::read(FdRef(pipe.a), lots.bytes())));
+    ZCO_CHECK(batch.add(2, Op::write(FdRef(null), lots.bytes())));
+    ZCO_CHECK(batch.add(3, Op::send(FdRef(out.a), lots.bytes(), MSG_DONTWAIT)));
+    const Result<void> all = co_await batch.all();
+    std::array<Result<std::size_t>, 4> moved;
+    while (const auto done = batch.next()) {
+        moved[done->tag] = done->value;
+    }
+    ZCO_CHECK(all);
+    for (const Result<std::size_t>& one : moved) {
+        ZCO_CHECK(one);
+    }
+    EXPECT_EQ(*moved[0], 4U);
+    EXPECT_EQ(*moved[1], 4U);
+    EXPECT_GT(*moved[2], 0U);
+    EXPECT_GT(*moved[3], 0U);
+    co_return {};
+}
 
 ZSYNC_CASE(open, gives_a_descriptor_of_a_file, nothing) {
     const Folder folder;

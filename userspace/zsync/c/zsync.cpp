@@ -1,4 +1,3 @@
-#include <zsync/c/limits.hpp>
 #include <zsync/c/zsync.h>
 #include <zsync/core/assert.hpp>
 #include <zsync/core/event.hpp>
@@ -76,11 +75,6 @@ int64_t number_of(Result<int64_t> number) noexcept {
 }
 template <class B> int64_t number_of(Transfer<B> moved) noexcept {
     return moved.count ? static_cast<int64_t>(*moved.count) : number_of(moved.count.error());
-}
-
-/// The kernel moves no more at a time, and a request's length has 32 bits.
-std::size_t at_most(std::size_t size) noexcept {
-    return std::min<std::size_t>(size, c::limits::bytes_per_operation_max);
 }
 
 void end(zsync_operation* operation, int64_t result) {
@@ -203,7 +197,7 @@ zsync_operation* zsync_read(
     zsync_callback callback,
     void* user
 ) {
-    const std::span bytes(static_cast<std::byte*>(buffer), at_most(size));
+    const std::span bytes(static_cast<std::byte*>(buffer), size);
     return begin_operation(worker, "c read", timeout_ns, callback, user, [=](Io io) {
         return io.read(FdRef(fd), bytes, offset);
     });
@@ -219,7 +213,7 @@ zsync_operation* zsync_write(
     zsync_callback callback,
     void* user
 ) {
-    const std::span bytes(static_cast<const std::byte*>(data), at_most(size));
+    const std::span bytes(static_cast<const std::byte*>(data), size);
     return begin_operation(worker, "c write", timeout_ns, callback, user, [=](Io io) {
         return io.write(FdRef(fd), bytes, offset);
     });
@@ -235,7 +229,7 @@ zsync_operation* zsync_recv(
     zsync_callback callback,
     void* user
 ) {
-    const std::span bytes(static_cast<std::byte*>(buffer), at_most(size));
+    const std::span bytes(static_cast<std::byte*>(buffer), size);
     return begin_operation(worker, "c recv", timeout_ns, callback, user, [=](Io io) {
         return io.recv(FdRef(fd), bytes, static_cast<std::uint32_t>(flags));
     });
@@ -251,7 +245,7 @@ zsync_operation* zsync_send(
     zsync_callback callback,
     void* user
 ) {
-    const std::span bytes(static_cast<const std::byte*>(data), at_most(size));
+    const std::span bytes(static_cast<const std::byte*>(data), size);
     return begin_operation(worker, "c send", timeout_ns, callback, user, [=](Io io) {
         return io.send(FdRef(fd), bytes, static_cast<std::uint32_t>(flags));
     });

@@ -95,7 +95,7 @@ BatchOperation::read(BatchTarget fd, std::span<std::byte> buffer, std::uint64_t 
         .fd = fd.get(),
         .offset = offset,
         .address = address_of(buffer.data()),
-        .length = static_cast<std::uint32_t>(buffer.size()),
+        .length = length_of(buffer.size()),
     };
     return {request, fd.is_opened()};
 }
@@ -108,7 +108,7 @@ BatchOperation BatchOperation::write(
         .fd = fd.get(),
         .offset = offset,
         .address = address_of(buffer.data()),
-        .length = static_cast<std::uint32_t>(buffer.size()),
+        .length = length_of(buffer.size()),
     };
     return {request, fd.is_opened()};
 }
@@ -119,7 +119,7 @@ BatchOperation::recv(BatchTarget fd, std::span<std::byte> buffer, std::uint32_t 
         .opcode = Opcode::recv,
         .fd = fd.get(),
         .address = address_of(buffer.data()),
-        .length = static_cast<std::uint32_t>(buffer.size()),
+        .length = length_of(buffer.size()),
         .flags = flags,
     };
     return {request, fd.is_opened()};
@@ -132,7 +132,7 @@ BatchOperation BatchOperation::send(
         .opcode = Opcode::send,
         .fd = fd.get(),
         .address = address_of(buffer.data()),
-        .length = static_cast<std::uint32_t>(buffer.size()),
+        .length = length_of(buffer.size()),
         .flags = flags | MSG_NOSIGNAL,
     };
     return {request, fd.is_opened()};

@@ -30,13 +30,14 @@ private:
     std::size_t size_ = 0;
 };
 
-/// What an operation may move bytes through: anything contiguous and sized, owning (`Bytes`,
+/// What an operation may move bytes through: contiguous elements of one byte each, owning (`Bytes`,
 /// `std::vector<std::byte>`) or borrowed (`std::span` over memory that the awaiting task or its
 /// parents own).
 template <class B>
 concept Buffer = requires(B b) {
     { std::data(b) };
     { std::size(b) } -> std::convertible_to<std::size_t>;
+    requires sizeof(*std::data(b)) == 1;
 };
 
 } // namespace zsync

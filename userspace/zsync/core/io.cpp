@@ -29,7 +29,7 @@ NumberWait Io::read_into(FdRef fd, std::span<const iovec> buffers, std::uint64_t
         .fd = fd.get(),
         .offset = offset,
         .address = reinterpret_cast<std::uintptr_t>(buffers.data()),
-        .length = static_cast<std::uint32_t>(buffers.size()),
+        .length = length_of(buffers.size()),
     });
 }
 
@@ -39,7 +39,7 @@ NumberWait Io::write_from(FdRef fd, std::span<const iovec> buffers, std::uint64_
         .fd = fd.get(),
         .offset = offset,
         .address = reinterpret_cast<std::uintptr_t>(buffers.data()),
-        .length = static_cast<std::uint32_t>(buffers.size()),
+        .length = length_of(buffers.size()),
     });
 }
 
@@ -149,7 +149,7 @@ NumberWait Io::splice(
         .fd = to.get(),
         .offset = to_offset,
         .address = from_offset,
-        .length = length,
+        .length = length_of(length),
         .flags = flags,
         .extra = static_cast<std::uint32_t>(from.get()),
     });

@@ -6,6 +6,9 @@
 
 namespace zsync::limits {
 
+/// What one operation moves; of a longer buffer it is the beginning. The kernel moves no more at a
+/// time (MAX_RW_COUNT), and its results have a sign.
+constexpr std::uint32_t bytes_per_operation_max = 0x7ffff000;
 /// Frames larger than this go to the heap.
 constexpr std::size_t pooled_frame_bytes_max = 4096;
 /// Frames kept for reuse in each size class of a thread's pool.

@@ -114,7 +114,7 @@ public:
         : WithDeadline<TransferWait<B>>(request), buffer_(std::move(buffer)) {
         OperationRequest& moved = this->request_for_change();
         moved.address = reinterpret_cast<std::uintptr_t>(std::data(buffer_));
-        moved.length = static_cast<std::uint32_t>(std::size(buffer_));
+        moved.length = length_of(std::size(buffer_));
     }
     [[nodiscard]] Transfer<B> await_resume() noexcept {
         if (this->result() >= 0) [[likely]] {

@@ -1,6 +1,10 @@
 // OperationRequest: an operation as the kernel takes it.
 #pragma once
 
+#include <zsync/core/limits.hpp>
+
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -66,6 +70,13 @@ struct OperationRequest {
     std::uint64_t reserved = 0;
 };
 static_assert(sizeof(OperationRequest) == 64);
+
+/// The length of a request that is to move so many bytes: one that is cut to 32 bits instead might
+/// be 0, and its result the end of a file.
+[[nodiscard]] constexpr std::uint32_t length_of(std::size_t bytes) noexcept {
+    return static_cast<std::uint32_t>(std::min<std::size_t>(bytes, limits::bytes_per_operation_max)
+    );
+}
 
 /// The wait that has to come before a request that gave EAGAIN is made again. Without flags: the
 /// answer stands.

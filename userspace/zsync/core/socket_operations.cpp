@@ -17,7 +17,7 @@ ZeroCopySendBase::ZeroCopySendBase(
           .priority = IORING_SEND_ZC_REPORT_USAGE,
           .fd = fd,
           .address = reinterpret_cast<std::uintptr_t>(data),
-          .length = static_cast<std::uint32_t>(length),
+          .length = length_of(length),
           .flags = flags | MSG_NOSIGNAL,
       } {}
 
