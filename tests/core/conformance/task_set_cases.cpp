@@ -7,7 +7,9 @@
 #include <zsync/core/scope.hpp>
 #include <zsync/core/select.hpp>
 
+#include <format>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace zsync::conformance {
@@ -25,6 +27,24 @@ Task<Result<void>> refuse_after(Event& event) {
 }
 Task<Result<Result<int>>> next_of(JoinSet<Result<int>>& set) { co_return co_await set.next(); }
 Task<Result<void>> until_canceled(CancelToken& token) { co_return co_await token.canceled(); }
+/// Waits, and then cleans up with so many waits: "clean" when the cancel came once, and before
+/// them.
+Task<std::string> clean_up(Io io, Event& never, int waits) {
+    std::string seen = what(co_await never.wait());
+    for (int n = 0; n < waits; ++n) {
+        if (const Result<void> waited = co_await io.yield(); !waited) {
+            seen += std::format(", then {} in wait {}", what(waited), n);
+        }
+    }
+    co_return seen == "Canceled" ? "clean" : seen;
+}
+Task<Result<void>> clean_up_into(Io io, Event& never, int waits, std::string& seen) {
+    seen = co_await clean_up(io, never, waits);
+    co_return {};
+}
+constexpr int few = 2;
+constexpr int many = 40;
+
 Task<Result<void>> start_one_and_fail(Scope& scope, Event& never) {
     ZCO_CHECK(scope.spawn_concurrent("waiting", see, std::ref(never)));
     co_return fail(CoreError::closed);
@@ -687,6 +707,101 @@ ZSYNC_CASE(cancel_token, cancels_at_once_what_is_bound_too_late, beside) {
     ZCO_TRY(auto task, io.concurrent(see, std::ref(never)));
     const CancelBinding binding(token, task);
     EXPECT_IS(co_await task, "Canceled");
+    co_return {};
+}
+
+// A cancel is delivered once: who cleans up behind it is left alone, whatever else asks for its
+// end.
+
+ZSYNC_CASE(join_set, each_task_is_canceled_once, beside) {
+    Event never;
+    JoinSet<std::string> set(io);
+    ZCO_CHECK(set.spawn_concurrent(clean_up, io, std::ref(never), few));
+    ZCO_CHECK(set.spawn_concurrent(clean_up, io, std::ref(never), many));
+    ZCO_CHECK(co_await at_rest(io));
+    int ended = 0;
+    while (auto seen = co_await set.cancel()) { // asks, and asks again when the first has ended
+        EXPECT_EQ(*seen, "clean");
+        ++ended;
+    }
+    EXPECT_EQ(ended, 2);
+    co_return {};
+}
+
+ZSYNC_CASE(join_set, that_ends_cancels_each_task_once, beside) {
+    Event never;
+    std::vector<std::string> seen(2);
+    ZCO_TRY(auto owner, io.concurrent([&, io]() -> Task<Result<void>> {
+        JoinSet<Result<void>> set(io);
+        for (const int n : {0, 1}) {
+            ZCO_CHECK(set.spawn_concurrent(
+                clean_up_into, io, std::ref(never), n == 0 ? few : many, std::ref(seen[n])
+            ));
+        }
+        ZCO_CHECK(co_await at_rest(io));
+        set.request_cancel();
+        co_return co_await io.yield(); // they clean up when the set ends, and with it their parent
+    }));
+    ZCO_CHECK(co_await owner);
+    EXPECT_EQ(seen, (std::vector<std::string>{"clean", "clean"}));
+    co_return {};
+}
+
+ZSYNC_CASE(select, cancel_discard_cancels_each_task_once, beside) {
+    Event never;
+    std::vector<std::string> seen(2);
+    Select<Result<void>, Result<void>> select(io);
+    ZCO_CHECK(select.concurrent<0>(clean_up_into, io, std::ref(never), few, std::ref(seen[0])));
+    ZCO_CHECK(select.concurrent<1>(clean_up_into, io, std::ref(never), many, std::ref(seen[1])));
+    ZCO_CHECK(co_await at_rest(io));
+    co_await select.cancel_discard();
+    EXPECT_EQ(seen, (std::vector<std::string>{"clean", "clean"}));
+    co_return {};
+}
+
+ZSYNC_CASE(scope, cancels_each_child_once, beside) {
+    Event never;
+    Event go;
+    std::vector<std::string> seen(2);
+    ZCO_TRY(auto joiner, io.concurrent([&, io]() -> Task<Result<void>> {
+        Scope scope(io, "scope");
+        for (const int n : {0, 1}) {
+            ZCO_CHECK(scope.spawn_concurrent(
+                "cleaning",
+                clean_up_into,
+                io,
+                std::ref(never),
+                n == 0 ? few : many,
+                std::ref(seen[n])
+            ));
+        }
+        ZCO_CHECK(scope.spawn_concurrent("bad", refuse_after, std::ref(go)));
+        co_return co_await scope.join();
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    go.set(); // a child fails, which cancels its siblings
+    ZCO_CHECK(co_await io.yield());
+    ZCO_CHECK(co_await io.yield());
+    ZCO_CHECK(co_await io.yield());
+    (void)co_await joiner.cancel(); // and then they are to be cancelled once more
+    EXPECT_EQ(seen, (std::vector<std::string>{"clean", "clean"}));
+    co_return {};
+}
+
+ZSYNC_CASE(future, its_task_is_canceled_once, beside) {
+    Event never;
+    Event canceled;
+    ZCO_TRY(auto waiter, io.concurrent([&, io]() -> Task<Result<std::string>> {
+        ZCO_TRY(auto cleaning, io.concurrent(clean_up, io, std::ref(never), many));
+        ZCO_CHECK(co_await at_rest(io));
+        cleaning.request_cancel();
+        canceled.set();
+        co_return co_await cleaning.cancel();
+    }));
+    ZCO_CHECK(co_await canceled.wait());
+    ZCO_CHECK(co_await io.yield());
+    ZCO_TRY(const std::string seen, co_await waiter.cancel()); // it waits for one that cleans up
+    EXPECT_EQ(seen, "clean");
     co_return {};
 }
 

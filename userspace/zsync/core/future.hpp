@@ -160,15 +160,16 @@ public:
     /// Asks the task to stop and waits for its result, which may still be a success. May be called
     /// again, and after `await`: it is the same result.
     [[nodiscard]] Await<false> cancel() & noexcept {
-        request_cancel();
+        task_->request_end();
         return await();
     }
     [[nodiscard]] Await<true> cancel() && noexcept {
-        request_cancel();
+        task_->request_end();
         return std::move(*this).await();
     }
-    /// Asks the task to stop, without waiting.
-    void request_cancel() noexcept { task_->request_cancel(); }
+    /// Asks the task to stop, without waiting. Each call is a request of its own, unless the one
+    /// before has not been seen yet; all else that asks, `cancel` included, does so once.
+    void request_cancel() noexcept { task_->request_end(true); }
     [[nodiscard]] bool is_finished() const noexcept {
         const RuntimeLock lock;
         return task_->is_finished();
@@ -178,7 +179,7 @@ private:
     void abandon() noexcept {
         const TaskRecord* here = TaskRecord::current();
         if (!is_finished()) {
-            request_cancel();
+            task_->request_end();
             if (here != nullptr && here->kind() != TaskKind::coroutine) {
                 (void)await().wait();
             }

@@ -17,7 +17,6 @@ Result<void> Io::check_cancel() const noexcept {
 }
 
 void Io::recancel() const noexcept {
-    const RuntimeLock lock;
     if (TaskRecord* task = TaskRecord::current()) {
         task->recancel();
     }

@@ -33,7 +33,7 @@ JoinSetBase::~JoinSetBase() {
 void JoinSetBase::request_cancel() noexcept {
     const RuntimeLock lock;
     for (JoinSetTaskBase* task = running_.first; task != nullptr; task = task->next_) {
-        task->request_cancel();
+        task->request_end();
     }
 }
 

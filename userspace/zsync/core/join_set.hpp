@@ -66,7 +66,7 @@ public:
     JoinSetBase(const JoinSetBase&) = delete;
     JoinSetBase& operator=(const JoinSetBase&) = delete;
 
-    /// Asks every task to stop, without waiting.
+    /// Asks every task to stop, without waiting; each is asked once.
     void request_cancel() noexcept;
     /// Tasks whose results have not been taken.
     [[nodiscard]] std::size_t size() const noexcept {

@@ -17,7 +17,7 @@ TaskRef Scope::begin(TaskRecord& record) noexcept {
         const RuntimeLock lock;
         ++size_;
         if (canceling_) {
-            record.request_cancel();
+            record.request_end();
         }
     }
     record.executor().start_anyhow(record);
@@ -30,7 +30,7 @@ Result<TaskRef> Scope::begin_concurrent(TaskRecord& record) noexcept {
         const RuntimeLock lock;
         ++size_;
         if (canceling_) {
-            record.request_cancel();
+            record.request_end();
         }
     }
     if (record.executor().start(record, Concurrency::required)) {
@@ -63,7 +63,7 @@ void Scope::cancel() noexcept {
     for (TaskRecord* child = owner_->children_; child != nullptr; child = next) {
         next = child->sibling_next_;
         if (child->scope_ == this) {
-            child->request_cancel();
+            child->request_end();
         }
     }
 }

@@ -59,7 +59,8 @@ public:
         requires Callable<F, Args...>
     Result<TaskRef> spawn_concurrent(TaskName name, F&& function, Args&&... args);
 
-    /// Asks every child to stop, and every one spawned from here on until the next `join`.
+    /// Asks every child to stop, and every one spawned from here on until the next `join`. Each is
+    /// asked once.
     void cancel() noexcept;
 
     class Join final : public Suspension, public Awaitable {

@@ -267,7 +267,6 @@ bool SendStreamState::send_here(PromiseBase& promise) noexcept {
     }
     if (failure_ == CoreError::canceled && sends && !waiting_) {
         // The chunk is the stream's: it has not been stopped, only its sender.
-        const RuntimeLock lock;
         promise.task->recancel();
         failure_ = CoreError::os;
     }

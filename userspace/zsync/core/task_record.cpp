@@ -118,7 +118,7 @@ void TaskRecord::root_ended(PromiseBase& root) noexcept {
                 current_ = nullptr;
             }
             for (TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
-                child->request_cancel();
+                child->request_end();
             }
             return;
         }
@@ -241,7 +241,9 @@ void TaskRecord::request_cancel() noexcept {
 
 bool TaskRecord::block_cancel(bool blocked) noexcept {
     const RuntimeLock lock;
-    return std::exchange(cancel_blocked_, blocked);
+    const bool before = cancel_blocked_;
+    cancel_blocked_ = blocked;
+    return before;
 }
 
 void Suspension::park_here() noexcept {
@@ -305,14 +307,14 @@ bool FutureWaitBase::suspend(PromiseBase& promise) noexcept {
     awaited_.waiter_ = this;
     begin_regardless(promise);
     if (promise.task->needs_cancel()) {
-        awaited_.request_cancel();
+        awaited_.request_end();
     }
     return park();
 }
 
 void FutureWaitBase::interrupt(CoreError reason) noexcept {
     if (reason != CoreError::deadlock) {
-        awaited_.request_cancel();
+        awaited_.request_end();
         return;
     }
     const RuntimeLock lock;

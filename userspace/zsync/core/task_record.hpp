@@ -131,6 +131,16 @@ public:
     /// Asks the task to stop: its current or next suspension point returns `canceled`, once. No
     /// effect on a task that has finished.
     void request_cancel() noexcept;
+    /// The same for what started it: once, or `anew` where a program says so, however often and for
+    /// how many reasons that is called. What the task does when it has seen the cancel, such as
+    /// cleaning up, is left alone.
+    void request_end(bool anew = false) noexcept {
+        const RuntimeLock lock;
+        if (!end_requested_ || anew) {
+            end_requested_ = true;
+            request_cancel();
+        }
+    }
     /// Takes the pending cancel, if there is one that may be delivered. Called by suspension
     /// points.
     [[nodiscard]] bool take_cancel() noexcept {
@@ -144,7 +154,10 @@ public:
         return true;
     }
     /// Makes a delivered cancel pending again: the next suspension point returns it once more.
-    void recancel() noexcept { cancel_pending_ = true; }
+    void recancel() noexcept {
+        const RuntimeLock lock;
+        cancel_pending_ = true;
+    }
     /// While blocked, cancels stay pending. Returns what was set before.
     bool block_cancel(bool blocked) noexcept;
 
@@ -225,9 +238,10 @@ private:
     Resumption resumption_;
     TaskState state_ = TaskState::ready; ///< still `running` while it waits; see `state`
     bool cancel_pending_ = false;
-    bool cancel_blocked_ = false;
-    std::uint8_t urgency_ = 0; ///< its place in its worker's `TaskOrder`, from 1; 0: none
-    bool ending_ = false;      ///< the root coroutine has ended, children are being waited for
+    bool cancel_blocked_ : 1 = false;
+    bool end_requested_ : 1 = false; ///< by what started it
+    std::uint8_t urgency_ = 0;       ///< its place in its worker's `TaskOrder`, from 1; 0: none
+    bool ending_ = false; ///< the root coroutine has ended, children are being waited for
     std::uint32_t resumes_ = 0;
     std::uint32_t references_ = 1;
     std::uint32_t cancel_on_its_way_ = ~0U; ///< taken by the wait that ended after so many resumes

@@ -18,7 +18,7 @@ void RemoteCallBase::begin_there(Worker& worker) noexcept {
 void RemoteCallBase::cancel_there() noexcept {
     if (guest_ != nullptr) {
         cancel_asked_ = true;
-        guest_->request_cancel();
+        guest_->request_end();
     }
 }
 
