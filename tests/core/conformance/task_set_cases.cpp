@@ -10,6 +10,7 @@
 #include <format>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace zsync::conformance {
@@ -44,6 +45,31 @@ Task<Result<void>> clean_up_into(Io io, Event& never, int waits, std::string& se
 }
 constexpr int few = 2;
 constexpr int many = 40;
+
+/// Starts a task that borrows from its starter, and fails.
+Task<Result<int>> start_in_set_and_fail(JoinSet<std::string>& set, Io io, Event& never) {
+    ZCO_CHECK(set.spawn_concurrent(clean_up, io, std::ref(never), many));
+    ZCO_CHECK(co_await at_rest(io));
+    co_return fail(CoreError::closed);
+}
+using Either = Select<std::string, Result<void>>;
+Task<Result<int>> start_in_select_and_fail(Either& either, Io io, Event& never) {
+    ZCO_CHECK(either.concurrent<0>(clean_up, io, std::ref(never), many));
+    ZCO_CHECK(co_await at_rest(io));
+    co_return fail(CoreError::closed);
+}
+Task<Result<int>> take_one_of_select(Either& either, Event& never) {
+    ZCO_CHECK(either.concurrent<1>(refuse));
+    ZCO_CHECK(either.concurrent<1>(see, std::ref(never)));
+    ZCO_TRY(auto first, co_await either.await());
+    EXPECT_IS(std::get<1>(first), "Closed");
+    co_return 7;
+}
+Task<Result<int>> fail_with(Future<std::string>& /*future*/, Io io) {
+    ZCO_CHECK(co_await at_rest(io));
+    co_return fail(CoreError::closed);
+}
+Task<Result<std::string>> await_in(Future<std::string>& future) { co_return co_await future; }
 
 Task<Result<void>> start_one_and_fail(Scope& scope, Event& never) {
     ZCO_CHECK(scope.spawn_concurrent("waiting", see, std::ref(never)));
@@ -802,6 +828,58 @@ ZSYNC_CASE(future, its_task_is_canceled_once, beside) {
     ZCO_CHECK(co_await io.yield());
     ZCO_TRY(const std::string seen, co_await waiter.cancel()); // it waits for one that cleans up
     EXPECT_EQ(seen, "clean");
+    co_return {};
+}
+
+// What a body started is gone when the helper gives its result.
+
+ZSYNC_CASE(join_set, a_body_that_returns_early_takes_its_tasks_along, beside) {
+    Event never;
+    const Result<int> left =
+        co_await in_join_set<std::string>(io, start_in_set_and_fail, io, std::ref(never));
+    if (what(left) == "ConcurrencyUnavailable") {
+        co_return fail(left.error());
+    }
+    EXPECT_IS(left, "Closed");
+    EXPECT_EQ(io.executor().task_count(), 1U);
+    co_return {};
+}
+
+ZSYNC_CASE(select, a_body_that_returns_early_takes_its_tasks_along, beside) {
+    Event never;
+    const Result<int> left = co_await in_select<std::string, Result<void>>(
+        io, start_in_select_and_fail, io, std::ref(never)
+    );
+    if (what(left) == "ConcurrencyUnavailable") {
+        co_return fail(left.error());
+    }
+    EXPECT_IS(left, "Closed");
+    EXPECT_EQ(io.executor().task_count(), 1U);
+    co_return {};
+}
+
+ZSYNC_CASE(select, a_body_that_has_what_it_wants_gives_it, beside) {
+    Event never;
+    const Result<int> got =
+        co_await in_select<std::string, Result<void>>(io, take_one_of_select, std::ref(never));
+    ZCO_CHECK(got);
+    EXPECT_EQ(*got, 7);
+    EXPECT_EQ(io.executor().task_count(), 1U);
+    co_return {};
+}
+
+ZSYNC_CASE(future, a_body_that_returns_early_takes_the_task_along, beside) {
+    Event never;
+    ZCO_TRY(auto cleaning, io.concurrent(clean_up, io, std::ref(never), many));
+    EXPECT_IS(co_await in_future(std::move(cleaning), fail_with, io), "Closed");
+    EXPECT_EQ(io.executor().task_count(), 1U);
+    co_return {};
+}
+
+ZSYNC_CASE(future, a_body_that_awaits_it_gives_its_result, nothing) {
+    auto made = io.async([] { return std::string("made"); });
+    const Result<std::string> got = co_await in_future(std::move(made), await_in);
+    EXPECT_EQ(got.value_or(""), "made");
     co_return {};
 }
 

@@ -108,7 +108,8 @@ private:
 /// A future that goes out of scope while its task runs cancels it. In a fiber or thread that waits
 /// for the task's end, as `defer future.cancel(io)` would. A stackless coroutine cannot wait there:
 /// its own task will not end before the future's has, but what the coroutine's frame owned is gone
-/// by then; so let such a task borrow nothing from it, or `co_await future.cancel()` on every path.
+/// by then; so let such a task borrow nothing from it, or let `in_future` cancel and await it on
+/// every path.
 template <class T> class [[nodiscard]] Future {
 public:
     using Value = T;
@@ -189,5 +190,19 @@ private:
     TaskRef ref_;
     FutureTask<T>* task_ = nullptr;
 };
+
+/// Awaits `body(future, args...)`, then cancels the future and waits for its task, on every path:
+/// `defer future.cancel()` for coroutines.
+///
+///     Task<Result<Page>> render(Future<Result<Style>>& style, Io io, Address address);
+///     ...
+///     auto page = co_await in_future(io.async(fetch_style, io), render, io, address);
+template <class T, class Body, class... Args>
+auto in_future(Future<T> future, Body body, Args... args)
+    -> decltype(body(std::declval<Future<T>&>(), std::move(args)...)) {
+    auto result = co_await body(future, std::move(args)...);
+    (void)co_await future.cancel();
+    co_return result;
+}
 
 } // namespace zsync

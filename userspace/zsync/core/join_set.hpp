@@ -53,6 +53,8 @@ private:
             value_.emplace(frame.promise().take());
         }
         frame.destroy();
+        // In one: whoever has the result must find the task finished.
+        const RuntimeLock lock;
         ended();
         leave();
     }
@@ -148,7 +150,7 @@ private:
 ///
 /// A set that ends with tasks in it cancels them, and frees their results, as a `Future` does: in a
 /// fiber or thread it waits for them; a coroutine cannot wait there, and its own task ends after
-/// them.
+/// them. `in_join_set` waits on every path.
 template <class T> class JoinSet : public JoinSetBase {
     using Record = JoinSetTask<T>;
     using Stored = Record::Stored;
@@ -245,5 +247,21 @@ private:
         );
     }
 };
+
+/// Awaits `body(set, args...)` with a set of its own, whose tasks are cancelled and waited for
+/// afterwards, on every path; results that the body has not taken are dropped.
+///
+///     Task<Result<Page>> first_of(JoinSet<Result<Page>>& pages, Io io, Addresses addresses);
+///     ...
+///     ZCO_TRY(Page page, co_await in_join_set<Result<Page>>(io, first_of, io, addresses));
+template <class T, class Body, class... Args>
+auto in_join_set(Io io, Body body, Args... args)
+    -> decltype(body(std::declval<JoinSet<T>&>(), std::move(args)...)) {
+    JoinSet<T> set(io);
+    auto result = co_await body(set, std::move(args)...);
+    while (co_await set.cancel()) {
+    }
+    co_return result;
+}
 
 } // namespace zsync

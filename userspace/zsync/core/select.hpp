@@ -15,14 +15,18 @@ namespace zsync {
 /// of Zig's standard library. `tag` is an index, or an enumerator that stands for one.
 ///
 ///     enum Event { arrived, elapsed };
-///     Select<Result<Page>, Result<void>> first(io);
-///     first.async<arrived>(fetch, io, address);
-///     first.async<elapsed>([io] { return wait_for(io, 5s); });
-///     ZCO_TRY(auto event, co_await first.await());       // std::variant
-///     co_await first.cancel_discard();
+///     using First = Select<Result<Page>, Result<void>>;
+///     Task<Result<Page>> within_5s(First& first, Io io, Address address) {
+///         first.async<arrived>(fetch, io, address);
+///         first.async<elapsed>([io] { return wait_for(io, 5s); });
+///         ZCO_TRY(auto event, co_await first.await()); // std::variant
+///         ...
+///     }
+///     auto page = co_await in_select<Result<Page>, Result<void>>(io, within_5s, io, address);
 ///
 /// Each task keeps its own result until it is taken, so none waits for room to deliver it, and
-/// there are never more results than tasks. Lifetimes are those of `JoinSet`.
+/// there are never more results than tasks. Lifetimes are those of `JoinSet`: `in_select` joins the
+/// tasks on every path, `cancel_discard` where it is reached.
 template <class... Ts> class Select {
     template <class T> using Stored = JoinSetTask<T>::Stored;
     template <auto tag> static constexpr auto index = static_cast<std::size_t>(tag);
@@ -107,5 +111,16 @@ private:
 
     JoinSet<Value> set_;
 };
+
+/// Awaits `body(select, args...)` with a `Select` of its own, whose tasks are cancelled and waited
+/// for afterwards, on every path; results that the body has not taken are dropped.
+template <class... Ts, class Body, class... Args>
+auto in_select(Io io, Body body, Args... args)
+    -> decltype(body(std::declval<Select<Ts...>&>(), std::move(args)...)) {
+    Select<Ts...> select(io);
+    auto result = co_await body(select, std::move(args)...);
+    co_await select.cancel_discard();
+    co_return result;
+}
 
 } // namespace zsync
