@@ -1,6 +1,8 @@
 // What ends the process because it can only be a mistake, and the limits of what waits in memory.
 #include <zsync/core/broadcast.hpp>
+#include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/channel.hpp>
+#include <zsync/core/epoll_queue.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/mutex.hpp>
@@ -64,5 +66,25 @@ TEST(MutexDeathTest, must_not_end_while_somebody_waits) {
             (*worker)->run("root", Body::run((*worker)->io()));
         },
         "nobody waits in a queue that ends"
+    );
+}
+
+TEST(BufferPoolDeathTest, must_outlive_its_chunks_on_a_ring_and_off_it) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto end_before_a_chunk = [](std::unique_ptr<Worker> worker) {
+        auto pool = *BufferPool::create(worker->io(), 4, 64);
+        std::uint16_t buffer = 0;
+        if (pool->is_on_ring()) {
+            pool->picked();
+        } else {
+            ASSERT_TRUE(pool->take(buffer));
+        }
+        const Chunk chunk(*pool, buffer, 1);
+        pool.reset();
+    };
+    EXPECT_DEATH(end_before_a_chunk(*Worker::create()), "ends before one of its chunks");
+    EXPECT_DEATH(
+        end_before_a_chunk(std::make_unique<Worker>(*EpollQueue::create({}, "a test"))),
+        "ends before one of its chunks"
     );
 }

@@ -68,8 +68,8 @@ BufferPool::~BufferPool() {
             (void)std::fprintf(stderr, "zsync: a buffer pool ends before its %s\n", chunk.c_str());
         }
     }
+    ZASSERT(stats_.held == 0, "a buffer pool ends before one of its chunks");
     if (provided_ != nullptr) {
-        ZASSERT(stats_.held == 0, "a buffer pool ends before one of its chunks");
         queue_->withdraw_buffers(provided_, stats_.buffers, group_);
     }
     if (memory_ != nullptr) {
