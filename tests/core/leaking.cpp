@@ -1,4 +1,6 @@
 // Leaks one thing on purpose, or none: `leaking KIND`. What is leaked stays reachable, in `kept`.
+#include <zsync/core/accept_stream.hpp>
+#include <zsync/core/datagram_stream.hpp>
 #include <zsync/core/future.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/scope.hpp>
@@ -109,6 +111,39 @@ Task<Result<void>> stream(Io io, Pair* ends) {
     co_return {};
 }
 
+/// A TCP listener, out of the ledger's sight.
+Fd& listener() {
+    Fd& made = keep(Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    (void)::listen(made.get(), 1);
+    return made;
+}
+
+Task<Result<Fd>> accept_one(AcceptStream* connections) { co_return co_await connections->next(); }
+
+Task<Result<void>> accepting(Io io, Fd* listening) {
+    AcceptStream& connections = keep(AcceptStream(io, *listening)); // LINE: accept stream
+    auto first = io.async(accept_one, &connections);
+    (void)co_await io.yield();
+    (void)co_await io.yield();
+    (void)co_await first.cancel();
+    co_return {};
+}
+
+Task<Result<void>> one_datagram(DatagramStream* stream) {
+    ZCO_TRY(const ReceivedDatagram datagram, co_await stream->next());
+    co_return {};
+}
+
+Task<Result<void>> datagrams(Io io, Fd* socket) {
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
+    DatagramStream& in = keep(DatagramStream(io, *socket, pool)); // LINE: datagram stream
+    auto first = io.async(one_datagram, &in);
+    (void)co_await io.yield();
+    (void)co_await io.yield();
+    (void)co_await first.cancel();
+    co_return {};
+}
+
 int run_one(std::string_view kind) {
     auto worker = Worker::create();
     if (!worker) {
@@ -129,6 +164,10 @@ int run_one(std::string_view kind) {
         {"chunk", [io] { return chunk(io, &sockets()); }},
         {"count", [io] { return count(io, &sockets()); }},
         {"stream", [io] { return stream(io, &sockets()); }},
+        {"accepting", [io] { return accepting(io, &listener()); }},
+        {"datagrams",
+         [io] { return datagrams(io, &keep(Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)))); }
+        },
     };
     const auto found = programs.find(kind);
     if (found == programs.end()) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <format>
 #include <poll.h>
 #include <utility>
 
@@ -40,14 +41,20 @@ bool is_of_a_shortage(int error) noexcept {
 
 } // namespace
 
-AcceptStreamState::AcceptStreamState(Worker* worker, int listener)
-    : worker_(worker), fd_(listener),
+AcceptStreamState::AcceptStreamState(Worker* worker, int listener, const std::source_location& made)
+    : StandingRequest(worker, made), worker_(worker), fd_(listener),
       multishot_(worker != nullptr && worker->queue().has_multishot_accept()) {}
 
-AcceptStream::AcceptStream(Io io, FdRef listener) {
+AcceptStream::AcceptStream(Io io, FdRef listener, std::source_location made) {
     Worker* worker = io.kind() == TaskKind::thread ? nullptr : &static_cast<Worker&>(io.executor());
-    state_ = std::make_unique<AcceptStreamState>(worker, listener.get());
+    state_ = std::make_unique<AcceptStreamState>(worker, listener.get(), made);
 }
+
+std::string AcceptStreamState::describe() const {
+    return std::format("accept stream of descriptor {}", fd_);
+}
+
+void AcceptStreamState::stop() noexcept { worker_->queue().queue_cancel(*this); }
 
 void AcceptStreamState::arm() noexcept {
     armed_ = true;

@@ -3,9 +3,12 @@
 
 #include <zsync/core/io.hpp>
 #include <zsync/core/operation_queue.hpp>
+#include <zsync/core/standing_request.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <source_location>
+#include <string>
 #include <vector>
 
 namespace zsync {
@@ -24,11 +27,14 @@ struct AcceptStats {
 };
 
 /// What a stream and the kernel share. Outlives the stream until the kernel's last completion.
-class AcceptStreamState final : public CompletionHandler {
+class AcceptStreamState final : public StandingRequest {
 public:
     /// `worker` is null on threads.
-    AcceptStreamState(Worker* worker, int listener);
+    AcceptStreamState(Worker* worker, int listener, const std::source_location& made);
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
+    [[nodiscard]] bool is_standing() const noexcept override { return armed_ && !abandoned_; }
+    [[nodiscard]] std::string describe() const override;
+    void stop() noexcept override;
 
 private:
     friend class AcceptNext;
@@ -105,7 +111,9 @@ private:
 class AcceptStream {
 public:
     /// The listener must stay open for as long as the stream lives.
-    AcceptStream(Io io, FdRef listener);
+    AcceptStream(
+        Io io, FdRef listener, std::source_location made = std::source_location::current()
+    );
     AcceptStream(AcceptStream&& other) noexcept = default;
     AcceptStream& operator=(AcceptStream&&) = delete;
     ~AcceptStream() {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <format>
 
 namespace zsync {
 namespace {
@@ -37,18 +38,28 @@ static_assert(
     sizeof(io_uring_recvmsg_out) + sizeof(sockaddr_storage) + CMSG_SPACE(sizeof(int))
 );
 
-DatagramStreamState::DatagramStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool)
-    : pool_(std::move(pool)), worker_(worker), fd_(fd) {
+DatagramStreamState::DatagramStreamState(
+    Worker* worker, int fd, std::shared_ptr<BufferPool> pool, const std::source_location& made
+)
+    : StandingRequest(worker, made), pool_(std::move(pool)), worker_(worker), fd_(fd) {
     // Else one at a time, each buffer for the bytes alone.
     multishot_ = worker != nullptr && pool_->is_on_ring() &&
                  worker->queue().has_multishot_recvmsg() &&
                  pool_->buffer_bytes() > DatagramStream::overhead_bytes;
 }
 
-DatagramStream::DatagramStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool) {
+DatagramStream::DatagramStream(
+    Io io, FdRef socket, std::shared_ptr<BufferPool> pool, std::source_location made
+) {
     Worker* worker = io.kind() == TaskKind::thread ? nullptr : &static_cast<Worker&>(io.executor());
-    state_ = std::make_unique<DatagramStreamState>(worker, socket.get(), std::move(pool));
+    state_ = std::make_unique<DatagramStreamState>(worker, socket.get(), std::move(pool), made);
 }
+
+std::string DatagramStreamState::describe() const {
+    return std::format("datagram stream of descriptor {}", fd_);
+}
+
+void DatagramStreamState::stop() noexcept { worker_->queue().queue_cancel(*this); }
 
 // What a request is told of where to put things.
 void DatagramStreamState::lend(OperationRequest& request) noexcept {

@@ -4,13 +4,16 @@
 #include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/operation_queue.hpp>
+#include <zsync/core/standing_request.hpp>
 
 #include <sys/socket.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <span>
+#include <string>
 #include <utility>
 
 namespace zsync {
@@ -46,11 +49,16 @@ private:
 };
 
 /// What a stream and the kernel share. Outlives the stream until the kernel's last completion.
-class DatagramStreamState final : public CompletionHandler, public BufferWaiter {
+class DatagramStreamState final : public StandingRequest, public BufferWaiter {
 public:
     /// `worker` is null on threads.
-    DatagramStreamState(Worker* worker, int fd, std::shared_ptr<BufferPool> pool);
+    DatagramStreamState(
+        Worker* worker, int fd, std::shared_ptr<BufferPool> pool, const std::source_location& made
+    );
     void complete(std::int32_t result, std::uint32_t flags) noexcept override;
+    [[nodiscard]] bool is_standing() const noexcept override { return armed_ && !abandoned_; }
+    [[nodiscard]] std::string describe() const override;
+    void stop() noexcept override;
     bool buffer_is_free() noexcept override;
 
 private:
@@ -136,7 +144,12 @@ public:
 
     /// The socket must stay open for as long as the stream lives. Where the pool's buffers are not
     /// larger than the description, each datagram is asked for.
-    DatagramStream(Io io, FdRef socket, std::shared_ptr<BufferPool> pool);
+    DatagramStream(
+        Io io,
+        FdRef socket,
+        std::shared_ptr<BufferPool> pool,
+        std::source_location made = std::source_location::current()
+    );
     DatagramStream(DatagramStream&& other) noexcept = default;
     DatagramStream& operator=(DatagramStream&&) = delete;
     ~DatagramStream() {
