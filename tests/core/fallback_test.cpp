@@ -28,6 +28,7 @@
 #include <string>
 #include <string_view>
 #include <unistd.h>
+#include <vector>
 
 using namespace zsync;
 using namespace std::chrono_literals;
@@ -67,9 +68,8 @@ Task<Result<void>> program(Io io) {
     co_return {};
 }
 
-/// Runs `prepare`, then a worker by `Worker::create`, in a process of their own. Gives the name of
-/// the rung it ran on.
-std::string rung_in_child(const std::function<void()>& prepare, bool expect_worker = true) {
+/// What a process of its own says.
+std::string said_by_child(const std::function<std::string()>& child_says) {
     std::array<int, 2> ends{};
     EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
     const Fd out(ends[0]);
@@ -78,18 +78,7 @@ std::string rung_in_child(const std::function<void()>& prepare, bool expect_work
     if (child == 0) {
         ::unsetenv("ZSYNC_IO");
         ::unsetenv("ZSYNC_WITHOUT");
-        prepare();
-        std::string said;
-        const auto worker = Worker::create();
-        if (!worker) {
-            said = "none: " + worker.error().message();
-        } else {
-            const auto features = (*worker)->features();
-            const auto uring = std::ranges::find(features, "io_uring", &RuntimeFeature::name);
-            const Result<void> result = (*worker)->run("root", program((*worker)->io()));
-            const bool failed = !result || testing::Test::HasFailure();
-            said = failed ? "failed" : uring->available ? "io_uring" : "epoll: " + uring->detail;
-        }
+        const std::string said = child_says();
         (void)!::write(in.get(), said.data(), said.size());
         ::_exit(0);
     }
@@ -99,7 +88,24 @@ std::string rung_in_child(const std::function<void()>& prepare, bool expect_work
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, 0), child);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-    const std::string said(text.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+    return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
+}
+
+/// Runs `prepare`, then a worker by `Worker::create`, in a process of their own. Gives the name of
+/// the rung it ran on.
+std::string rung_in_child(const std::function<void()>& prepare, bool expect_worker = true) {
+    const std::string said = said_by_child([&]() -> std::string {
+        prepare();
+        const auto worker = Worker::create();
+        if (!worker) {
+            return "none: " + worker.error().message();
+        }
+        const auto features = (*worker)->features();
+        const auto uring = std::ranges::find(features, "io_uring", &RuntimeFeature::name);
+        const Result<void> result = (*worker)->run("root", program((*worker)->io()));
+        const bool failed = !result || testing::Test::HasFailure();
+        return failed ? "failed" : uring->available ? "io_uring" : "epoll: " + uring->detail;
+    });
     EXPECT_EQ(said.starts_with("none"), !expect_worker) << said;
     return said;
 }
@@ -172,6 +178,50 @@ TEST(Fallback, no_lockable_memory_is_no_reason_to_stop) {
     EXPECT_TRUE(rung.starts_with("io_uring") || rung.starts_with("epoll")) << rung;
 }
 
+// What `features` says must be what a pool gets.
+TEST(Fallback, no_lockable_memory_is_told) {
+    for (const bool lockable : {true, false}) {
+        const std::string said = said_by_child([lockable] {
+            if (!lockable) {
+                limit(RLIMIT_MEMLOCK, 0);
+                drop_capabilities();
+            }
+            const auto worker = *Worker::create();
+            if (worker->ring() == nullptr) {
+                return "epoll";
+            }
+            const auto features = worker->features();
+            const auto told =
+                std::ranges::find(features, "io_uring.buffer_ring", &RuntimeFeature::name);
+            const auto pool = *BufferPool::create(worker->io(), 4, 64);
+            const bool refused = told->detail.starts_with("refused by the kernel: ");
+            return told->available != pool->is_on_ring() || refused == told->available ? "wrong"
+                   : told->available                                                   ? "has them"
+                                                                                       : "has none";
+        });
+        EXPECT_TRUE(said == (lockable ? "has them" : "has none") || said == "epoll") << said;
+    }
+}
+
+TEST(Fallback, a_ring_whose_descriptor_is_not_registered_says_so) {
+    constexpr int registered_max = 16; // IO_RINGFD_REG_MAX, of one thread
+    std::vector<std::unique_ptr<Ring>> rings;
+    for (int n = 0; n <= registered_max; ++n) {
+        auto ring = Ring::create();
+        if (!ring) {
+            GTEST_SKIP() << "no io_uring here: " << ring.error().message();
+        }
+        rings.push_back(*std::move(ring));
+    }
+    const auto is_registered = [](const Ring& ring) {
+        const auto features = ring.features();
+        return std::ranges::find(features, "io_uring.registered_ring", &RuntimeFeature::name)
+            ->available;
+    };
+    EXPECT_TRUE(is_registered(*rings.front()));
+    EXPECT_FALSE(is_registered(*rings.back()));
+}
+
 TEST(Fallback, few_descriptors_are_enough) {
     const std::string rung = rung_in_child([] { limit(RLIMIT_NOFILE, 16); });
     EXPECT_TRUE(rung.starts_with("io_uring") || rung.starts_with("epoll")) << rung;
@@ -203,6 +253,7 @@ TEST(Fallback, each_feature_can_be_switched_off) {
     for (const char* feature :
          {"buffer_ring",
           "multishot_recv",
+          "multishot_accept",
           "registered_ring",
           "send_zc",
           "epoll_pwait2",

@@ -118,7 +118,13 @@ Outcome<std::unique_ptr<Ring>> Ring::create(RuntimeOptions options) {
     }
     // A registered ring descriptor saves a descriptor look-up in every enter; failing is harmless.
     if (options.allows(KernelFeature::registered_ring)) {
-        (void)io_uring_register_ring_fd(&ring->ring_);
+        const int registered = io_uring_register_ring_fd(&ring->ring_);
+        ring->registered_error_ = registered == 1 ? 0 : registered < 0 ? -registered : ENOMEM;
+    }
+    // Whether memory may be pinned for them (RLIMIT_MEMLOCK) only a try tells.
+    std::uint16_t group = 0;
+    if (void* one = ring->provide_buffers(1, group); one != nullptr) {
+        ring->withdraw_buffers(one, 1, group);
     }
     return ring;
 }
@@ -188,7 +194,9 @@ void* Ring::provide_buffers(std::uint32_t count, std::uint16_t& group) noexcept 
     }
     group = buffer_groups_++;
     int error = 0;
-    return io_uring_setup_buf_ring(&ring_, count, group, 0, &error);
+    void* const provided = io_uring_setup_buf_ring(&ring_, count, group, 0, &error);
+    buffers_error_ = provided == nullptr ? -error : 0;
+    return provided;
 }
 
 void Ring::withdraw_buffers(void* provided, std::uint32_t count, std::uint16_t group) noexcept {
@@ -247,6 +255,17 @@ bool Ring::has_news() const noexcept {
     return io_uring_cq_ready(&ring_) != 0 || has_pending_work();
 }
 
+int Ring::refused(KernelFeature feature) const noexcept {
+    switch (feature) {
+    case KernelFeature::buffer_ring:
+        return buffers_error_;
+    case KernelFeature::registered_ring:
+        return registered_error_;
+    default:
+        return 0;
+    }
+}
+
 std::vector<RuntimeFeature> Ring::features() const {
     struct Optional {
         KernelFeature feature;
@@ -266,10 +285,15 @@ std::vector<RuntimeFeature> Ring::features() const {
         {"io_uring", true, "one ring a worker: SINGLE_ISSUER, DEFER_TASKRUN, NO_SQARRAY"}
     );
     for (const Optional& optional : optional_features) {
-        const bool allowed = options_.allows(optional.feature);
-        features.push_back(
-            {optional.name, allowed, allowed ? optional.use : "switched off by ZSYNC_WITHOUT"}
-        );
+        if (!options_.allows(optional.feature)) {
+            features.push_back({optional.name, false, "switched off by ZSYNC_WITHOUT"});
+        } else if (const int error = refused(optional.feature); error != 0) {
+            features.push_back(
+                {optional.name, false, "refused by the kernel: " + os_error(error).message()}
+            );
+        } else {
+            features.push_back({optional.name, true, optional.use});
+        }
     }
     return features;
 }

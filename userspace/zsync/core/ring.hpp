@@ -62,6 +62,7 @@ private:
     friend class SubmissionQueue;
     void submit_early() noexcept;
     [[nodiscard]] bool has_pending_work() const noexcept;
+    [[nodiscard]] int refused(KernelFeature feature) const noexcept;
 
     /// Shows liburing the entries filled.
     void hand_over() noexcept { ring_.sq.sqe_tail = tail_; }
@@ -71,6 +72,8 @@ private:
     RuntimeOptions options_;
     std::vector<std::uint16_t> unpinned_; ///< free slots, once there is a table of them
     bool has_pinned_table_ = false;
+    int registered_error_ = 0; ///< why its descriptor is not registered; an errno
+    int buffers_error_ = 0;    ///< why buffers could not be provided, when that was last tried
     std::uint16_t buffer_groups_ = 0;
     bool made_ = false;
 };
