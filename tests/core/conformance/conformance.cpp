@@ -107,6 +107,15 @@ Pair tcp_pair() {
     return {.a = std::move(server), .b = std::move(client)};
 }
 
+Pair unix_pair() { return socket_pair(); }
+
+Task<Result<void>> until_released(Io io, const std::shared_ptr<BufferPool>& pool) {
+    while (pool.use_count() > 1) {
+        ZCO_CHECK(co_await io.yield());
+    }
+    co_return {};
+}
+
 void put(FdRef to, std::string_view text) {
     EXPECT_EQ(::write(to.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
 }

@@ -10,6 +10,7 @@
 // it needs. HACKING.md says more.
 #pragma once
 
+#include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/task.hpp>
 
@@ -20,6 +21,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -112,8 +114,12 @@ struct Pair {
 Pair pipe_pair(int flags = 0);
 /// Connected unix sockets.
 Pair socket_pair(int type = SOCK_STREAM);
+Pair unix_pair();
 /// Connected over TCP, without delay.
 Pair tcp_pair();
+/// Both kinds of stream socket: what the kernel does for one is not what it does for the other.
+using MakePair = Pair (*)();
+constexpr std::array<MakePair, 2> each_family{&tcp_pair, &unix_pair};
 Fd tcp_listener();
 /// A UDP socket bound to the loopback.
 Fd udp_socket();
@@ -127,6 +133,9 @@ Bytes filled(std::size_t size);
 /// What there is to receive or read now, without the runtime and without waiting.
 std::string take(FdRef from);
 std::size_t open_descriptors();
+
+/// A request of a stream that has ended may still have to hear its own end.
+Task<Result<void>> until_released(Io io, const std::shared_ptr<BufferPool>& pool);
 
 /// A folder of its own, removed with all that is in it.
 class Folder {

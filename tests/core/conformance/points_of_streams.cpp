@@ -60,7 +60,6 @@ private:
     std::size_t got_ = 0;
     bool settled_ = false;
 };
-Pair unix_pair() { return socket_pair(); }
 
 /// Waits for a buffer, because another chunk holds the only one.
 struct StreamNextStarved final : Point {
