@@ -77,15 +77,15 @@ def cpu_sample(side, requests: int) -> float:
     return (server.cpu_ns() - before) / requests
 
 
-def cpu_pairs(name: str, connections: int) -> tuple[float, float, float]:
-    """CPU ns a request of the server and of raw, and the median of the ratios of neighbours (A B A B ...)."""
+def cpu_pairs(name: str, connections: int, base: str = RAW, pairs: int = PAIRS) -> tuple[float, float, float]:
+    """CPU ns a request of the server and of `base`, and the median of the ratios of neighbours (A B A B ...)."""
     requests = SAMPLES[connections]
-    with measure.serving(RAW, connections) as raw, measure.serving(name, connections) as other:
-        for side in (raw, other):
+    with measure.serving(base, connections) as first, measure.serving(name, connections) as other:
+        for side in (first, other):
             side[1].run(max(requests, 2 * connections))
-        both = [(cpu_sample(raw, requests), cpu_sample(other, requests)) for _ in range(PAIRS)]
-    raws, others = zip(*both)
-    return measure.median(others), measure.median(raws), measure.median(b / a for a, b in both)
+        both = [(cpu_sample(first, requests), cpu_sample(other, requests)) for _ in range(pairs)]
+    firsts, others = zip(*both)
+    return measure.median(others), measure.median(firsts), measure.median(b / a for a, b in both)
 
 
 def print_counts(counted: dict[str, tuple[float, ...]]) -> None:

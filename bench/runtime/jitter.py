@@ -12,7 +12,7 @@ import sys
 import measure
 
 OURS = "jitter_zsync"
-INTERVAL_US, COUNT, PRIORITY, PAIRS = 1_000, 5_000, 80, 3
+INTERVAL_US, COUNT, PRIORITY, PAIRS = 1_000, 5_000, 80, 9
 LATENCY_US_MAX = 20_000
 MOST = 1.2
 STRESS = "stress-ng --quiet --cpu 2 --vm 1 --vm-bytes 64M --hdd 1 --hdd-bytes 16M --timer 1 --temp-path /tmp".split()

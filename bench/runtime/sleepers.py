@@ -6,7 +6,7 @@ import measure
 
 OURS = "sleepers_zsync"
 PEERS = {"tokio": "sleepers_tokio", "Boost.Asio": "sleepers_asio"}
-COUNT, ROUNDS = 1_000_000, 3
+COUNT, ROUNDS = 1_000_000, 9
 FIGURES = {
     "bytes": ("memory", "B/task", 160),
     "spawn_ms": ("started and asleep", "ms", 100),

@@ -54,6 +54,9 @@ int main(int count, char** words) {
     die_if(count != 2, "usage: echo_zsync PORT");
     auto worker = Worker::create();
     die_if(!worker, "worker");
+#ifdef WATCHED
+    (*worker)->watch(std::chrono::milliseconds(100), [](const Stall&) {});
+#endif
     Fd listener(listen_on(words[1], 0));
 #ifdef ON_FIBERS
     const Io io = (*worker)->fiber_io();
