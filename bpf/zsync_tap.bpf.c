@@ -106,29 +106,68 @@ static __always_inline int has_wanted_content(struct __sk_buff *skb)
 	return is_young(skb, packet);
 }
 
+enum {
+	ADDRESS_BYTES = 12, /* both of Ethernet: a tag comes behind them */
+	TAG_BYTES = 4,
+};
+
+/* The kernel takes the outermost tag out of the frame and keeps it beside it. */
+static __always_inline __u32 tag_bytes(struct __sk_buff *skb)
+{
+	return skb->vlan_present && !config.starts_at_network ? TAG_BYTES : 0;
+}
+
+/* The frame as the wire has it, up to `room`; how many bytes that are, or 0. */
+static __always_inline __u32 copy(struct __sk_buff *skb, __u8 *data, const __u32 room)
+{
+	__u32 bytes = skb->len;
+	__u32 rest;
+
+	if (!tag_bytes(skb)) {
+		if (bytes > room)
+			bytes = room;
+		/* The compiler must not lose what the verifier has just learned. */
+		asm volatile("" : "+r"(bytes));
+		if (bytes == 0 || bytes > room || bpf_skb_load_bytes(skb, 0, data, bytes) < 0)
+			return 0;
+		return bytes;
+	}
+	if (bytes <= ADDRESS_BYTES || bpf_skb_load_bytes(skb, 0, data, ADDRESS_BYTES) < 0)
+		return 0;
+	rest = bytes - ADDRESS_BYTES;
+	if (rest > room - ADDRESS_BYTES - TAG_BYTES)
+		rest = room - ADDRESS_BYTES - TAG_BYTES;
+	asm volatile("" : "+r"(rest));
+	if (rest == 0 || rest > room - ADDRESS_BYTES - TAG_BYTES ||
+	    bpf_skb_load_bytes(skb, ADDRESS_BYTES, data + ADDRESS_BYTES + TAG_BYTES, rest) < 0)
+		return 0;
+	*(__u16 *)(data + ADDRESS_BYTES) = skb->vlan_proto;
+	*(__u16 *)(data + ADDRESS_BYTES + 2) = ZSYNC_BE16((__u16)skb->vlan_tci);
+	return rest + ADDRESS_BYTES + TAG_BYTES;
+}
+
 /* `room` is a constant, as the ring buffer wants it; so each size is a copy of this. */
 static __always_inline int hand_over(struct __sk_buff *skb, __u8 direction, const __u32 room,
 				     struct zsync_tap_stats *stats)
 {
+	__u32 packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
 	struct zsync_tap_record *record;
-	__u32 bytes = skb->len;
+	__u32 bytes;
 
 	record = bpf_ringbuf_reserve(&records, sizeof(*record) + room, 0);
 	if (!record) {
 		stats->lost++;
 		return TCX_NEXT;
 	}
-	if (bytes > room)
-		bytes = room;
-	/* The compiler must not lose what the verifier has just learned. */
-	asm volatile("" : "+r"(bytes));
-	if (bytes == 0 || bytes > room || bpf_skb_load_bytes(skb, 0, record->data, bytes) < 0) {
+	bytes = copy(skb, record->data, room);
+	if (!bytes) {
 		bpf_ringbuf_discard(record, 0);
 		return TCX_NEXT;
 	}
 	record->time_ns = bpf_ktime_get_ns();
 	/* With segments to come wire_len has their headers; on the way in it lacks the link header. */
 	record->wire_bytes = skb->wire_len > skb->len ? skb->wire_len : skb->len;
+	record->wire_bytes += packets * tag_bytes(skb);
 	record->captured_bytes = bytes;
 	record->direction = direction;
 	record->reserved = 0;
@@ -140,6 +179,7 @@ static __always_inline int tap(struct __sk_buff *skb, __u8 direction)
 {
 	__u32 zero = 0;
 	struct zsync_tap_stats *stats = bpf_map_lookup_elem(&tap_stats, &zero);
+	__u32 bytes;
 	int wanted;
 
 	if (!stats)
@@ -149,11 +189,12 @@ static __always_inline int tap(struct __sk_buff *skb, __u8 direction)
 		return TCX_NEXT;
 	stats->sampled++;
 	wanted = config.for_capture || has_wanted_content(skb);
-	if (skb->len <= ZSYNC_TAP_HEAD_BYTES || !wanted)
+	bytes = skb->len + tag_bytes(skb);
+	if (bytes <= ZSYNC_TAP_HEAD_BYTES || !wanted)
 		return hand_over(skb, direction, ZSYNC_TAP_HEAD_BYTES, stats);
-	if (skb->len <= ZSYNC_TAP_SHORT_BYTES)
+	if (bytes <= ZSYNC_TAP_SHORT_BYTES)
 		return hand_over(skb, direction, ZSYNC_TAP_SHORT_BYTES, stats);
-	if (skb->len <= ZSYNC_TAP_WIRE_BYTES || config.for_capture)
+	if (bytes <= ZSYNC_TAP_WIRE_BYTES || config.for_capture)
 		return hand_over(skb, direction, ZSYNC_TAP_WIRE_BYTES, stats);
 	return hand_over(skb, direction, ZSYNC_TAP_MERGED_BYTES, stats);
 }

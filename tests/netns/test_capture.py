@@ -6,7 +6,7 @@ import struct
 import subprocess
 
 import pytest
-from frames import Frames
+from frames import UDP, Dot1Q, Frames
 from lab import command, start, wait_until
 
 
@@ -122,6 +122,15 @@ def test_streams_and_keeps_the_length_on_the_wire(lab):
         end_of(capture)
     assert [frame[:2] for frame in tshark(path)] == [["2542", "1600"]] * 2
     lab.ctl("packet", "replay", str(path))
+
+
+def test_tags_of_vlans_are_in_the_capture(lab):
+    lab.attach()
+    frames = Frames(lab)
+    with capturing(lab, "--count", "2") as (capture, path):
+        lab.far.send(frames.ether(Dot1Q(vlan=7), frames.ip(), UDP(dport=9)), frames.ether(Dot1Q(vlan=8), frames.ip(), UDP(dport=9)))
+        end_of(capture)
+    assert [(frame[0], frame[3]) for frame in tshark(path, "vlan.id")] == [("46", "7"), ("46", "8")]
 
 
 SAMPLING = """

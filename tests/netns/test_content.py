@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from frames import TCP, Frames, Raw
+from frames import TCP, Dot1Q, Frames, Raw
 from lab import Lab, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "packet" / "analysis"))
@@ -79,7 +79,7 @@ def test_names_in_a_clients_hello_are_tsharks(analysed, client, tmp_path):
         assert max(flow["to_responder"]["frame_bytes_max"] for flow in flows(analysed, "tls")) > 1514
 
 
-def serve(lab, side, connections: int) -> threading.Thread:
+def serve(side, connections: int) -> threading.Thread:
     """Takes connections and reads each to its end."""
     listener = side.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -108,7 +108,7 @@ def request_of(host: str, frame_bytes: int) -> bytes:
 
 @pytest.mark.parametrize("offloads", ["on"], indirect=True)
 def test_a_merged_packet_is_seen_up_to_its_limit(analysed):
-    server = serve(analysed, analysed.far, 2)
+    server = serve(analysed.far, 2)
     for host, frame_bytes in (("limit.test", LIVE_PACKET_BYTES), ("over.test", LIVE_PACKET_BYTES + 1)):
         with analysed.near.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
             client.connect((analysed.far.v4, PORT))
@@ -136,3 +136,18 @@ def test_a_connection_on_the_ports_of_an_old_one_is_read_as_well(analysed):
     for number, host in enumerate(("first.test", "second.test"), 1):
         analysed.far.send(*connection(frames, host, number << 20))
         wait_until(host, lambda: [flow["host"] for flow in flows(analysed, "http")] == [host])
+
+
+@pytest.mark.parametrize("offloads", ["off"], indirect=True)
+@pytest.mark.parametrize("comes", [True, False], ids=["comes", "goes"])
+def test_what_a_vlan_carries_belongs_to_its_flow(analysed, comes):
+    """The kernel takes the tag of what comes out of the frame, and keeps it beside it."""
+    frames, begin = Frames(analysed), 1 << 20
+    ports = {"sport": 40_000, "dport": PORT}
+    begins = TCP(**ports, flags="S", seq=begin - 1)
+    request = TCP(**ports, flags="PA", ack=1, seq=begin) / Raw(request_of("vlan.test", 600))
+    sender = analysed.far if comes else analysed.near
+    sender.send(*(frames.ether(Dot1Q(vlan=7), frames.ip(), layer) for layer in (begins, request)))
+    (flow,) = wait_until("the flow", lambda: flows(analysed, "http"))
+    assert (flow["host"], flow["vlan"], flow["to_responder"]["packets"]) == ("vlan.test", 7, 2)
+    assert flow["to_responder"]["frame_bytes_max"] == len(frames.ether(Dot1Q(), frames.ip(), request))
