@@ -14,6 +14,7 @@
 #ifndef ZSYNC_MATCH_H
 #define ZSYNC_MATCH_H
 
+#include "endpoint.h"
 #include "parse.h"
 #include "zsync_xdp.h"
 
@@ -198,6 +199,58 @@ ZSYNC_INLINE __u32 zsync_address_class(int dimension, const struct zsync_packet 
 	return ZSYNC_CONFIG.absent[dimension];
 }
 
+/* The class of an address with a port that some set names; for others `otherwise`, that of the address. */
+ZSYNC_INLINE __u32 zsync_endpoint_class(int dimension, const struct zsync_packet *packet,
+					const struct zsync_address *address, __u16 port,
+					__u32 otherwise)
+{
+	__u64 high = address->high, low = address->low, word;
+	__u32 root, mask, at;
+
+	if (!packet->has_ports)
+		return otherwise;
+	if (packet->network == ZSYNC_NETWORK_IPV4 &&
+	    ZSYNC_CONFIG.endpoints_ipv4[dimension] != ZSYNC_NO_TABLE) {
+		root = ZSYNC_CONFIG.endpoints_ipv4[dimension];
+		mask = ZSYNC_CONFIG.endpoints_mask_ipv4[dimension];
+		at = zsync_endpoint_hash(high, 0, port) & mask;
+		/* There are more entries than endpoints, so an empty one ends the search. */
+		while (ZSYNC_MAY_LOOP()) {
+			word = ZSYNC_BUCKET(root + at);
+			if (!word)
+				break;
+			if (word >> ZSYNC_ENDPOINT_COLOR_BITS == (high >> 16 | port))
+				return ZSYNC_CELL(ZSYNC_CONFIG.palette_endpoints[dimension] +
+						  (word & ZSYNC_ENDPOINT_COLOR_MASK));
+			at = (at + 1) & mask;
+		}
+	} else if (packet->network == ZSYNC_NETWORK_IPV6 &&
+		   ZSYNC_CONFIG.endpoints_ipv6[dimension] != ZSYNC_NO_TABLE) {
+		root = ZSYNC_CONFIG.endpoints_ipv6[dimension];
+		mask = ZSYNC_CONFIG.endpoints_mask_ipv6[dimension];
+		at = zsync_endpoint_hash(high, low, port) & mask;
+		while (ZSYNC_MAY_LOOP()) {
+			__u32 entry = root + at * ZSYNC_ENDPOINT_WORDS_IPV6;
+
+			word = ZSYNC_BUCKET(entry + 2);
+			if (!word)
+				break;
+			if (word >> ZSYNC_ENDPOINT_COLOR_BITS == port &&
+			    ZSYNC_BUCKET(entry) == high && ZSYNC_BUCKET(entry + 1) == low)
+				return ZSYNC_CELL(ZSYNC_CONFIG.palette_endpoints[dimension] +
+						  (word & ZSYNC_ENDPOINT_COLOR_MASK));
+			at = (at + 1) & mask;
+		}
+	}
+	return otherwise;
+}
+
+ZSYNC_INLINE int zsync_has_endpoints(int dimension)
+{
+	return ZSYNC_CONFIG.endpoints_ipv4[dimension] != ZSYNC_NO_TABLE ||
+	       ZSYNC_CONFIG.endpoints_ipv6[dimension] != ZSYNC_NO_TABLE;
+}
+
 /* The class of a 16-bit number, if the packet has such a number. */
 ZSYNC_INLINE __u32 zsync_number_class(int dimension, int present, __u16 number)
 {
@@ -218,9 +271,18 @@ ZSYNC_INLINE void zsync_classify(const struct zsync_packet *packet,
 	if (ZSYNC_CONFIG.used[ZSYNC_SOURCE])
 		classes[ZSYNC_SOURCE] =
 			zsync_address_class(ZSYNC_SOURCE, packet, &packet->source);
+	if (ZSYNC_CONFIG.used[ZSYNC_SOURCE] && zsync_has_endpoints(ZSYNC_SOURCE))
+		classes[ZSYNC_SOURCE] =
+			zsync_endpoint_class(ZSYNC_SOURCE, packet, &packet->source,
+					     packet->source_port, classes[ZSYNC_SOURCE]);
 	if (ZSYNC_CONFIG.used[ZSYNC_DESTINATION])
 		classes[ZSYNC_DESTINATION] =
 			zsync_address_class(ZSYNC_DESTINATION, packet, &packet->destination);
+	if (ZSYNC_CONFIG.used[ZSYNC_DESTINATION] && zsync_has_endpoints(ZSYNC_DESTINATION))
+		classes[ZSYNC_DESTINATION] =
+			zsync_endpoint_class(ZSYNC_DESTINATION, packet, &packet->destination,
+					     packet->destination_port,
+					     classes[ZSYNC_DESTINATION]);
 	if (ZSYNC_CONFIG.used[ZSYNC_SOURCE_PORT])
 		classes[ZSYNC_SOURCE_PORT] =
 			zsync_number_class(ZSYNC_SOURCE_PORT, packet->has_ports, packet->source_port);

@@ -129,6 +129,12 @@ struct zsync_config {
 	__u32 used[ZSYNC_DIMENSIONS]; /* 0: no rule restricts this dimension */
 	__u32 absent[ZSYNC_DIMENSIONS]; /* class of a packet that has no such thing */
 	__u32 fragment_class;
+	/* Addresses with ports: see endpoint.h. Masks are of entries. */
+	__u32 endpoints_ipv4[2];
+	__u32 endpoints_mask_ipv4[2];
+	__u32 endpoints_ipv6[2];
+	__u32 endpoints_mask_ipv6[2];
+	__u32 palette_endpoints[2];
 	/* Of ports, ICMP and length: 256 cells, each the first cell of a page of 256 classes. */
 	__u32 pages[ZSYNC_DIMENSIONS];
 	__u32 protocol_classes; /* 256 cells */

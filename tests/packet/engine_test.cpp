@@ -40,6 +40,14 @@ Prefix numbered_prefix(std::uint32_t number) {
     return prefix;
 }
 
+Prefix numbered_prefix_ipv6(std::uint32_t number) {
+    Prefix prefix{.family = Family::ipv6, .length = 128, .address = {0x20, 0x01, 0x0d, 0xb8}};
+    for (std::size_t i = 0; i < 4; ++i) {
+        prefix.address[12 + i] = static_cast<std::uint8_t>(number >> (24 - 8 * i));
+    }
+    return prefix;
+}
+
 void expect_agreement(std::uint64_t seed, int rule_sets, std::size_t rules_max, int frames) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     RandomTraffic traffic(seed);
@@ -191,20 +199,69 @@ TEST(Engine, holds_its_limit_of_prefixes_and_refuses_one_more) {
     EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
 }
 
+TEST(Engine, finds_each_of_many_addresses_with_ports_and_no_other) {
+    constexpr std::uint32_t count = 300'000;
+    RuleSet rules;
+    AddressSet odd;
+    AddressSet even;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        // Neighbours, as lists have them: ports of one address, addresses in a row.
+        Prefix endpoint = i % 3 == 0 ? numbered_prefix_ipv6(i / 7) : numbered_prefix(i / 7);
+        endpoint.port = static_cast<std::uint16_t>(i % 7 * 1000 + i % 3);
+        (i % 2 == 0 ? even : odd).push_back(endpoint);
+    }
+    // A prefix around some of them that stands earlier, and one that stands later.
+    add_rule(rules, Verdict::drop, "first").to = add_set(rules, addresses({"0.0.0.0/26"}));
+    add_rule(rules, Verdict::drop, "even").to = add_set(rules, even);
+    add_rule(rules, Verdict::drop, "odd").to = add_set(rules, odd);
+    add_rule(rules, Verdict::drop, "last").to = add_set(rules, addresses({"0.0.0.0/0"}));
+    const Tables tables = tables_of(rules);
+    const auto rule_of = [&](const Prefix& end, std::uint16_t port) {
+        zsync_packet packet{};
+        packet.network = end.family == Family::ipv4 ? ZSYNC_NETWORK_IPV4 : ZSYNC_NETWORK_IPV6;
+        packet.destination = trie_prefix(end, 0).address;
+        packet.has_ports = 1;
+        packet.destination_port = port;
+        return match(tables, packet);
+    };
+    for (const AddressSet* set : {&even, &odd}) {
+        for (const Prefix& endpoint : *set) {
+            const bool ipv4 = endpoint.family == Family::ipv4;
+            const bool in_first = ipv4 && endpoint.address[0] == 0 && endpoint.address[1] == 0 &&
+                                  endpoint.address[2] == 0 && endpoint.address[3] < 64;
+            const auto port = *endpoint.port;
+            ASSERT_EQ(rule_of(endpoint, port), in_first ? 0U : set == &even ? 1U : 2U);
+            const auto other = static_cast<std::uint16_t>(port + 500);
+            ASSERT_EQ(rule_of(endpoint, other), in_first ? 0U : ipv4 ? 3U : 4U);
+        }
+    }
+}
+
 TEST(Engine, holds_its_limit_of_ways_to_overlap_and_refuses_one_more) {
     // Each address is in a set by its upper and in one by its lower byte; outside is one way more.
-    const auto pairs = [](std::uint32_t count) {
+    const auto pairs = [](std::uint32_t count, std::optional<std::uint16_t> port = {}) {
         RuleSet rules;
         rules.address_sets.resize(512);
         for (std::uint32_t i = 0; i < count; ++i) {
-            rules.address_sets[i / 256].push_back(numbered_prefix(i));
-            rules.address_sets[256 + i % 256].push_back(numbered_prefix(i));
+            Prefix address = numbered_prefix(i);
+            address.port = port;
+            rules.address_sets[i / 256].push_back(address);
+            rules.address_sets[256 + i % 256].push_back(address);
         }
         for (std::uint32_t i = 0; i < rules.address_sets.size(); ++i) {
             add_rule(rules, Verdict::drop, std::to_string(i)).from = i;
         }
         return rules;
     };
+    const RuleSet ports_fit = pairs(limits::endpoint_classes_max, 53);
+    EXPECT_TRUE(compile(ports_fit, slots_for(ports_fit)));
+    const RuleSet too_many_ports = pairs(limits::endpoint_classes_max + 1, 53);
+    const auto refused_ports = compile(too_many_ports, slots_for(too_many_ports));
+    ASSERT_FALSE(refused_ports);
+    EXPECT_EQ(
+        refused_ports.error().detail,
+        "the sets of addresses with ports overlap in more than 65535 ways"
+    );
     const RuleSet fits = pairs(limits::ipv4_classes_max - 1);
     EXPECT_TRUE(compile(fits, slots_for(fits)));
     const RuleSet too_many = pairs(limits::ipv4_classes_max);

@@ -91,6 +91,49 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "set a { 10.1.0.0/8 }",
             "r:1:9: error: '10.1.0.0/8' has host bits set; hint: use 10.0.0.0/8"
         },
+        Case{
+            "set a { 80, 10.0.0.1:80 }",
+            "r:1:13: error: '10.0.0.1:80' is an address in a set of ports; hint: make two sets"
+        },
+        Case{
+            "drop from 10.0.0.1:65536",
+            "r:1:11: error: '10.0.0.1:65536' has no port from 0 to 65535"
+        },
+        Case{"drop to [::1]:", "r:1:9: error: '[::1]:' has no port from 0 to 65535"},
+        Case{
+            "drop from 10.0.0.1:20-30",
+            "r:1:11: error: '10.0.0.1:20-30' has no port from 0 to 65535; hint: a range of ports "
+            "is written with sport or dport"
+        },
+        Case{
+            "drop from 10.0.0.0/8:53",
+            "r:1:11: error: '10.0.0.0/8:53' is a prefix with a port; hint: only a single address "
+            "has a port here: write from PREFIX sport PORT, or to PREFIX dport PORT"
+        },
+        Case{
+            "drop from [::1]",
+            "r:1:11: error: '[::1]' is no address with a port; hint: write [ADDRESS]:PORT, or the "
+            "address without brackets"
+        },
+        Case{
+            "drop from [10.0.0.1]:53",
+            "r:1:11: error: '[10.0.0.1]:53' is no address with a port; hint: brackets are for IPv6 "
+            "addresses"
+        },
+        Case{
+            "drop from 10.0.0.1:53 proto icmp",
+            "r:1:6: error: icmp has no ports; hint: addresses with ports go with proto tcp, udp or "
+            "sctp, or without proto"
+        },
+        Case{
+            "drop from 10.0.0.1:53 to [::1]:5",
+            "r:1:26: error: no packet goes from an IPv4 to an IPv6 address; hint: write a rule for "
+            "each family"
+        },
+        Case{
+            "drop proto tcp dport { 10.0.0.1:53 }",
+            "r:1:24: error: '10.0.0.1:53' is an address; hint: sport and dport take ports"
+        },
         Case{"set a { 1.1.1.1 2.2.2.2 }", "r:1:17: error: '2.2.2.2' where , or } should be"},
         Case{
             "set a { 1.1.1.1,, 2.2.2.2 }",
@@ -315,13 +358,14 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
         },
         Case{
             "drop from",
-            "r:1:10: error: the end of the file where an address, a prefix, @set or { list } "
+            "r:1:10: error: the end of the file where an address, a prefix, ADDRESS:PORT, @set or "
+            "{ list } "
             "should be"
         },
         Case{
             "drop from proto tcp",
-            "r:1:11: error: from has no value; hint: give it an address, a prefix, @set or { "
-            "list }"
+            "r:1:11: error: from has no value; hint: give it an address, a prefix, ADDRESS:PORT, "
+            "@set or { list }"
         },
         Case{"drop from 80", "r:1:11: error: '80' is a port; hint: from and to take addresses"},
         Case{

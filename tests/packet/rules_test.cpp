@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <format>
+#include <iterator>
 #include <random>
 #include <tests/packet/rules_parse.hpp>
 
@@ -187,6 +188,35 @@ TEST(Rules, unused_sets_are_left_out_and_equal_ones_are_one) {
         "drop to @b\ndrop from @a\ndrop from { 10.0.0.1, 10.0.0.2 }\n"
     );
     EXPECT_EQ(rules.address_sets.size(), 1U);
+}
+
+TEST(Rules, addresses_with_ports_are_elements_like_prefixes) {
+    const RuleSet rules = rules_of(
+        "set servers { [2001:DB8::1]:443, 192.0.2.1:80, 192.0.2.1, 192.0.2.1:8, 10.0.0.0/8 }\n"
+        "set others file \"/others\"\n"
+        "drop from 192.0.2.7:053\n"
+        "drop to @servers proto tcp\n"
+        "pass from { 192.0.2.1:1, [::1]:65535, 192.0.2.1:0 }\n"
+        "pass to @others\n",
+        {{"/others", "198.51.100.1:4444 # one\n[2001:db8::2]:1\n192.0.2.0/24\n"}}
+    );
+    ASSERT_EQ(rules.rules.size(), 4U);
+    EXPECT_EQ(rules.rules[0].text, "drop from 192.0.2.7:53");
+    EXPECT_EQ(rules.rules[1].text, "drop to @servers proto tcp");
+    EXPECT_EQ(rules.rules[2].text, "pass from { 192.0.2.1:0, 192.0.2.1:1, [::1]:65535 }");
+    const AddressSet& servers = rules.address_sets[*rules.rules[1].to];
+    std::vector<std::string> texts;
+    std::ranges::transform(servers, std::back_inserter(texts), format_prefix);
+    EXPECT_EQ(
+        texts,
+        (std::vector<std::string>{
+            "10.0.0.0/8", "192.0.2.1", "192.0.2.1:8", "192.0.2.1:80", "[2001:db8::1]:443"
+        })
+    );
+    EXPECT_EQ(rules.address_sets[*rules.rules[3].to].size(), 3U);
+    const std::string text = format_rules(rules);
+    EXPECT_TRUE(text.contains("    [2001:db8::1]:443,\n")) << text;
+    EXPECT_EQ(rules_of(text), rules);
 }
 
 TEST(Rules, the_same_rule_twice_is_two_rules) {

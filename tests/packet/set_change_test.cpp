@@ -61,6 +61,24 @@ TEST(SetChange, leaves_other_sets_with_the_same_prefixes_alone) {
     EXPECT_EQ(read.address_sets[*read.rules[3].to].size(), 1U);
 }
 
+TEST(SetChange, adds_and_removes_addresses_with_ports) {
+    RuleSet rules = rules_of("set bad { 192.0.2.1:53, 10.0.0.0/8 }\ndrop from @bad\n");
+    const auto counts = change_set(
+        rules,
+        {.set = "bad",
+         .add = prefixes({"192.0.2.1:54", "[2001:db8::1]:53", "192.0.2.1"}),
+         .remove = prefixes({"192.0.2.1:53", "192.0.2.1:55"})}
+    );
+    ASSERT_TRUE(counts);
+    EXPECT_EQ(counts->added, 3U);
+    EXPECT_EQ(counts->removed, 1U);
+    EXPECT_EQ(
+        kept(rules),
+        "default pass\nmalformed drop\nset bad {\n    10.0.0.0/8,\n    192.0.2.1,\n    "
+        "192.0.2.1:54,\n    [2001:db8::1]:53,\n}\ndrop from @bad\n"
+    );
+}
+
 TEST(SetChange, replaces_everything) {
     RuleSet rules = rules_of("set s { 10.0.0.1, 10.0.0.2 }\ndrop from @s\n");
     const auto list = parse_prefix_list("# new\n10.0.0.2\n::1\n", "list");

@@ -223,7 +223,66 @@ Complaint mapped_complaint(std::string_view text, const Prefix& prefix) {
     };
 }
 
+/// Where the port's colon stands: behind brackets, or as the only one of what has dots.
+std::size_t port_colon(std::string_view text) {
+    if (text.starts_with('[')) {
+        return text.find("]:") == text.npos ? text.npos : text.find("]:") + 1;
+    }
+    const std::size_t colon = text.find(':');
+    const std::size_t dot = text.rfind('.');
+    const bool only = colon != text.npos && text.find(':', colon + 1) == text.npos;
+    return only && dot != text.npos && dot < colon ? colon : text.npos;
+}
+
+std::optional<std::uint16_t> parse_port(std::string_view digits) {
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    const bool whole = error == std::errc() && end == digits.data() + digits.size();
+    return whole ? std::optional(port) : std::nullopt;
+}
+
 } // namespace
+
+std::expected<Prefix, Complaint> parse_address(std::string_view text) {
+    const std::size_t colon = port_colon(text);
+    if (colon == text.npos) {
+        if (text.starts_with('[')) {
+            return std::unexpected(Complaint{
+                .words = in_quotes(text) + " is no address with a port",
+                .hint = "write [ADDRESS]:PORT, or the address without brackets",
+            });
+        }
+        return parse_prefix(text);
+    }
+    const bool brackets = text.starts_with('[');
+    const std::string_view address = brackets ? text.substr(1, colon - 2) : text.substr(0, colon);
+    const std::string_view port = text.substr(colon + 1);
+    if (address.contains('/')) {
+        return std::unexpected(Complaint{
+            .words = in_quotes(text) + " is a prefix with a port",
+            .hint = "only a single address has a port here: write from PREFIX sport PORT, or to "
+                    "PREFIX dport PORT",
+        });
+    }
+    auto prefix = parse_prefix(address);
+    if (!prefix) {
+        return prefix;
+    }
+    if (brackets != (prefix->family == Family::ipv6)) {
+        return std::unexpected(Complaint{
+            .words = in_quotes(text) + " is no address with a port",
+            .hint = "brackets are for IPv6 addresses",
+        });
+    }
+    prefix->port = parse_port(port);
+    if (!prefix->port) {
+        return std::unexpected(Complaint{
+            .words = in_quotes(text) + " has no port from 0 to 65535",
+            .hint = port.contains('-') ? "a range of ports is written with sport or dport" : "",
+        });
+    }
+    return prefix;
+}
 
 std::expected<Prefix, Complaint> parse_prefix(std::string_view text) {
     const std::size_t slash = text.find('/');
@@ -270,7 +329,14 @@ std::expected<Prefix, Complaint> parse_prefix(std::string_view text) {
 void append_prefix(std::string& out, const Prefix& prefix) {
     std::array<char, INET6_ADDRSTRLEN> buffer{};
     const int family = prefix.family == Family::ipv4 ? AF_INET : AF_INET6;
+    const bool brackets = prefix.port && prefix.family == Family::ipv6;
+    out += brackets ? "[" : "";
     out += inet_ntop(family, prefix.address.data(), buffer.data(), buffer.size());
+    out += brackets ? "]" : "";
+    if (prefix.port) {
+        out += ':';
+        out += std::to_string(*prefix.port);
+    }
     if (prefix.length != bits_of(prefix.family)) {
         out += '/';
         out += std::to_string(prefix.length);

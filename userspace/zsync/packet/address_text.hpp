@@ -20,7 +20,11 @@ struct Complaint {
 /// whole mapped block `::ffff:0:0/96`, which bogon lists have, is an IPv6 prefix like any other.
 [[nodiscard]] std::expected<Prefix, Complaint> parse_prefix(std::string_view text);
 
-/// The one way to write a prefix: RFC 5952 for IPv6, no `/LENGTH` on a single address.
+/// What `parse_prefix` takes, or a single address with a port: `192.0.2.1:53`, `[2001:db8::1]:53`.
+[[nodiscard]] std::expected<Prefix, Complaint> parse_address(std::string_view text);
+
+/// The one way to write a prefix: RFC 5952 for IPv6, no `/LENGTH` on a single address, `:PORT`
+/// behind one that has it.
 [[nodiscard]] std::string format_prefix(const Prefix& prefix);
 
 /// Appends `format_prefix`, for long lists.

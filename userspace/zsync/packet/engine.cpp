@@ -1,7 +1,9 @@
+#include <zsync/packet/endpoint_table.hpp>
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limit_table.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/palette.hpp>
 #include <zsync/packet/rule_classes.hpp>
 #include <zsync/packet/shape_table.hpp>
 #include <zsync/packet/trie.hpp>
@@ -48,6 +50,15 @@ public:
                 PacketError::rule_set_too_big,
                 std::format(
                     "the IPv4 address sets overlap in more than {} ways", limits::ipv4_classes_max
+                )
+            );
+        }
+        if (too_many_endpoint_classes_) {
+            return fail(
+                PacketError::rule_set_too_big,
+                std::format(
+                    "the sets of addresses with ports overlap in more than {} ways",
+                    limits::endpoint_classes_max
                 )
             );
         }
@@ -126,10 +137,18 @@ private:
             }
         }
         std::array<std::vector<TriePrefix>, 2> prefixes;
+        std::array<std::vector<Endpoint>, 2> endpoints;
         for (std::uint32_t set = 0; set < users.size(); ++set) {
-            if (!users[set].empty()) {
-                for (const Prefix& prefix : rules_.address_sets[set]) {
-                    prefixes[std::to_underlying(prefix.family)].push_back(trie_prefix(prefix, set));
+            if (users[set].empty()) {
+                continue;
+            }
+            for (const Prefix& prefix : rules_.address_sets[set]) {
+                const TriePrefix bits = trie_prefix(prefix, set);
+                const auto family = std::to_underlying(prefix.family);
+                if (prefix.port) {
+                    endpoints[family].push_back({bits.address, *prefix.port, set});
+                } else {
+                    prefixes[family].push_back(bits);
                 }
             }
         }
@@ -147,6 +166,49 @@ private:
         tables_.config.ipv6[dimension] = compile_family(
             dimension, Family::ipv6, prefixes[std::to_underlying(Family::ipv6)], join
         );
+        compile_endpoints(dimension, endpoints, prefixes, join);
+    }
+
+    void compile_endpoints(
+        int dimension,
+        std::array<std::vector<Endpoint>, 2>& endpoints,
+        std::array<std::vector<TriePrefix>, 2>& prefixes,
+        const JoinClass& join
+    ) {
+        zsync_config& config = tables_.config;
+        Palette palette;
+        palette.color_of(config.absent[dimension]);
+        const auto build = [&](Family family, std::uint32_t& root, std::uint32_t& mask) {
+            const auto index = std::to_underlying(family);
+            root = ZSYNC_NO_TABLE;
+            if (endpoints[index].empty()) {
+                return;
+            }
+            const auto table = build_endpoint_table(
+                endpoints[index],
+                prefixes[index],
+                family == Family::ipv6,
+                config.absent[dimension],
+                join,
+                palette,
+                tables_.buckets
+            );
+            too_many_endpoint_classes_ |= !table;
+            root = table.value_or(EndpointTable{}).root;
+            mask = table.value_or(EndpointTable{}).mask;
+        };
+        build(
+            Family::ipv4, config.endpoints_ipv4[dimension], config.endpoints_mask_ipv4[dimension]
+        );
+        build(
+            Family::ipv6, config.endpoints_ipv6[dimension], config.endpoints_mask_ipv6[dimension]
+        );
+        if (palette.classes().size() > 1) {
+            config.palette_endpoints[dimension] = static_cast<std::uint32_t>(tables_.cells.size());
+            tables_.cells.insert(
+                tables_.cells.end(), palette.classes().begin(), palette.classes().end()
+            );
+        }
     }
 
     zsync_trie compile_family(
@@ -446,6 +508,7 @@ private:
     RuleClasses classes_;
     Tables tables_;
     bool too_many_overlaps_ = false;
+    bool too_many_endpoint_classes_ = false;
 };
 
 } // namespace

@@ -24,11 +24,18 @@ std::string address_text(Family family, const std::array<std::uint8_t, 16>& addr
     return format_prefix({.family = family, .length = length, .address = address});
 }
 
-/// The longest prefix of the set that covers the address.
-const Prefix*
-covering(const AddressSet& set, Family family, const std::array<std::uint8_t, 16>& address) {
+/// The longest prefix of the set that covers the address, or that address with the port.
+const Prefix* covering(
+    const AddressSet& set,
+    Family family,
+    const std::array<std::uint8_t, 16>& address,
+    std::optional<std::uint16_t> port
+) {
     const Prefix* longest = nullptr;
     for (const Prefix& prefix : set) {
+        if (prefix.port && prefix.port != port) {
+            continue;
+        }
         const auto covers = [&] {
             const std::size_t bytes = prefix.length / 8;
             const unsigned rest = prefix.length % 8;
@@ -39,7 +46,8 @@ covering(const AddressSet& set, Family family, const std::array<std::uint8_t, 16
             }
             return same >= bytes && ((prefix.address[bytes] ^ address[bytes]) >> (8 - rest)) == 0;
         };
-        if (prefix.family == family && (longest == nullptr || prefix.length > longest->length) &&
+        // An address with its port comes behind the same without one, and says more.
+        if (prefix.family == family && (longest == nullptr || prefix.length >= longest->length) &&
             covers()) {
             longest = &prefix;
         }
@@ -57,18 +65,22 @@ reasons_for(const RuleSet& rules, const Rule& rule, const MadePacket& packet) {
     };
     const auto add_address = [&](Condition condition,
                                  std::optional<std::uint32_t> set,
-                                 const std::array<std::uint8_t, 16>& address) {
+                                 const std::array<std::uint8_t, 16>& address,
+                                 std::uint16_t port) {
+        const auto port_there = has_ports(packet.protocol) ? std::optional(port) : std::nullopt;
         const Prefix* prefix =
-            set ? covering(rules.address_sets[*set], packet.family, address) : nullptr;
-        if (prefix != nullptr) {
+            set ? covering(rules.address_sets[*set], packet.family, address, port_there) : nullptr;
+        if (prefix != nullptr && prefix->port) {
+            add(condition, format_prefix(*prefix));
+        } else if (prefix != nullptr) {
             add(condition,
                 std::format(
                     "{} is in {}", address_text(packet.family, address), format_prefix(*prefix)
                 ));
         }
     };
-    add_address(Condition::from, rule.from, packet.source);
-    add_address(Condition::to, rule.to, packet.destination);
+    add_address(Condition::from, rule.from, packet.source, packet.source_port);
+    add_address(Condition::to, rule.to, packet.destination, packet.destination_port);
     if (rule.protocol) {
         add(Condition::proto, protocol_text(packet.protocol));
     }

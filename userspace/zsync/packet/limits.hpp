@@ -42,6 +42,9 @@ constexpr std::size_t bitmap_bytes_max = std::size_t{64} << 20;
 constexpr std::size_t cells_max = std::size_t{1} << 24;
 /// Different classes of the IPv4 addresses of one dimension: a lane's color has 16 bits.
 constexpr std::size_t ipv4_classes_max = 65'536;
+/// Different classes of the addresses with ports of one dimension: likewise, and none is numbered
+/// 0.
+constexpr std::size_t endpoint_classes_max = 65'535;
 /// 64-bit words of the address tables.
 constexpr std::size_t bucket_words_max = std::size_t{1} << 25;
 /// Counter slots of one interface: the rules of a live generation and of the next, and the default.

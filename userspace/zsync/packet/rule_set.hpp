@@ -16,11 +16,13 @@ enum class Family : std::uint8_t { ipv4, ipv6 };
 enum class Direction : std::uint8_t { in, out };
 
 /// An address prefix in network byte order; an IPv4 address is in the first four bytes, the rest is
-/// zero. Bits beyond `length` are zero.
+/// zero. Bits beyond `length` are zero. A whole address may have a port: then it stands for packets
+/// of TCP, UDP and SCTP that come from there, or go there.
 struct Prefix {
     Family family = Family::ipv4;
     std::uint8_t length = 0;
     std::array<std::uint8_t, 16> address{};
+    std::optional<std::uint16_t> port{};
 
     friend auto operator<=>(const Prefix&, const Prefix&) = default;
 };

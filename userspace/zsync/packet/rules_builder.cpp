@@ -32,6 +32,7 @@ std::uint64_t hash_of(const AddressSet& addresses) {
         for (const std::uint8_t byte : prefix.address) {
             hash = (hash ^ byte) * prime;
         }
+        hash = (hash ^ (prefix.port ? *prefix.port + 1U : 0U)) * prime;
     }
     return hash;
 }
@@ -355,6 +356,23 @@ bool RuleSetBuilder::families_meet(
     return false;
 }
 
+bool RuleSetBuilder::ports_fit(
+    const RuleDraft& draft, Condition condition, const AddressSet* addresses
+) {
+    if (!draft.protocol || has_ports(*draft.protocol) || addresses == nullptr ||
+        addresses->empty() || !std::ranges::all_of(*addresses, [](const Prefix& prefix) {
+            return prefix.port.has_value();
+        })) {
+        return true;
+    }
+    report_.error(
+        draft.place_of(condition).value_or(draft.place),
+        std::format("{} has no ports", protocol_text(*draft.protocol)),
+        "addresses with ports go with proto tcp, udp or sctp, or without proto"
+    );
+    return false;
+}
+
 bool RuleSetBuilder::name_is_free(const RuleDraft& draft) {
     if (draft.name.empty()) {
         return true;
@@ -428,7 +446,9 @@ bool RuleSetBuilder::add_rule(RuleDraft draft) {
     const bool sensible = make_sense(draft);
     const bool fits = fits_hook(draft);
     const bool met = families_meet(draft, addresses(draft.from, from), addresses(draft.to, to));
-    if (!name_is_free(draft) || !sensible || !fits || !met) {
+    const bool from_fits = ports_fit(draft, Condition::from, addresses(draft.from, from));
+    const bool to_fits = ports_fit(draft, Condition::to, addresses(draft.to, to));
+    if (!name_is_free(draft) || !sensible || !fits || !met || !from_fits || !to_fits) {
         return true;
     }
     if (draft.actions.shape_class) {

@@ -103,6 +103,9 @@ private:
     [[nodiscard]] std::optional<std::vector<PortRange>> icmp_of(const RuleDraft& draft);
     [[nodiscard]] bool
     families_meet(const RuleDraft& draft, const AddressSet* from, const AddressSet* to);
+    /// Whether what `condition` names, if it is only addresses with ports, goes with the protocol.
+    [[nodiscard]] bool
+    ports_fit(const RuleDraft& draft, Condition condition, const AddressSet* addresses);
     [[nodiscard]] bool name_is_free(const RuleDraft& draft);
     std::optional<std::uint32_t> intern(const Operand& operand, NamedSet* named);
 

@@ -180,7 +180,7 @@ bool Parser::operand(std::optional<Operand>& out, ElementKind wanted, const Toke
     const Token token = next();
     const std::string_view what = wanted == ElementKind::port
                                       ? "a port, a range, @set or { list }"
-                                      : "an address, a prefix, @set or { list }";
+                                      : "an address, a prefix, ADDRESS:PORT, @set or { list }";
     Operand operand;
     operand.place = token.place;
     if (token.kind == TokenKind::word && token.text.starts_with('@')) {

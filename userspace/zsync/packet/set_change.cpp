@@ -74,7 +74,7 @@ Outcome<AddressSet> parse_prefixes(const std::vector<std::string>& texts) {
     AddressSet set;
     set.reserve(texts.size());
     for (const std::string& text : texts) {
-        auto prefix = parse_prefix(text);
+        auto prefix = parse_address(text);
         if (!prefix) {
             const Complaint& complaint = prefix.error();
             return fail(

@@ -22,7 +22,7 @@ bool looks_like_ports(std::string_view text) {
 }
 
 bool looks_like_address(std::string_view text) {
-    return text.contains('.') || text.contains(':') || text.contains('/');
+    return text.contains('.') || text.contains(':') || text.contains('/') || text.contains('[');
 }
 
 /// A decimal number, anything over the largest port as just over it; nothing if it is no number.
@@ -78,7 +78,7 @@ Complaint no_prefix_in_file(std::string_view content) {
 }
 
 std::expected<void, Complaint> add_line(std::string_view content, SetBuilder& builder) {
-    const bool address = content.find_first_not_of("0123456789abcdefABCDEF.:/") == content.npos;
+    const bool address = content.find_first_not_of("0123456789abcdefABCDEF.:/[]") == content.npos;
     if (!address || looks_like_ports(content)) {
         return std::unexpected(no_prefix_in_file(content));
     }
@@ -152,7 +152,7 @@ std::expected<void, Complaint> SetBuilder::add(std::string_view element) {
         contents_.ports.push_back(ZTRY(parse_port_range(element)));
         kind_ = ElementKind::port;
     } else {
-        contents_.addresses.push_back(ZTRY(parse_prefix(element)));
+        contents_.addresses.push_back(ZTRY(parse_address(element)));
         kind_ = ElementKind::address;
     }
     const bool full = contents_.addresses.size() > std::size_t{2} * limits::prefixes_max ||
