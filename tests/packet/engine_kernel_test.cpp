@@ -1,7 +1,9 @@
 // The real program in the real kernel against the naive reference, over a million packets.
+#include "tests/packet/cgroup_room.hpp"
 #include "tests/packet/lab.hpp"
 #include "tests/packet/random_traffic.hpp"
 #include "tests/packet/reference.hpp"
+#include "tests/packet/rule_writer.hpp"
 #include "tests/packet/user_engine.hpp"
 
 #include <zsync/packet/engine.hpp>
@@ -13,9 +15,14 @@
 #include <zsync/packet/samples.hpp>
 
 #include <gtest/gtest.h>
+#include <net/if.h>
 
+#include <format>
+#include <functional>
 #include <numeric>
+#include <optional>
 #include <random>
+#include <string>
 
 using namespace zsync;
 using namespace zsync::packet;
@@ -51,7 +58,8 @@ struct Generation {
             throw std::runtime_error(made.error().message());
         }
         maps = *std::move(made);
-        auto loaded = load_program(compile(rules, slots).value(), maps, hook);
+        const NameIds names = resolve_names(rules).value();
+        auto loaded = load_program(compile(rules, slots, names).value(), maps, hook);
         if (!loaded) {
             throw std::runtime_error(loaded.error().message());
         }
@@ -59,6 +67,55 @@ struct Generation {
     }
     SharedMaps maps;
     LoadedProgram program;
+};
+
+/// What no header says of a packet.
+struct Where {
+    std::string interface;
+    std::string cgroup;
+};
+
+/// Interfaces and cgroups that packets are at, and rules ask for.
+class Surroundings {
+public:
+    explicit Surroundings(HookKind hook) : hook_(hook) {
+        if (hook == HookKind::xdp) {
+            return;
+        }
+        places_.interfaces = {"lo", "zi0", "zi1"};
+        places_.cgroups = {room_.path(), room_.make("a"), room_.make("a/b"), room_.make("c")};
+    }
+
+    [[nodiscard]] const Places& places() const { return places_; }
+    [[nodiscard]] const std::string& block() const { return room_.path(); }
+
+    /// Does `work` in a cgroup that is drawn.
+    void somewhere(RandomTraffic& traffic, const std::function<void(const std::string&)>& work) {
+        if (hook_ == HookKind::xdp) {
+            work("");
+            return;
+        }
+        const std::string& cgroup = places_.cgroups[traffic.below(places_.cgroups.size())];
+        room_.inside(cgroup, [&] { work(cgroup); });
+    }
+
+    /// Runs the program on a packet at a drawn interface, whose name is kept in `name`.
+    std::uint32_t
+    run(int program, const Frame& frame, RandomTraffic& traffic, std::string& name) const {
+        if (hook_ == HookKind::xdp) {
+            return test_run(program, frame);
+        }
+        name = places_.interfaces[traffic.below(places_.interfaces.size())];
+        const std::uint32_t ifindex = if_nametoindex(name.c_str());
+        const bool is_sent = hook_ == HookKind::tcx_out;
+        return test_run_skb(program, frame, is_sent ? 0 : ifindex, is_sent ? ifindex : 0);
+    }
+
+private:
+    HookKind hook_;
+    Veth veth_{"zi0", "zi1"};
+    CgroupRoom room_;
+    Places places_;
 };
 
 /// What the counters should say after the frames so far.
@@ -78,8 +135,11 @@ struct Expected {
     }
 
     /// `link_bytes` of the frame are not the hook's.
-    Verdict frame(const RuleSet& rules, const Frame& whole, std::size_t link_bytes = 0) {
-        const ReferencePacket packet = reference_parse(whole);
+    Verdict
+    frame(const RuleSet& rules, const Frame& whole, std::size_t link_bytes, const Where& where) {
+        ReferencePacket packet = reference_parse(whole);
+        packet.interface = where.interface;
+        packet.cgroup = where.cgroup;
         const auto frame = std::span(whole).subspan(link_bytes);
         Verdict verdict = Verdict::pass;
         if (!packet.malformed.empty()) {
@@ -145,19 +205,31 @@ void expect_agreement(
     RuleCount malformed;
     RuleCount by_default;
     std::uint64_t sampled = 0;
+    Surroundings surroundings(hook);
     for (int i = 0; i < rule_sets; ++i) {
-        const RuleSet rules = traffic.rules(rules_max);
-        const Generation generation(rules, hook);
+        RuleSet rules = traffic.rules(rules_max, surroundings.places());
+        // Every other one as a file that the parser reads.
+        std::optional<RuleSet> read;
+        if (i % 2 == 0) {
+            make_writable(rules, hook, traffic);
+            read = read_back(rules, hook, surroundings.block(), traffic);
+        }
+        const Generation generation(read ? *read : rules, hook);
         Expected expected;
         expected.slots.resize(limits::counter_slots);
-        for (int j = 0; j < frames; ++j) {
-            const Frame frame = frame_for(hook, traffic);
-            const Verdict verdict = expected.frame(rules, frame, link_bytes);
-            ASSERT_EQ(
-                test_run(generation.program.fd.get(), frame),
-                verdict == Verdict::drop ? verdicts.drop : verdicts.pass
-            ) << "rule set "
-              << i << ", frame " << j;
+        surroundings.somewhere(traffic, [&](const std::string& cgroup) {
+            Where where{.interface = {}, .cgroup = cgroup};
+            for (int j = 0; j < frames; ++j) {
+                const Frame frame = frame_for(hook, traffic);
+                const std::uint32_t returned =
+                    surroundings.run(generation.program.fd.get(), frame, traffic, where.interface);
+                const Verdict verdict = expected.frame(rules, frame, link_bytes, where);
+                ASSERT_EQ(returned, verdict == Verdict::drop ? verdicts.drop : verdicts.pass)
+                    << "rule set " << i << ", frame " << j << ", at " << where.interface;
+            }
+        });
+        if (testing::Test::HasFatalFailure()) {
+            return;
         }
         ASSERT_EQ(read_counters(generation.maps.counters).value(), expected.slots);
         const InterfaceStats stats = read_stats(generation.maps.stats).value();
@@ -271,6 +343,45 @@ TEST(EngineInKernel, explains_rules_with_actions) {
         EXPECT_EQ(passed.rule, 0U);
     }
     EXPECT_EQ(explained("drop sample 1/1 proto tcp dport 80").verdict, Verdict::drop);
+}
+
+TEST(EngineInKernel, explains_addresses_with_ports) {
+    Lab::enter();
+    const auto rules = parse_rules(
+        "set servers { 192.0.2.0/24, 10.0.0.1:53, 10.0.0.1, [2001:db8::1]:53 }\n"
+        "drop to @servers proto udp\npass from [2001:db8::9]:7\n",
+        "test.rules",
+        read_regular_file
+    );
+    ASSERT_TRUE(rules) << join_messages(rules.error());
+    const auto why = [&](std::string_view packet) {
+        const auto explained = explain(*rules, parse_made_packet(packet).value());
+        EXPECT_TRUE(explained);
+        return explained->reasons.empty() ? explained->text : explained->reasons.front();
+    };
+    EXPECT_EQ(why("udp 1.2.3.4:9 > 10.0.0.1:53"), "to: 10.0.0.1:53");
+    EXPECT_EQ(why("udp 1.2.3.4:9 > 10.0.0.1:54"), "to: 10.0.0.1 is in 10.0.0.1");
+    EXPECT_EQ(why("udp 1.2.3.4:9 > 192.0.2.9:54"), "to: 192.0.2.9 is in 192.0.2.0/24");
+    EXPECT_EQ(why("udp [::1]:9 > [2001:db8::1]:53"), "to: [2001:db8::1]:53");
+    EXPECT_EQ(why("udp [::1]:9 > [2001:db8::1]:54"), "default pass");
+    EXPECT_EQ(why("tcp 1.2.3.4:9 > 10.0.0.1:53"), "default pass");
+    for (const char* protocol : {"tcp", "udp", "sctp"}) {
+        EXPECT_EQ(
+            why(std::format("{} [2001:db8::9]:7 > [::2]:9", protocol)), "from: [2001:db8::9]:7"
+        );
+    }
+}
+
+TEST(EngineInKernel, without_addresses_with_ports_their_code_is_gone) {
+    Lab::enter();
+    const auto steps = [](std::string_view text) {
+        const auto rules = parse_rules(text, "test.rules", read_regular_file);
+        EXPECT_TRUE(rules);
+        return verified_instructions(Generation(*rules).program.fd);
+    };
+    const std::uint32_t without = steps("drop from 10.0.0.1 proto udp sport 53\n");
+    EXPECT_GT(steps("drop from { 10.0.0.1, 10.0.0.2:53 } proto udp sport 53\n"), without);
+    EXPECT_EQ(steps("drop from 10.0.0.2 proto udp sport 53\n"), without);
 }
 
 TEST(EngineInKernel, explains_what_a_shaped_interface_sends) {

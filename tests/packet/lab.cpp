@@ -132,6 +132,25 @@ std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat) {
     return options.retval;
 }
 
+std::uint32_t test_run_skb(
+    int program, const Frame& frame, std::uint32_t ifindex, std::uint32_t ingress_ifindex
+) {
+    __sk_buff skb{};
+    skb.ifindex = ifindex;
+    skb.ingress_ifindex = ingress_ifindex;
+    LIBBPF_OPTS(
+        bpf_test_run_opts,
+        options,
+        .data_in = frame.data(),
+        .data_size_in = static_cast<std::uint32_t>(frame.size()),
+        .ctx_in = &skb,
+        .ctx_size_in = sizeof skb,
+        .repeat = 1
+    );
+    require(bpf_prog_test_run_opts(program, &options) == 0, "BPF_PROG_TEST_RUN");
+    return options.retval;
+}
+
 std::uint32_t verified_instructions(const Fd& program) {
     bpf_prog_info info{};
     std::uint32_t bytes = sizeof(info);

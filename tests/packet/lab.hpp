@@ -74,6 +74,10 @@ private:
 /// Runs the attached program on one frame by BPF_PROG_TEST_RUN; its counters count.
 std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat = 1);
 
+/// The same of an skb that is at, and came in by, these interfaces; 0: loopback, and none.
+std::uint32_t
+test_run_skb(int program, const Frame& frame, std::uint32_t ifindex, std::uint32_t ingress_ifindex);
+
 /// How many steps the verifier took for `program`.
 std::uint32_t verified_instructions(const Fd& program);
 

@@ -62,15 +62,56 @@ std::vector<PortRange> RandomTraffic::port_ranges() {
     return ranges;
 }
 
-RuleSet RandomTraffic::rules(std::size_t rules_max) {
+/// Of whole types and of one code, up to three.
+std::vector<PortRange> RandomTraffic::icmp_ranges() {
+    std::vector<PortRange> ranges;
+    std::uint64_t type = below(10);
+    for (std::uint64_t count = 1 + below(3); count > 0; --count) {
+        const auto first = static_cast<std::uint16_t>(type << 8);
+        const auto code = static_cast<std::uint16_t>(first | below(4));
+        ranges.push_back(
+            chance(2) ? PortRange{first, static_cast<std::uint16_t>(first | 0xff)}
+                      : PortRange{code, code}
+        );
+        type += 1 + below(4);
+    }
+    return ranges;
+}
+
+std::vector<PortRange> RandomTraffic::length_ranges() {
+    std::vector<PortRange> ranges;
+    std::uint64_t from = below(80);
+    for (std::uint64_t count = 1 + below(3); count > 0; --count) {
+        const std::uint64_t first = from + below(20);
+        const std::uint64_t last = first + below(40);
+        ranges.push_back({static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)});
+        from = last + 2;
+    }
+    return ranges;
+}
+
+RuleSet RandomTraffic::rules(std::size_t rules_max, const Places& places) {
     RuleSet set;
     set.default_verdict = chance(2) ? Verdict::pass : Verdict::drop;
     set.malformed_verdict = chance(2) ? Verdict::pass : Verdict::drop;
     const std::uint64_t address_sets = 1 + below(6);
+    endpoints_.clear();
+    const bool with_ports = chance(2);
     for (std::uint64_t i = 0; i < address_sets; ++i) {
         AddressSet addresses;
         for (std::uint64_t count = below(chance(4) ? 300 : 12); count > 0; --count) {
             addresses.push_back(prefix());
+        }
+        for (std::uint64_t count = with_ports && chance(2) ? below(12) : 0; count > 0; --count) {
+            Prefix& added = addresses.emplace_back();
+            added.family = chance(2) ? Family::ipv4 : Family::ipv6;
+            added.length = added.family == Family::ipv4 ? 32 : 128;
+            // Others of one address, and other sets' too.
+            const bool again = !endpoints_.empty() && chance(2);
+            added = again ? endpoints_[below(endpoints_.size())] : added;
+            added.address = again ? added.address : address(added.family);
+            added.port = again && chance(2) ? added.port : port();
+            endpoints_.push_back(added);
         }
         std::ranges::sort(addresses);
         const auto [first, last] = std::ranges::unique(addresses);
@@ -117,34 +158,48 @@ RuleSet RandomTraffic::rules(std::size_t rules_max) {
         }
         rule.fragment = chance(rarity);
         if (chance(rarity)) {
-            const auto type = static_cast<std::uint16_t>(below(12) << 8);
-            const auto code = static_cast<std::uint16_t>(type | below(4));
-            rule.icmp = {
-                chance(2) ? PortRange{type, static_cast<std::uint16_t>(type | 0xff)}
-                          : PortRange{code, code}
-            };
+            rule.icmp = icmp_ranges();
         }
         if (chance(rarity)) {
-            const auto from = static_cast<std::uint16_t>(below(80));
-            rule.length = {{from, static_cast<std::uint16_t>(from + below(60))}};
+            rule.length = length_ranges();
+        }
+        if (!places.interfaces.empty() && chance(rarity)) {
+            rule.interface = places.interfaces[below(places.interfaces.size())];
+        }
+        if (!places.cgroups.empty() && chance(rarity)) {
+            rule.cgroup = places.cgroups[below(places.cgroups.size())];
         }
     }
     return set;
 }
 
-Frame RandomTraffic::transport(std::uint8_t protocol) {
+RandomTraffic::End RandomTraffic::end(Family family) {
+    End drawn{.address = address(family), .port = port()};
+    if (!endpoints_.empty() && chance(3)) {
+        const Prefix& endpoint = endpoints_[below(endpoints_.size())];
+        if (endpoint.family == family) {
+            drawn.address = endpoint.address;
+            drawn.port = chance(4) ? drawn.port : endpoint.port.value_or(0);
+        }
+    }
+    return drawn;
+}
+
+Frame RandomTraffic::transport(
+    std::uint8_t protocol, std::uint16_t source, std::uint16_t destination
+) {
     switch (protocol) {
     case 6:
         return tcp(
-            port(),
-            port(),
+            source,
+            destination,
             static_cast<std::uint8_t>(below(256)),
             static_cast<std::uint8_t>(5 + below(11))
         );
     case 17:
-        return udp(port(), port(), below(30));
+        return udp(source, destination, below(30));
     case 132:
-        return sctp(port(), port());
+        return sctp(source, destination);
     default:
         return icmp(static_cast<std::uint8_t>(below(12)), static_cast<std::uint8_t>(below(4))) +
                zeros(below(20));
@@ -153,17 +208,18 @@ Frame RandomTraffic::transport(std::uint8_t protocol) {
 
 Frame RandomTraffic::ipv4_packet() {
     Ipv4 header;
-    const auto number = [&] {
+    const auto number = [](const End& end) {
         std::uint32_t value = 0;
-        const auto bytes = address(Family::ipv4);
-        std::memcpy(&value, bytes.data(), 4);
+        std::memcpy(&value, end.address.data(), 4);
         return ntohl(value);
     };
-    header.source = number();
-    header.destination = number();
+    const End from = end(Family::ipv4);
+    const End to = end(Family::ipv4);
+    header.source = number(from);
+    header.destination = number(to);
     header.protocol = protocol();
     header.option_bytes = chance(4) ? 4 * below(11) : 0;
-    Frame payload = transport(header.protocol);
+    Frame payload = transport(header.protocol, from.port, to.port);
     if (chance(4)) {
         payload.resize((payload.size() + 7) / 8 * 8);
         header.fragment =
@@ -174,7 +230,9 @@ Frame RandomTraffic::ipv4_packet() {
 
 Frame RandomTraffic::ipv6_packet() {
     const std::uint8_t upper = protocol();
-    Frame payload = transport(upper);
+    const End from = end(Family::ipv6);
+    const End to = end(Family::ipv6);
+    Frame payload = transport(upper, from.port, to.port);
     std::uint8_t next = upper;
     if (chance(4)) {
         payload.resize((payload.size() + 7) / 8 * 8);
@@ -191,10 +249,8 @@ Frame RandomTraffic::ipv6_packet() {
         next = kind;
     }
     Frame packet = ipv6({.next = next}, payload);
-    const auto source = address(Family::ipv6);
-    const auto destination = address(Family::ipv6);
-    std::ranges::copy(source, packet.begin() + 8);
-    std::ranges::copy(destination, packet.begin() + 24);
+    std::ranges::copy(from.address, packet.begin() + 8);
+    std::ranges::copy(to.address, packet.begin() + 24);
     return packet;
 }
 

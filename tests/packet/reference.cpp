@@ -117,6 +117,7 @@ void parse_ipv6(ReferencePacket& packet, Bytes bytes) {
         demand(packet.protocol != 0 || extensions == 0, "ipv6_extension_order");
         demand(rest.size() >= 8, "ipv6_extension_short");
         ++extensions;
+        packet.authenticated |= packet.protocol == 51;
         const Bytes header = rest;
         if (packet.protocol == 44) {
             packet.protocol = header[0];
@@ -180,13 +181,15 @@ bool in_set(
     const RuleSet& rules,
     std::optional<std::uint32_t> set,
     const ReferencePacket& packet,
-    const std::array<std::uint8_t, 16>& address
+    const std::array<std::uint8_t, 16>& address,
+    std::optional<std::uint16_t> port
 ) {
     if (!set) {
         return true;
     }
     return std::ranges::any_of(rules.address_sets[*set], [&](const Prefix& prefix) {
-        return packet.family == prefix.family && contains(prefix, address);
+        return packet.family == prefix.family && contains(prefix, address) &&
+               (!prefix.port || prefix.port == port);
     });
 }
 
@@ -197,8 +200,8 @@ bool in_ranges(const std::vector<PortRange>& ranges, std::optional<std::uint16_t
 }
 
 bool matches(const RuleSet& rules, const Rule& rule, const ReferencePacket& packet) {
-    if (!in_set(rules, rule.from, packet, packet.source) ||
-        !in_set(rules, rule.to, packet, packet.destination)) {
+    if (!in_set(rules, rule.from, packet, packet.source, packet.source_port) ||
+        !in_set(rules, rule.to, packet, packet.destination, packet.destination_port)) {
         return false;
     }
     if (rule.protocol && (!packet.family || packet.protocol != *rule.protocol)) {
@@ -220,6 +223,13 @@ bool matches(const RuleSet& rules, const Rule& rule, const ReferencePacket& pack
         return false;
     }
     if (rule.vlan && packet.vlan != rule.vlan) {
+        return false;
+    }
+    if (!rule.interface.empty() && packet.interface != rule.interface) {
+        return false;
+    }
+    if (!rule.cgroup.empty() && packet.cgroup != rule.cgroup &&
+        !packet.cgroup.starts_with(rule.cgroup + "/")) {
         return false;
     }
     return !rule.fragment || packet.fragment;

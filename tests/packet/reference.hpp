@@ -24,8 +24,11 @@ struct ReferencePacket {
     std::optional<std::uint8_t> tcp_flags;
     std::optional<std::uint16_t> vlan;
     bool fragment = false;
+    bool authenticated = false;        ///< by an IPv6 extension header, behind which it was read on
     std::optional<std::uint16_t> icmp; ///< type and code
     std::uint32_t length = 0;          ///< what the IP header says, for IP
+    std::string interface;             ///< what no header says: where it is
+    std::string cgroup;                ///< its socket's
 };
 
 ReferencePacket reference_parse(std::span<const std::uint8_t> frame);
