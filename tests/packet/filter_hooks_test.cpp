@@ -421,30 +421,83 @@ TEST_F(HooksTest, out_sets_the_mark_that_the_receiver_sees) {
 }
 
 TEST_F(HooksTest, under_traffic_what_is_sent_meets_all_of_the_old_or_all_of_the_new_rules) {
-    RuleSet halves = drop_source("10.0.0.0/9");
-    const std::uint32_t upper = add_set(halves, addresses({"10.128.0.0/9"}));
-    add_rule(halves, Verdict::drop, "drop from 10.128.0.0/9").from = upper;
-    RuleSet crossed;
-    for (const auto* text : {"10.64.0.0/10", "10.192.0.0/10", "10.0.0.0/10", "10.128.0.0/10"}) {
-        const std::uint32_t set = add_set(crossed, addresses({text}));
-        add_rule(crossed, Verdict::drop, text).from = set;
+    const TwoRuleSets sets = rule_sets_that_drop_all();
+    Filter filter = must(Filter::attach(out(), sets.halves));
+    std::vector<std::jthread> threads;
+    for (std::uint32_t seed : {1U, 2U}) {
+        threads.emplace_back([&, seed](const std::stop_token& stop) {
+            const FrameSender sender(veth_.name());
+            for (std::uint32_t i = seed; !stop.stop_requested(); ++i) {
+                sender.offer(udp_from(0x0a000000 | (i * 2'654'435'761U) >> 8));
+            }
+        });
     }
-    Filter filter = must(Filter::attach(out(), halves));
-    std::jthread sending([&](const std::stop_token& stop) {
-        const FrameSender sender(veth_.name());
-        for (std::uint32_t i = 0; !stop.stop_requested(); ++i) {
-            sender.offer(udp_from(0x0a000000 | (i * 2'654'435'761U) >> 8));
-        }
-    });
-    constexpr int swaps = 200;
-    for (int swap = 0; swap < swaps; ++swap) {
-        must(filter.load(swap % 2 == 0 ? crossed : halves));
-    }
-    sending.request_stop();
-    sending.join();
+    swap_under_traffic(
+        "out",
+        1000,
+        [&](int n) { must(filter.load(n % 2 == 0 ? sets.quarters : sets.halves)); },
+        [&] { return filter.stats()->dropped.packets; }
+    );
+    threads.clear();
     EXPECT_EQ(filter.stats()->passed.packets, 0U);
     EXPECT_EQ(filter.default_count()->packets, 0U);
-    EXPECT_GT(filter.stats()->dropped.packets, 1000U);
+}
+
+TEST_F(HooksTest, under_traffic_what_sockets_send_and_get_meets_all_old_or_all_new_rules) {
+    CgroupRoom room;
+    // Of all addresses of loopback each rule set drops what is sent, and what others send here.
+    const auto dropping = [&](std::initializer_list<const char*> prefixes) {
+        std::string text = std::format("cgroup {} {{\n", room.path());
+        for (const char* prefix : prefixes) {
+            text += std::format("drop out to {0}\ndrop in to {0}\n", prefix);
+        }
+        return rules_of(text + "}\n");
+    };
+    const RuleSet halves = dropping({"127.0.0.0/9", "127.128.0.0/9"});
+    const RuleSet quarters =
+        dropping({"127.64.0.0/10", "127.192.0.0/10", "127.0.0.0/10", "127.128.0.0/10"});
+    HookFilters hooks = hooks_of("lo");
+    must(hooks.apply(halves));
+    Fd inside;
+    Fd listens;
+    room.inside(room.path(), [&] {
+        inside = udp_socket();
+        listens = udp_socket();
+    });
+    const sockaddr_in any = address_of(0, 7001);
+    ASSERT_EQ(bind(listens.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any), 0);
+    const Fd outside = udp_socket();
+    std::vector<std::jthread> threads;
+    for (const int sender : {inside.get(), outside.get()}) {
+        threads.emplace_back([sender](const std::stop_token& stop) {
+            for (std::uint32_t i = 1; !stop.stop_requested(); ++i) {
+                const sockaddr_in to =
+                    address_of(0x7f000000 | ((i * 2'654'435'761U) >> 8 | 1), 7001);
+                const auto* address = reinterpret_cast<const sockaddr*>(&to);
+                (void)sendto(sender, "abc", 3, 0, address, sizeof to);
+            }
+        });
+    }
+    const auto counts = [&](std::string_view way) -> const Filter& {
+        return filter_of(hooks, std::format("{} {}", way, room.path()));
+    };
+    swap_under_traffic(
+        "cgroup",
+        500,
+        [&](int n) { must(hooks.apply(n % 2 == 0 ? quarters : halves)); },
+        [&] {
+            return std::min(
+                counts("in").stats()->dropped.packets, counts("out").stats()->dropped.packets
+            );
+        }
+    );
+    threads.clear();
+    for (const std::string_view way : {"in", "out"}) {
+        EXPECT_EQ(counts(way).stats()->passed.packets, 0U) << way;
+        EXPECT_EQ(counts(way).default_count()->packets, 0U) << way;
+    }
+    EXPECT_FALSE(receives(listens));
+    must(hooks.detach());
 }
 
 TEST_F(HooksTest, a_large_send_counts_as_its_segments_and_by_their_length) {
