@@ -395,6 +395,47 @@ TEST_F(HooksTest, out_sees_a_tag_that_stands_beside_the_frame) {
     EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
 }
 
+TEST_F(HooksTest, a_netkit_pair_is_filtered_as_it_receives_and_as_it_sends) {
+    if (std::system("ip link add zk0 type netkit mode l2 peer name zk1 2>/dev/null") != 0) {
+        GTEST_SKIP() << "this kernel has no netkit devices; vm.packet-kernel runs this";
+    }
+    for (const char* end : {"zk0", "zk1"}) {
+        run(std::format(
+            "ip link set {0} addrgenmode none && ip link set {0} arp off multicast off up", end
+        ));
+    }
+    Filter receives = must(Filter::attach(options_for("zk0"), drop_source("10.1.0.0/16")));
+    EXPECT_EQ(receives.mode(), XdpMode::generic) << "its driver runs no XDP programs";
+    FilterOptions out_of_netkit = options_for("zk0");
+    out_of_netkit.hook = HookKind::tcx_out;
+    Filter sends = must(Filter::attach(out_of_netkit, drop_source("10.2.0.0/16")));
+    const FrameSender peer("zk1");
+    const FrameSender own("zk0");
+    for (int i = 0; i < 10; ++i) {
+        peer.offer(udp_from(0x0a010001));
+        own.offer(udp_from(0x0a020001));
+    }
+    for (int i = 0; i < 7; ++i) {
+        peer.offer(udp_from(0x0a030001));
+        own.offer(udp_from(0x0a030001));
+    }
+    const auto bytes = udp_from(0).size();
+    for (const Filter* filter : {&receives, &sends}) {
+        EXPECT_EQ(filter->rule_counts()->front(), (RuleCount{10, 10 * bytes}));
+        EXPECT_EQ(filter->stats()->dropped.packets, 10U);
+        EXPECT_EQ(filter->stats()->passed.packets, 7U);
+    }
+    EXPECT_EQ(frames_arrived("zk1"), 7U);
+    must(receives.load(drop_source("10.3.0.0/16")));
+    peer.offer(udp_from(0x0a030001));
+    peer.offer(udp_from(0x0a010001));
+    EXPECT_EQ(receives.rule_counts()->front().packets, 1U);
+    EXPECT_EQ(receives.default_count()->packets, 1U);
+    must(receives.detach());
+    must(sends.detach());
+    run("ip link del zk0");
+}
+
 TEST_F(HooksTest, out_sets_the_mark_that_the_receiver_sees) {
     CgroupRoom room;
     run("ip addr replace 127.0.0.1/8 dev lo");
