@@ -29,7 +29,7 @@ SHAPES = {
         **dict.fromkeys(("name", "kind", "state", "where"), str),
         "chain": list,
     },
-    "rules": {"index": U64, "text": str, "name": str, "packets": U64, "bytes": U64},
+    "rules": {"index": U64, "text": str, "name": str, "packets": U64, "bytes": U64, "limited": U64},
     "stats": {
         **dict.fromkeys(("ifname", "state", "state_reason", "mode", "requested_mode"), str),
         **dict.fromkeys(("default_verdict", "malformed_verdict", "rules_source"), str),

@@ -37,9 +37,9 @@ Json stats_answer() {
 
 Json rules_answer() {
     return Json::array({Json::array(
-        {Json::array({0U, "drop from @bad", "known bad", 17U, 1700U}),
-         Json::array({1U, "drop vlan 42", "", 0U, 0U}),
-         Json::array({2U, "default pass", "", 90U, 9000U})}
+        {Json::array({0U, "drop from @bad", "known bad", 17U, 1700U, 0U}),
+         Json::array({1U, "drop vlan 42", "", 0U, 0U, 0U}),
+         Json::array({2U, "default pass", "", 90U, 9000U, 0U})}
     )});
 }
 
@@ -326,8 +326,8 @@ TEST(Rules, document_has_rules_only_and_the_table_what_they_leave) {
     const RuleList list = rule_list(rules_answer());
     EXPECT_EQ(
         rules_json(list).dump(),
-        R"([{"index":0,"text":"drop from @bad","name":"known bad","packets":17,"bytes":1700},)"
-        R"({"index":1,"text":"drop vlan 42","name":"","packets":0,"bytes":0}])"
+        R"([{"index":0,"text":"drop from @bad","name":"known bad","packets":17,"bytes":1700,"limited":0},)"
+        R"({"index":1,"text":"drop vlan 42","name":"","packets":0,"bytes":0,"limited":0}])"
     );
     EXPECT_EQ(
         rules_text(list, counter_view(stats_answer()), plain),
@@ -336,6 +336,22 @@ TEST(Rules, document_has_rules_only_and_the_table_what_they_leave) {
         "1        0      0  drop vlan 42\n"
         "        90   9000  default pass\n"
         "         3         malformed (see 'packet stats')\n"
+    );
+}
+
+TEST(Rules, those_that_limit_show_what_they_dropped) {
+    const RuleList list = rule_list(Json::array({Json::array(
+        {Json::array({0U, "pass limit 5/s burst 5 proto udp", "few", 17U, 1700U, 12U}),
+         Json::array({1U, "drop vlan 42", "", 0U, 0U, 0U}),
+         Json::array({2U, "default pass", "", 90U, 9000U, 0U})}
+    )}));
+    EXPECT_EQ(rules_json(list)[0]["limited"], 12);
+    EXPECT_EQ(
+        rules_text(list, {}, plain),
+        "#  PACKETS  BYTES  LIMITED  RULE                              NAME\n"
+        "0       17   1700       12  pass limit 5/s burst 5 proto udp  few\n"
+        "1        0      0           drop vlan 42\n"
+        "        90   9000           default pass\n"
     );
 }
 

@@ -1,4 +1,8 @@
+#include <algorithm>
 #include <format>
+#include <string>
+#include <utility>
+#include <vector>
 #include <zsyncctl/session.hpp>
 #include <zsyncctl/verbs.hpp>
 #include <zsyncctl/views.hpp>
@@ -36,25 +40,45 @@ Json rules_json(const RuleList& list) {
              {"text", rule.text},
              {"name", rule.name},
              {"packets", rule.packets},
-             {"bytes", rule.bytes}}
+             {"bytes", rule.bytes},
+             {"limited", rule.limited}}
         );
     }
     return rows;
 }
 
 std::string rules_text(const RuleList& list, const CounterView& counters, const Style& style) {
-    Table table(
-        {{"#", Align::right}, {"PACKETS", Align::right}, {"BYTES", Align::right}, {"RULE"}, {"NAME"}
+    // Only a rule that limits can have dropped for that.
+    const auto limits = [](const RuleView& rule) { return rule.text.contains(" limit "); };
+    const bool any_limits = std::ranges::any_of(list.rules, limits);
+    std::vector<Column> columns{{"#", Align::right}, {"PACKETS", Align::right}};
+    columns.push_back({"BYTES", Align::right});
+    if (any_limits) {
+        columns.push_back({"LIMITED", Align::right});
+    }
+    columns.push_back({"RULE"});
+    columns.push_back({"NAME"});
+    Table table(std::move(columns));
+    const auto row = [&](std::vector<Cell> counts, Cell limited, Cell text, std::string_view name) {
+        if (any_limits) {
+            counts.push_back(std::move(limited));
         }
-    );
+        counts.push_back(std::move(text));
+        counts.emplace_back(name);
+        table.row(std::move(counts));
+    };
     for (const RuleView& rule : list.rules) {
         const Tone tone = rule.packets == 0 ? Tone::faint : Tone::plain;
-        table.row({rule.index, rule.packets, rule.bytes, Cell(rule.text, tone), rule.name});
+        const Tone refused = rule.limited != 0 ? Tone::bad : tone;
+        row({rule.index, rule.packets, rule.bytes},
+            limits(rule) ? Cell(std::to_string(rule.limited), refused) : Cell(""),
+            Cell(rule.text, tone),
+            rule.name);
     }
     const RuleView& fallback = list.fallback;
-    table.row({"", fallback.packets, fallback.bytes, fallback.text});
+    row({"", fallback.packets, fallback.bytes}, "", fallback.text, "");
     if (const std::uint64_t malformed = counters.malformed_packets(); malformed != 0) {
-        table.row({"", malformed, "", "malformed (see 'packet stats')"});
+        row({"", malformed, ""}, "", "malformed (see 'packet stats')", "");
     }
     return table.text(style);
 }

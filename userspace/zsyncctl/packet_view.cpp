@@ -65,6 +65,7 @@ RuleList rule_list(const Json& list_answer) {
             .name = text_at(row, 2),
             .packets = number_at(row, 3),
             .bytes = number_at(row, 4),
+            .limited = number_at(row, 5),
         };
         // The last row is what no rule matched; no rule's own text begins with this word.
         if (rule.text.starts_with("default ")) {
@@ -97,7 +98,8 @@ std::vector<HookView> hook_views(const Json& hooks_answer) {
                  .text = text_at(rule, 0),
                  .name = text_at(rule, 1),
                  .packets = number_at(rule, 2),
-                 .bytes = number_at(rule, 3)}
+                 .bytes = number_at(rule, 3),
+                 .limited = number_at(rule, 4)}
             );
         }
         if (!view.list.rules.empty()) {
@@ -178,7 +180,7 @@ Answer<std::vector<HookView>> ask_hooks(Daemon& daemon, const std::string& ifnam
         {.path = packet_object(ifname),
          .interface = names::packet_interface,
          .name = "ListHooks",
-         .reply_signature = "a(ssutttta{st}a(sstt))"}
+         .reply_signature = "a(ssutttta{st}a(ssttt))"}
     );
     if (!answer) {
         return std::unexpected(explain_interface(daemon, ifname, answer.error()));
@@ -191,7 +193,7 @@ Answer<RuleList> ask_rules(Daemon& daemon, const std::string& ifname) {
         {.path = packet_object(ifname),
          .interface = names::packet_interface,
          .name = "ListRules",
-         .reply_signature = "a(usstt)"}
+         .reply_signature = "a(ussttt)"}
     );
     if (!answer) {
         return std::unexpected(explain_interface(daemon, ifname, answer.error()));

@@ -55,6 +55,7 @@ struct RuleView {
     std::string name{};
     std::uint64_t packets = 0;
     std::uint64_t bytes = 0;
+    std::uint64_t limited = 0; ///< of the packets, what its limit dropped
 };
 
 /// The rules of an interface in their order, and what no rule matched.

@@ -71,14 +71,19 @@ Object::HookRow hook_row(const packet::HookReading& reading) {
     for (std::size_t i = 0; i < reading.rules.size(); ++i) {
         const packet::LiveRule& rule = reading.rules[i];
         rules.emplace_back(
-            rule.text, rule.name, reading.counts[i].packets, reading.counts[i].bytes
+            rule.text,
+            rule.name,
+            reading.counts[i].packets,
+            reading.counts[i].bytes,
+            reading.counts[i].limited
         );
     }
     rules.emplace_back(
         default_text(reading.hook.default_verdict),
         "",
         reading.default_count.packets,
-        reading.default_count.bytes
+        reading.default_count.bytes,
+        std::uint64_t{0}
     );
     return {
         packet::hook_name(reading.hook),
@@ -332,7 +337,12 @@ PacketInterfaceObject::list_rules(bus::CallContext /*call*/) {
         const packet::LiveRule& rule = reading.rules[index];
         const packet::RuleCount& count = reading.counts[index];
         rows.emplace_back(
-            static_cast<std::uint32_t>(index), rule.text, rule.name, count.packets, count.bytes
+            static_cast<std::uint32_t>(index),
+            rule.text,
+            rule.name,
+            count.packets,
+            count.bytes,
+            count.limited
         );
     }
     // What no rule matched comes last, as the rule file says it.
@@ -341,7 +351,8 @@ PacketInterfaceObject::list_rules(bus::CallContext /*call*/) {
         default_text(reading.default_verdict),
         "",
         reading.default_count.packets,
-        reading.default_count.bytes
+        reading.default_count.bytes,
+        std::uint64_t{0}
     );
     co_return rows;
 }

@@ -74,8 +74,9 @@ public:
 
     using LoadReply = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;
     using CheckReply = std::tuple<std::uint32_t, std::uint64_t>;
-    using RuleRow =
-        std::tuple<std::uint32_t, std::string, std::string, std::uint64_t, std::uint64_t>;
+    /// Index, text, name, packets, bytes, packets that its limit refused.
+    using RuleRow = std::
+        tuple<std::uint32_t, std::string, std::string, std::uint64_t, std::uint64_t, std::uint64_t>;
     using StatsReply = std::tuple<
         std::uint64_t,
         std::uint64_t,
@@ -115,8 +116,9 @@ public:
     Task<Outcome<ExplainReply>>
     explain(bus::CallContext call, std::string packet, bus::Options options);
     Task<Outcome<std::vector<RuleRow>>> list_rules(bus::CallContext call);
-    /// A rule's text and name, packets, bytes.
-    using HookRuleRow = std::tuple<std::string, std::string, std::uint64_t, std::uint64_t>;
+    /// A rule's text and name, packets, bytes, packets that its limit refused.
+    using HookRuleRow =
+        std::tuple<std::string, std::string, std::uint64_t, std::uint64_t, std::uint64_t>;
     /// Name, default verdict, program, passed and dropped packets and bytes, other counters, rules.
     using HookRow = std::tuple<
         std::string,
