@@ -2,11 +2,11 @@
 
 #include "jobs.hpp"
 #include "packet_interface_object.hpp"
+#include "packet_limits.hpp"
 
 #include <zsync/core/log.hpp>
 #include <zsync/core/text.hpp>
 #include <zsync/packet/error.hpp>
-#include <zsync/packet/limits.hpp>
 
 #include <array>
 #include <format>
@@ -55,23 +55,7 @@ Outcome<void> PacketObjects::add() {
     return {};
 }
 
-std::map<std::string, std::uint64_t> PacketObjects::limits() const {
-    namespace limits = packet::limits;
-    return {
-        {"interfaces_max", limits::interfaces_max},
-        {"rules_max", limits::rules_max},
-        {"sets_max", limits::sets_max},
-        {"address_sets_max", limits::address_sets_max},
-        {"prefixes_max", limits::prefixes_max},
-        {"port_ranges_max", limits::port_ranges_max},
-        {"file_bytes_max", limits::file_bytes_max},
-        {"line_bytes_max", limits::line_bytes_max},
-        {"name_bytes_max", limits::name_bytes_max},
-        {"rule_text_bytes_max", limits::rule_text_bytes_max},
-        {"path_bytes_max", limits::path_bytes_max},
-        {"diagnostics_max", limits::diagnostics_max},
-    };
-}
+std::map<std::string, std::uint64_t> PacketObjects::limits() const { return packet_limits(); }
 
 void PacketObjects::configure(const packet::analysis::DetectorOptions& options) {
     replays_.configure(options);
