@@ -1,11 +1,13 @@
 """Rules that limit: what zsyncctl and the bus show of them, another rate, and a restart."""
 
 import json
+import pathlib
+import re
 import signal
 import socket
 
 import pytest
-from lab import wait_until
+from lab import command, wait_until
 
 RULES = """pass limit 1/d burst 20 by source proto udp dport 7002 name "few"
 pass out limit 1/d burst 8 by dport proto udp dport 7003
@@ -42,6 +44,10 @@ def test_limits_are_shown_changed_and_kept(lab):
     }
     assert (second["passed"], second["limited"], second["most_limited"]) == (8, 2, [{"key": "port 7003", "limited": 2}])
     assert limits(lab, "--keys", "0")[0]["most_limited"] == []
+    assert [(rule["packets"], rule["limited"]) for rule in lab.rules()] == [(50, 30), (10, 2)]
+    shown = lab.ctl("packet", "rules", lab.near.ifname).out.splitlines()
+    assert shown[0].split() == ["#", "PACKETS", "BYTES", "LIMITED", "RULE", "NAME"]
+    assert shown[1].split()[3] == "30"
     table = lab.ctl("packet", "limits", lab.near.ifname).out
     assert table.splitlines()[0].split() == ["#", "HOOK", "RATE", "NOW", "PASSED", "LIMITED", "KEYS", "RULE"]
     assert table.splitlines()[2].split() == ["30", lab.far.v4]
@@ -59,36 +65,135 @@ def test_limits_are_shown_changed_and_kept(lab):
     assert (first["rate"], first["name"], first["passed"], first["limited"]) == ("1/d burst 25", "few", 5, 65)
 
 
-@pytest.mark.parametrize("sign", ["drops", "queue 3", "cpu 1"])
-def test_an_adaptive_limit_follows_a_real_queue(lab, sign):
-    lab.filter(f"pass out limit 20000/s burst 2000 adaptive 100/s on {sign} proto udp dport 7003\n")
+FULL, FLOOR = 20000, 100
+ADAPTIVE = f"pass out limit {FULL}/s burst 2000 adaptive {FLOOR}/s on {{}} proto udp dport 7003\n"
+
+
+def rate(lab) -> int:
+    return int(limits(lab)[0]["rate_now"].removesuffix("/s"))
+
+
+def falls_while(lab, work, low: int = FLOOR) -> None:
+    """From the whole rate to `low`, as long as `work` is done."""
+    assert rate(lab) == FULL
+
+    def is_low() -> bool:
+        work()
+        return rate(lab) <= low
+
+    wait_until("the limit to give way", is_low)
+
+
+def rises(lab) -> None:
+    """Step by step, over a restart, and up to the whole rate."""
+    some = rate(lab) + 3 * FULL // 50
+    wait_until("the limit to recover", lambda: rate(lab) >= some)
+    lab.stop_daemon(signal.SIGKILL)
+    lab.start_daemon()
+    assert rate(lab) >= some, "a restart goes on where it was"
+    wait_until("the limit to be whole again", lambda: rate(lab) == FULL)
+
+
+# At less than 230 packets a second nothing more is dropped, and the rate goes up and down from there.
+@pytest.mark.parametrize(("sign", "low"), [("drops", 1000), ("queue 3", FLOOR)])
+def test_an_adaptive_limit_follows_a_real_queue(lab, sign, low):
+    lab.filter(ADAPTIVE.format(sign))
     near, far = lab.near, lab.far
     near.run("tc", "qdisc", "add", "dev", near.ifname, "root", "tbf", "rate", "1mbit", "burst", "3000", "limit", "10000")
 
-    def rate() -> int:
-        return int(limits(lab)[0]["rate_now"].removesuffix("/s"))
+    def queue() -> dict:
+        return json.loads(near.run("tc", "-j", "-s", "qdisc", "show", "dev", near.ifname, "root").stdout)[0]
 
-    if sign != "cpu 1":
-        assert rate() == 20000
+    assert queue()["drops"] == 0
     with near.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        falls_while(lab, lambda: [sender.sendto(bytes(500), (far.v4, 7003)) for _ in range(500)], low)
+    assert queue()["drops"] > 0, "nothing was dropped"
+    rises(lab)
 
-        def slower() -> bool:
-            for _ in range(500):
-                sender.sendto(bytes(500), (far.v4, 7003))
-            return rate() <= 1000
 
-        wait_until("the limit to give way", slower)
-    told = json.loads(near.run("tc", "-j", "-s", "qdisc", "show", "dev", near.ifname, "root").stdout)
-    assert told[0]["drops"] > 0, "nothing was dropped"
-    if sign == "cpu 1":
-        return  # the processors are this machine's, and seldom as idle as that
-    # Without drops it is faster again, by 400/s each time.
-    low = rate()
-    wait_until("the limit to recover", lambda: rate() >= low + 1200)
-    lab.stop_daemon(signal.SIGKILL)
-    lab.start_daemon()
-    assert rate() > 100, "a restart goes on where it was"
-    wait_until("the limit to be whole again", lambda: rate() == 20000)
+def test_an_adaptive_limit_follows_what_the_device_itself_drops(lab):
+    """A veth drops, and counts as tx_dropped, what its other end takes no frames so long of; no qdisc has a part in it."""
+    lab.filter(ADAPTIVE.format("drops"))
+    near, far = lab.near, lab.far
+    far.ip("link", "set", far.ifname, "mtu", "1280")
+    near.run("tc", "qdisc", "replace", "dev", near.ifname, "root", "pfifo", "limit", "100000")
+
+    def dropped() -> int:
+        return near.link()["stats64"]["tx"]["dropped"]
+
+    before = dropped()
+    with near.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        falls_while(lab, lambda: [sender.sendto(bytes(1400), (far.v4, 7003)) for _ in range(50)])
+    assert dropped() > before
+    (queue,) = json.loads(near.run("tc", "-j", "-s", "qdisc", "show", "dev", near.ifname, "root").stdout)
+    assert queue["drops"] == 0
+    rises(lab)
+
+
+class Processors:
+    """What zsyncd reads of the processors, in its own mount namespace: they idle as long as this is in place of /proc/stat."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.file = lab.folder / "stat"
+        self.ticks = 10**12
+        self.idle()
+
+    def idle(self) -> bool:
+        self.ticks += 10
+        self.file.write_text(f"cpu  1000 0 1000 {self.ticks} 0 0 0 0 0 0\n")
+        return True
+
+    def _in_the_daemon(self, *words: str) -> None:
+        command("nsenter", "-t", str(self.lab.daemon.pid), "-m", *words)
+
+    def cover(self) -> None:
+        self._in_the_daemon("mount", "--bind", str(self.file), "/proc/stat")
+
+    def uncover(self) -> None:
+        self._in_the_daemon("umount", "/proc/stat")
+
+
+def test_an_adaptive_limit_follows_the_processors(lab):
+    """Slower by what the processors really do, which is more than nothing; and faster when they are said to idle, which
+    this machine's seldom do."""
+    lab.filter("drop proto udp dport 7003\n")
+    processors = Processors(lab)
+    processors.cover()
+    lab.load(ADAPTIVE.format("cpu 1"))
+    wait_until("the limit to be whole", lambda: processors.idle() and rate(lab) == FULL)
+    processors.uncover()
+    falls_while(lab, lambda: sum(range(100_000)))
+    processors.cover()
+    wait_until("the limit to recover", lambda: processors.idle() and rate(lab) >= FLOOR + 3 * FULL // 50)
+    wait_until("the limit to be whole again", lambda: processors.idle() and rate(lab) == FULL)
+
+
+PACKET = pathlib.Path(__file__).parents[2] / "userspace/zsync/packet"
+
+
+def constants(path: pathlib.Path, prefix: str) -> dict[str, int]:
+    """The constants of a limits.hpp, times in milliseconds, as the bus should name them."""
+    text = re.sub(r"//[^\n]*", "", path.read_text())
+    values: dict[str, int] = {}
+    found = re.findall(r"constexpr\s+([\w:]+)\s+(\w+)\s*(?:=\s*([^;]+)|\{([^}]*)\})\s*;", text)
+    for kind, name, assigned, braced in found:
+        words = re.sub(r"std::\w+\{(\d+)U?\}", r"\1", assigned or braced).replace("'", "")
+        value = int(eval(re.sub(r"(\d)U", r"\1", words).replace("/", "//"), {}, values))
+        values[name] = value * 1000 if kind == "std::chrono::seconds" else value
+    assert len(values) == text.count("constexpr")
+    times = {kind_name[1] for kind_name in found if "chrono" in kind_name[0]}
+    return {prefix + name + ("_ms" if name in times else ""): value for name, value in values.items()}
+
+
+def test_every_limit_is_on_the_bus(lab):
+    wanted = constants(PACKET / "limits.hpp", "")
+    wanted |= constants(PACKET / "analysis/limits.hpp", "analysis_")
+    wanted |= constants(PACKET / "xsk/limits.hpp", "xsk_")
+    assert len(wanted) > 80 and wanted["limit_keys_max"] == 131072 and wanted["analysis_alerts_kept_max"] == 1000
+    shown = lab.property("Limits", "/org/zsync1/packet", "org.zsync1.Packet")
+    assert {name: shown.get(name) for name in wanted} == wanted
+    assert set(shown) - set(wanted) == {"jobs_max", "replays_max", "captures_max", "capture_duration_us_max"}
 
 
 def test_what_cannot_be_changed_is_refused_in_words(lab):
