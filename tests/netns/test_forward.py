@@ -112,6 +112,22 @@ def test_filters_first_and_goes_on_over_loads(bridge):
     assert " 0% packet loss" in ping(bridge, THIRD_V4)
 
 
+def test_limits_first(bridge):
+    rules = bridge.folder / "forward.rules"
+    rules.write_text("pass limit 1/d burst 5 by source proto icmp\n")
+    forward(bridge, str(rules))
+    assert " 5 received" in ping(bridge, THIRD_V4, 20, check=False)
+    assert " 0% packet loss" in ping(bridge, THIRD_V6)
+    (rule,) = bridge.rules()
+    assert (rule["packets"], rule["limited"]) == (20, 15)
+    (limit,) = bridge.json("packet", "limits", bridge.second)
+    assert (limit["passed"], limit["limited"]) == (5, 0)
+    # What the limits let pass was forwarded, and nothing else: the other's IPv6 has no limit.
+    assert settled(bridge)["frames_add_up"] == 1
+    bridge.load("pass limit 1000/s burst 500 by source proto icmp\n")
+    assert " 0% packet loss" in ping(bridge, bridge.third.v6)
+
+
 def test_ends_and_gives_packets_back_to_the_host(bridge):
     forward(bridge)
     assert " 0% packet loss" in ping(bridge, THIRD_V4)

@@ -116,16 +116,36 @@ xsk::ForwardStatus ForwardingThread::stop() {
     return status_;
 }
 
+Error ForwardingThread::ended() const {
+    wait_for(has_ended_);
+    return end_.value_or(os_error(0));
+}
+
+Task<Result<void>> ForwardingThread::run(xsk::Forwarder* forwarder) {
+    Result<void> end = co_await forwarder->run();
+    if (!end && !end.error().is_canceled()) {
+        end_ = end.error();
+        has_ended_ = true;
+    }
+    co_return end;
+}
+
 Task<Outcome<void>> ForwardingThread::forward(Io io, std::string first, std::string second) {
     ZCO_TRY(const auto from, xsk::Redirect::attach(first));
     ZCO_TRY(const auto to, xsk::Redirect::attach(second));
     ZCO_TRY(const auto forwarder, co_await xsk::Forwarder::open(io, {.ports = {first, second}}));
     ZCO_CHECK(from.enter(*forwarder->sockets(0).front()));
     ZCO_CHECK(to.enter(*forwarder->sockets(1).front()));
-    auto running = io.async([](xsk::Forwarder& it) { return it.run(); }, std::ref(*forwarder));
+    auto running = io.async(&ForwardingThread::run, this, forwarder.get());
     ready_ = true;
     while (!stopping_) {
         ZCO_CHECK(co_await io.sleep_for(look_interval));
+        forwarded_ = forwarder->status().ports[0].forwarded;
+    }
+    if (has_ended_) {
+        (void)co_await running.await();
+        status_ = forwarder->status();
+        co_return {};
     }
     const auto on_its_way = [&] {
         return std::ranges::any_of(forwarder->sockets(0), [](const auto& socket) {

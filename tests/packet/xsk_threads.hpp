@@ -56,12 +56,20 @@ public:
     ForwardingThread(const ForwardingThread&) = delete;
     ForwardingThread& operator=(const ForwardingThread&) = delete;
 
+    /// Packets of the first interface so far.
+    [[nodiscard]] std::uint64_t forwarded() const { return forwarded_; }
+    /// Waits until the forwarder has ended by itself, and says why.
+    [[nodiscard]] Error ended() const;
     /// Waits until all that came was sent, and ends.
     xsk::ForwardStatus stop();
 
 private:
     Task<Outcome<void>> forward(Io io, std::string first, std::string second);
+    Task<Result<void>> run(xsk::Forwarder* forwarder);
 
+    std::atomic<std::uint64_t> forwarded_ = 0;
+    std::atomic<bool> has_ended_ = false;
+    std::optional<Error> end_;
     std::atomic<bool> ready_ = false;
     std::atomic<bool> stopping_ = false;
     xsk::ForwardStatus status_;

@@ -18,6 +18,7 @@
 #include <format>
 #include <memory>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -544,6 +545,35 @@ TEST_F(XskTest, loses_nothing_at_70_percent_of_the_most_that_it_receives) {
         EXPECT_EQ(report.closed.free, report.closed.frames);
     }
     EXPECT_EQ(lost, 0U);
+}
+
+TEST_F(XskTest, a_forwarder_whose_peer_goes_with_its_namespace_ends_and_has_all_its_frames) {
+    const std::string away = std::format("zxsk{}", getpid());
+    packet::test::run("ip netns add " + away);
+    const Veth second("zt2", "zt3");
+    packet::test::run("ip link set zt3 netns " + away);
+    packet::test::run(
+        std::format("ip -n {0} link set zt3 addrgenmode none arp off multicast off up", away)
+    );
+    packet::test::ForwardingThread forwarder(veth_.name(), second.name());
+    {
+        const packet::test::LiveSource source(veth_.peer());
+        const packet::test::LiveStream stream(source);
+        // In the midst of it, with frames in every ring.
+        while (forwarder.forwarded() < 10'000) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        packet::test::run("ip netns del " + away);
+        EXPECT_EQ(forwarder.ended().os_error(), ENXIO);
+    }
+    const ForwardStatus status = forwarder.stop();
+    EXPECT_GE(status.ports[0].forwarded, 10'000U);
+    EXPECT_TRUE(status.balance.adds_up);
+    EXPECT_EQ(status.balance.held, 0U);
+    EXPECT_EQ(
+        status.balance.free + status.balance.receiving + status.balance.sending,
+        status.balance.frames
+    );
 }
 
 TEST_F(XskTest, leaks_no_frame_of_a_million_forwarded) {
