@@ -37,7 +37,7 @@ enum zsync_action {
  * Eight slots are one word, a block: the place of the first slot's words, and how many each has, so
  * that the words of slots stand side by side and a slot costs a byte.
  *
- * IPv6: two to four slots a prefix. A prefix is a word, or two: its next bits at the top, below them
+ * IPv6: one or two slots a prefix. A prefix is a word, or two: its next bits at the top, below them
  * its class as an index into a palette, its color, then whether it goes on in the word behind, and by
  * how much to shift what differs from an address so that nothing is left where they agree.
  *
@@ -49,7 +49,7 @@ enum zsync_action {
  * its own class for where it has none. Its words: that class and how many bits the table takes; its
  * first block; the bits that its prefixes share.
  */
-#define ZSYNC_IPV6_SLOT_BITS_MAX 20
+#define ZSYNC_IPV6_SLOT_BITS_MAX 19
 #define ZSYNC_IPV4_SLOT_BITS 17, 8, 7
 #define ZSYNC_SHARED_BITS_MAX 63 /* one less than a shift by a whole word */
 #define ZSYNC_BLOCK_SLOTS 8

@@ -403,7 +403,7 @@ TEST(Trie, takes_two_words_at_most_for_a_prefix_and_one_for_eight_slots) {
     std::vector<std::uint32_t> cells;
     std::vector<std::uint64_t> buckets;
     build_trie(Family::ipv6, ipv6, 0, one_class, cells, buckets);
-    EXPECT_LE(buckets.size(), 33'333U * (1 + 1 + 2) + (1U << 18) / ZSYNC_BLOCK_SLOTS);
+    EXPECT_LE(buckets.size(), 33'333U * (1 + 1 + 2) + (1U << 17) / ZSYNC_BLOCK_SLOTS);
     buckets.clear();
     build_trie(Family::ipv4, ipv4, 0, one_class, cells, buckets);
     EXPECT_LE(buckets.size(), 99'999U + (1U << 17) / ZSYNC_BLOCK_SLOTS);

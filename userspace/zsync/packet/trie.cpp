@@ -341,7 +341,7 @@ private:
         const unsigned shared_bits = std::min<unsigned>(
             std::min({agree, shortest, address_bits - 1}) - depth, ZSYNC_SHARED_BITS_MAX
         );
-        unsigned slot_bits = static_cast<unsigned>(std::bit_width(entries.size())) + 1;
+        auto slot_bits = static_cast<unsigned>(std::bit_width(entries.size()));
         if (depth == 0 && shared_bits + entry_bits_max() < address_bits) {
             // So that two words hold what is left of a whole address.
             slot_bits = std::max(slot_bits, address_bits - entry_bits_max() - shared_bits);
