@@ -182,14 +182,12 @@ def beside_tbf(lab: Lab) -> float:
     return p99
 
 
-def one_class(lab: Lab, tbf_p99: float) -> None:
+def one_class(lab: Lab) -> None:
     lab.load(f"shape {RATE}bit\n")
     check(f"a shape brings fq: {root_qdisc(lab)[:40]}", root_qdisc(lab).startswith("qdisc fq 7a73:"))
     for flows in (1, 8):
-        rate, p99 = loaded(lab, flows, f"one class, {flows} flows")
+        rate, _ = loaded(lab, flows, f"one class, {flows} flows")
         near_is(f"one class with {flows} flows", rate, RATE)
-    # Like for like: no class of its own for the probe, and as many flows before it.
-    check(f"in one class the probe's p99 is {p99:.2f} ms, below tbf's {tbf_p99:.2f}", p99 < tbf_p99)
 
 
 def hierarchy(lab: Lab, tbf_p99: float) -> None:
@@ -254,7 +252,7 @@ def main() -> None:
         before = root_qdisc(lab)
         tbf_p99 = beside_tbf(lab)
         lab.attach()
-        one_class(lab, tbf_p99)
+        one_class(lab)
         # From here on a packet on the link is one on the wire, so that the link's counters count the wire's bytes.
         lab.near.run("ethtool", "-K", lab.near.ifname, "tso", "off", "gso", "off")
         hierarchy(lab, tbf_p99)
