@@ -14,7 +14,7 @@ constexpr std::uint32_t rules_max = 4096;
 constexpr std::size_t cgroups_max = 64;
 /// Temporary rules of an interface, and the longest time that one stays.
 constexpr std::size_t temporary_rules_max = 1024;
-constexpr std::uint64_t temporary_seconds_max = 365U * 24 * 3600;
+constexpr std::uint64_t temporary_seconds_max = std::uint64_t{365} * 24 * 3600;
 /// Named sets in one rule file.
 constexpr std::uint32_t sets_max = 256;
 /// Different address sets the rules of one rule set use, named and inline.
