@@ -79,8 +79,12 @@ TEST(LimitState, sliding_agrees_with_whole_counts_over_all_pauses) {
             if (below(60) == 0) {
                 // Pauses around 1 and 2 windows, and around each size that a number could have.
                 const std::uint64_t sizes[] = {0, 1U << 8, 1U << 15, 1U << 16, 1U << 17, 1U << 24};
-                const std::uint64_t windows =
-                    std::max<std::uint64_t>(sizes[below(std::size(sizes))] + below(20), 18) - 18;
+                // A clock of nanoseconds has room for so long a pause in each round.
+                const std::uint64_t windows_max = (std::uint64_t{1} << 48) / length;
+                const std::uint64_t windows = std::min(
+                    std::max<std::uint64_t>(sizes[below(std::size(sizes))] + below(20), 18) - 18,
+                    windows_max
+                );
                 now_ns += (windows * length + below(length)) << 10;
             } else {
                 now_ns += below(std::max<std::uint64_t>(length * 8, most) / most + 1) << 10;
