@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
+#include <functional>
 #include <utility>
 
 namespace zsync::packet::xsk {
@@ -172,6 +173,9 @@ Task<Result<void>> Forwarder::follow(std::uint8_t from, std::size_t queue) {
     bool sends = false;
     const auto set_sends = [&](bool now) {
         out.senders[sink_index] += std::uint32_t{now} - std::uint32_t{std::exchange(sends, now)};
+        if (now && out.waits[sink_index] != nullptr) [[unlikely]] {
+            out.waits[sink_index]->request_cancel();
+        }
     };
     for (;;) {
         const std::size_t moved = source.forward(sink, decision);
@@ -180,21 +184,36 @@ Task<Result<void>> Forwarder::follow(std::uint8_t from, std::size_t queue) {
         }
         set_sends(moved != 0);
         if (moved != 0 || (in.senders[queue] != 0 && !source.has_received())) {
-            // Others get their turn between batches. While packets leave by this socket no poll is
-            // to wait for it: the kernel would look at the poll for each packet that has left.
+            // Others get their turn between batches. While packets leave by this socket no poll
+            // waits for it: the kernel would look at the poll for each packet that has left.
             ZCO_CHECK(co_await io_.yield());
         } else if (source.has_received()) {
             // The ring of the other side is full: a link that is down, or a receiver that is slow.
             ZCO_CHECK(co_await io_.sleep_for(limits::starved_interval));
         } else {
-            ZCO_CHECK(co_await source.wait_readable());
+            ZCO_CHECK(co_await wait_for_packets(in, queue, io_));
         }
     }
+}
+
+/// Ends early, with success, when packets begin to leave by the socket.
+Task<Result<void>> Forwarder::wait_for_packets(Port& in, std::size_t queue, Io io) {
+    auto waiting = io.async(
+        "wait", [](Socket& socket) { return socket.wait_readable(); }, std::ref(*in.sockets[queue])
+    );
+    in.waits[queue] = &waiting;
+    const Result<void> waited = co_await waiting;
+    in.waits[queue] = nullptr;
+    if (!waited && !waited.error().is_canceled()) {
+        co_return waited;
+    }
+    co_return io.check_cancel();
 }
 
 Task<Result<void>> Forwarder::run() {
     for (Port& port : ports_) {
         port.senders.assign(port.sockets.size(), 0);
+        port.waits.assign(port.sockets.size(), nullptr);
     }
     Scope scope(io_, "forwarder");
     for (std::uint8_t port = 0; port < 2; ++port) {

@@ -72,12 +72,15 @@ private:
         std::vector<std::unique_ptr<Socket>> sockets;
         /// For each socket how many tasks send by it, and have not run out of packets.
         std::vector<std::uint32_t> senders;
+        /// For each socket who waits for packets of it; null while nobody does.
+        std::vector<Future<Result<void>>*> waits;
         PortCounts counts;
     };
 
     Forwarder(Io io, const ForwardOptions& options, std::uint64_t seed)
         : io_(io), rewrite_(options.rewrite_addresses), stations_(seed) {}
     Task<Result<void>> follow(std::uint8_t from, std::size_t queue);
+    static Task<Result<void>> wait_for_packets(Port& in, std::size_t queue, Io io);
     [[nodiscard]] bool decide(std::uint8_t from, std::span<std::byte> frame) noexcept;
 
     Io io_;
