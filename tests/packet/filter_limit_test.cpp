@@ -1,6 +1,7 @@
 // Rules with `limit`: exact on all processors, for each key, through floods, loads and restarts.
 #include "tests/packet/filter_fixture.hpp"
 #include "tests/packet/live_source.hpp"
+#include "tests/packet/processor.hpp"
 #include "tests/packet/rules_parse.hpp"
 
 #include <zsync/packet/limit_control.hpp>
@@ -16,7 +17,6 @@
 #include <cmath>
 #include <format>
 #include <functional>
-#include <sched.h>
 #include <string>
 #include <thread>
 #include <vector>
@@ -54,10 +54,7 @@ Span on_two_processors(const std::function<void()>& work) {
     std::vector<std::jthread> threads;
     for (int cpu = 0; cpu < std::min(libbpf_num_possible_cpus(), 2); ++cpu) {
         threads.emplace_back([&, cpu] {
-            cpu_set_t only;
-            CPU_ZERO(&only);
-            CPU_SET(cpu, &only);
-            (void)sched_setaffinity(0, sizeof(only), &only);
+            stay_on(static_cast<unsigned>(cpu));
             work();
         });
     }
@@ -308,56 +305,73 @@ TEST_F(FilterTest, limit_in_bits_counts_whole_frames) {
     FAIL() << "no thousand packets within a second";
 }
 
+namespace {
+
+/// Two packets beside a first one, and what a limit's key says of them.
+struct KeyRow {
+    const char* key;
+    Frame same; ///< as the first packet's
+    Frame other;
+};
+
+void expect_key(
+    const KeyRow& row, const Frame& first, const FilterOptions& options, const std::string& bpf_dir
+) {
+    SCOPED_TRACE(row.key);
+    Filter filter = attach(options, std::format("pass limit 1/d burst 1 by {}", row.key));
+    const Fd program = live_program(filter, bpf_dir);
+    test_run(program.get(), first, 1);
+    EXPECT_EQ(passed(filter), 1U);
+    test_run(program.get(), row.same, 1);
+    EXPECT_EQ(passed(filter), 1U);
+    test_run(program.get(), row.other, 1);
+    EXPECT_EQ(passed(filter), 2U);
+    must(filter.detach());
+}
+
+} // namespace
+
 TEST_F(FilterTest, limit_tells_keys_apart_by_what_the_rule_says) {
-    struct Row {
-        const char* key;
-        Frame same; ///< as the first packet's
-        Frame other;
-    };
     const auto packet =
         [](std::uint32_t source, std::uint32_t destination, std::uint16_t from, std::uint16_t to) {
             return ethernet(0x0800) +
                    ipv4({.source = source, .destination = destination}, udp(from, to, 4));
         };
     const Frame first = packet(0x0a010101, 0x0a020202, 1000, 53);
-    for (const Row& row :
-         {Row{"source",
+    for (const KeyRow& row :
+         {KeyRow{
+              "source",
               packet(0x0a010101, 0x0a030303, 7, 7),
-              packet(0x0a010102, 0x0a020202, 1000, 53)},
-          Row{"source/24",
+              packet(0x0a010102, 0x0a020202, 1000, 53)
+          },
+          KeyRow{
+              "source/24",
               packet(0x0a0101ff, 0x0a030303, 7, 7),
-              packet(0x0a010201, 0x0a020202, 1000, 53)},
-          Row{"destination", packet(1, 0x0a020202, 7, 7), packet(0x0a010101, 0x0a020203, 1000, 53)},
-          Row{"dport", packet(1, 2, 7, 53), packet(0x0a010101, 0x0a020202, 1000, 54)},
-          Row{"flow",
+              packet(0x0a010201, 0x0a020202, 1000, 53)
+          },
+          KeyRow{
+              "destination", packet(1, 0x0a020202, 7, 7), packet(0x0a010101, 0x0a020203, 1000, 53)
+          },
+          KeyRow{"dport", packet(1, 2, 7, 53), packet(0x0a010101, 0x0a020202, 1000, 54)},
+          KeyRow{
+              "flow",
               packet(0x0a010101, 0x0a020202, 1000, 53),
-              packet(0x0a010101, 0x0a020202, 1001, 53)},
-          Row{"flow",
+              packet(0x0a010101, 0x0a020202, 1001, 53)
+          },
+          KeyRow{
+              "flow",
               packet(0x0a010101, 0x0a020202, 1000, 53),
               ethernet(0x0800) +
                   ipv4(
                       {.source = 0x0a010101, .destination = 0x0a020202, .protocol = 6},
                       tcp(1000, 53, 2)
-                  )}}) {
-        SCOPED_TRACE(row.key);
-        Filter filter = attach(options(), std::format("pass limit 1/d burst 1 by {}", row.key));
-        const Fd program = live_program(filter, lab_.bpf_dir());
-        test_run(program.get(), first, 1);
-        EXPECT_EQ(passed(filter), 1U);
-        test_run(program.get(), row.same, 1);
-        EXPECT_EQ(passed(filter), 1U);
-        test_run(program.get(), row.other, 1);
-        EXPECT_EQ(passed(filter), 2U);
-        must(filter.detach());
+                  )
+          }}) {
+        expect_key(row, first, options(), lab_.bpf_dir());
     }
 }
 
 TEST_F(FilterTest, limit_tells_ipv6_keys_apart_by_what_the_rule_says) {
-    struct Row {
-        const char* key;
-        Frame same; ///< as the first packet's
-        Frame other;
-    };
     const auto packet =
         [](const char* source, const char* destination, std::uint16_t from, std::uint16_t to) {
             return ethernet(0x86dd) +
@@ -366,49 +380,57 @@ TEST_F(FilterTest, limit_tells_ipv6_keys_apart_by_what_the_rule_says) {
     const char* const here = "2001:db8::1";
     const char* const there = "2001:db8:1::2";
     const Frame first = packet(here, there, 1000, 53);
-    for (const Row& row :
-         {Row{"source", packet(here, "2001:db8:9::9", 7, 7), packet("2001:db8::3", there, 1000, 53)
+    for (const KeyRow& row :
+         {KeyRow{
+              "source", packet(here, "2001:db8:9::9", 7, 7), packet("2001:db8::3", there, 1000, 53)
           },
-          Row{"source/24/64",
+          KeyRow{
+              "source/24/64",
               packet("2001:db8::ffff:1", "2001:db8:9::9", 7, 7),
-              packet("2001:db8:0:1::1", there, 1000, 53)},
-          Row{"source/24/65",
+              packet("2001:db8:0:1::1", there, 1000, 53)
+          },
+          KeyRow{
+              "source/24/65",
               packet("2001:db8::ffff:1", there, 7, 7),
-              packet("2001:db8:0:0:8000::1", there, 1000, 53)},
-          Row{"destination",
+              packet("2001:db8:0:0:8000::1", there, 1000, 53)
+          },
+          KeyRow{
+              "destination",
               packet("2001:db8:9::9", there, 7, 7),
-              packet(here, "2001:db8:1::3", 1000, 53)},
-          Row{"destination/24/48",
+              packet(here, "2001:db8:1::3", 1000, 53)
+          },
+          KeyRow{
+              "destination/24/48",
               packet("2001:db8:9::9", "2001:db8:1:7::9", 7, 7),
-              packet(here, "2001:db8:2::2", 1000, 53)},
-          Row{"destination/24/128",
+              packet(here, "2001:db8:2::2", 1000, 53)
+          },
+          KeyRow{
+              "destination/24/128",
               packet("2001:db8:9::9", there, 7, 7),
-              packet(here, "2001:db8:1::3", 1000, 53)},
-          Row{"dport",
+              packet(here, "2001:db8:1::3", 1000, 53)
+          },
+          KeyRow{
+              "dport",
               packet("2001:db8:9::9", "2001:db8:9::8", 7, 53),
-              packet(here, there, 1000, 54)},
-          Row{"flow", first, packet(here, there, 1001, 53)},
-          Row{"flow", first, packet(here, there, 1000, 54)},
-          Row{"flow", first, packet(here, "2001:db8:1::3", 1000, 53)},
-          Row{"flow", first, packet("2001:db8::3", there, 1000, 53)},
-          Row{"flow",
+              packet(here, there, 1000, 54)
+          },
+          KeyRow{"flow", first, packet(here, there, 1001, 53)},
+          KeyRow{"flow", first, packet(here, there, 1000, 54)},
+          KeyRow{"flow", first, packet(here, "2001:db8:1::3", 1000, 53)},
+          KeyRow{"flow", first, packet("2001:db8::3", there, 1000, 53)},
+          KeyRow{
+              "flow",
               first,
               ethernet(0x86dd) +
-                  ipv6({.source = here, .destination = there, .next = 6}, tcp(1000, 53, 2))},
+                  ipv6({.source = here, .destination = there, .next = 6}, tcp(1000, 53, 2))
+          },
           // The same numbers in the other family are another key.
-          Row{"dport",
+          KeyRow{
+              "dport",
               packet("2001:db8:9::9", "2001:db8:9::8", 7, 53),
-              ethernet(0x0800) + ipv4({.source = someone}, udp(1000, 53, 4))}}) {
-        SCOPED_TRACE(row.key);
-        Filter filter = attach(options(), std::format("pass limit 1/d burst 1 by {}", row.key));
-        const Fd program = live_program(filter, lab_.bpf_dir());
-        test_run(program.get(), first, 1);
-        EXPECT_EQ(passed(filter), 1U);
-        test_run(program.get(), row.same, 1);
-        EXPECT_EQ(passed(filter), 1U);
-        test_run(program.get(), row.other, 1);
-        EXPECT_EQ(passed(filter), 2U);
-        must(filter.detach());
+              ethernet(0x0800) + ipv4({.source = someone}, udp(1000, 53, 4))
+          }}) {
+        expect_key(row, first, options(), lab_.bpf_dir());
     }
 }
 

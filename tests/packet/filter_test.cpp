@@ -1,5 +1,6 @@
 #include "tests/packet/filter_fixture.hpp"
 #include "tests/packet/live_source.hpp"
+#include "tests/packet/processor.hpp"
 
 #include <zsync/packet/limits.hpp>
 
@@ -13,7 +14,6 @@
 #include <cstdlib>
 #include <format>
 #include <iostream>
-#include <sched.h>
 #include <thread>
 #include <unistd.h>
 
@@ -151,10 +151,7 @@ TEST_F(FilterTest, counts_are_exact_on_all_cpus) {
     std::vector<std::jthread> threads;
     for (int cpu = 0; cpu < cpus; ++cpu) {
         threads.emplace_back([&, cpu] {
-            cpu_set_t only;
-            CPU_ZERO(&only);
-            CPU_SET(cpu, &only);
-            (void)sched_setaffinity(0, sizeof(only), &only);
+            stay_on(static_cast<unsigned>(cpu));
             test_run(program.get(), udp_from(0x0a010001), runs);
         });
     }

@@ -43,6 +43,25 @@ private:
     rlimit before_{};
 };
 
+/// Closes the sending end and gives its number to another connection, which must get nothing, while
+/// what a stream has left goes out; `got` is what comes. The outcome of a receive on that number.
+Task<Result<void>>
+reuse_number(Io io, Pair& pair, const std::shared_ptr<BufferPool>& pool, std::string& got) {
+    const int number = pair.a.get();
+    const auto other = socket_pair();
+    pair.a.reset();
+    const Fd reused(::dup3(other.a.get(), number, O_CLOEXEC));
+    const auto received = co_await io.recv(reused, Bytes(8)).until(io.now() + soon);
+    while (pool.use_count() > 1) {
+        got += take(pair.b);
+        ZCO_CHECK(co_await io.yield());
+    }
+    got += take(pair.b);
+    EXPECT_EQ(take(other.b), "");
+    ZCO_CHECK(received.count);
+    co_return {};
+}
+
 } // namespace
 
 ZSYNC_CASE(send_stream, sends_chunks_on_in_order, network) {
@@ -180,7 +199,6 @@ ZSYNC_CASE(send_stream, that_ends_unflushed_sends_to_nobody_else, network | time
         if (fills && full) {
             fill(out_pair.a);
         }
-        const int number = out_pair.a.get();
         put(in_pair.b, std::string(48, 'y'));
         {
             RecvStream in(io, in_pair.a, pool);
@@ -193,18 +211,10 @@ ZSYNC_CASE(send_stream, that_ends_unflushed_sends_to_nobody_else, network | time
                 ZCO_CHECK(co_await io.yield());
             }
         }
-        const auto other = socket_pair();
-        out_pair.a.reset();
-        const Fd reused(::dup3(other.a.get(), number, O_CLOEXEC));
-        TIMES_OUT(co_await io.recv(reused, Bytes(8)).until(io.now() + soon));
         std::string got;
-        while (pool.use_count() > 1) {
-            got += take(out_pair.b);
-            ZCO_CHECK(co_await io.yield());
-        }
-        got += take(out_pair.b);
-        EXPECT_EQ(take(other.b), "") << "full: " << full << ", handed over: " << handed_over;
-        EXPECT_EQ(std::ranges::count(got, 'y'), 48);
+        TIMES_OUT(co_await reuse_number(io, out_pair, pool, got));
+        EXPECT_EQ(std::ranges::count(got, 'y'), 48)
+            << "full: " << full << ", handed over: " << handed_over;
         EXPECT_EQ(pool->stats().held, 0U);
         // Its own descriptor is closed by now.
         EXPECT_EQ(::recv(out_pair.b.get(), &got[0], 1, MSG_DONTWAIT), 0);
@@ -220,7 +230,6 @@ ZSYNC_CASE(send_stream, that_ends_unflushed_without_a_descriptor_drops_the_rest,
         if (io.kind() != TaskKind::thread) {
             fill(out_pair.a);
         }
-        const int number = out_pair.a.get();
         put(in_pair.b, std::string(48, 'y'));
         {
             RecvStream in(io, in_pair.a, pool);
@@ -235,17 +244,8 @@ ZSYNC_CASE(send_stream, that_ends_unflushed_without_a_descriptor_drops_the_rest,
             const NoDescriptors none;
             out.reset();
         }
-        const auto other = socket_pair();
-        out_pair.a.reset();
-        const Fd reused(::dup3(other.a.get(), number, O_CLOEXEC));
-        TIMES_OUT(co_await io.recv(reused, Bytes(8)).until(io.now() + soon));
         std::string got;
-        while (pool.use_count() > 1) {
-            got += take(out_pair.b);
-            ZCO_CHECK(co_await io.yield());
-        }
-        got += take(out_pair.b);
-        EXPECT_EQ(take(other.b), "");
+        TIMES_OUT(co_await reuse_number(io, out_pair, pool, got));
         EXPECT_EQ(std::ranges::count(got, 'y') % 16, 0) << "a chunk in part";
         EXPECT_EQ(pool->stats().held, 0U);
     }
