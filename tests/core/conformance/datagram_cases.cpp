@@ -1,10 +1,15 @@
 // Datagrams, and sends without a copy.
 #include "tests/core/conformance/conformance.hpp"
 
+#include <zsync/core/datagram_stream.hpp>
+
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <functional>
+#include <optional>
 #include <poll.h>
+#include <span>
 #include <string>
 
 namespace zsync::conformance {
@@ -15,6 +20,19 @@ Task<Result<std::string>> receive(Io io, FdRef from, std::size_t most = 16) {
     ZCO_CHECK(got.count);
     co_return text_of(got);
 }
+
+std::string text_of(const ReceivedDatagram& datagram) {
+    const std::span<std::byte> bytes = datagram.bytes();
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Task<Result<std::string>> next_text(DatagramStream& stream) {
+    ZCO_TRY(const ReceivedDatagram datagram, co_await stream.next());
+    co_return text_of(datagram);
+}
+
+/// Room for a few bytes behind the description.
+constexpr std::uint32_t datagram_bytes = DatagramStream::overhead_bytes + 16;
 
 } // namespace
 
@@ -146,6 +164,105 @@ ZSYNC_CASE(datagrams, of_unix_sockets_keep_their_bounds, network) {
     ZCO_CHECK((co_await io.send(pair.b, Bytes::copy_of("three"))).count);
     EXPECT_EQ(co_await receive(io, pair.a), "one");
     EXPECT_EQ(co_await receive(io, pair.a), "three");
+    co_return {};
+}
+
+ZSYNC_CASE(datagram_stream, gives_more_datagrams_than_there_are_buffers, network) {
+    const auto pair = socket_pair(SOCK_DGRAM);
+    ZCO_TRY(auto pool, BufferPool::create(io, 2, datagram_bytes));
+    DatagramStream stream(io, pair.a, pool);
+    for (const char* text : {"a", "b", "c", "d", "e"}) {
+        put(pair.b, text);
+    }
+    std::string got;
+    while (got.size() < 5) {
+        ZCO_TRY(const std::string text, co_await next_text(stream));
+        got += text;
+    }
+    EXPECT_EQ(got, "abcde");
+    co_return {};
+}
+
+ZSYNC_CASE(datagram_stream, waits_for_a_buffer_that_goes_back, beside | network) {
+    const auto pair = socket_pair(SOCK_DGRAM);
+    ZCO_TRY(auto pool, BufferPool::create(io, 1, datagram_bytes));
+    DatagramStream stream(io, pair.a, pool);
+    put(pair.b, "held");
+    put(pair.b, "late");
+    std::optional<ReceivedDatagram> held;
+    {
+        ZCO_TRY(ReceivedDatagram first, co_await stream.next());
+        held.emplace(std::move(first));
+    }
+    ZCO_TRY(auto reading, io.concurrent(next_text, std::ref(stream)));
+    while (pool->stats().ran_dry == 0) {
+        ZCO_CHECK(co_await io.yield());
+    }
+    EXPECT_FALSE(reading.is_finished());
+    EXPECT_EQ(text_of(*held), "held");
+    held.reset();
+    EXPECT_EQ(co_await reading, "late");
+    EXPECT_IS(co_await reading.cancel(), "ok");
+    co_return {};
+}
+
+ZSYNC_CASE(datagram_stream, a_wait_for_a_buffer_can_be_canceled, beside | network) {
+    const auto pair = socket_pair(SOCK_DGRAM);
+    ZCO_TRY(auto pool, BufferPool::create(io, 1, datagram_bytes));
+    DatagramStream stream(io, pair.a, pool);
+    put(pair.b, "held");
+    put(pair.b, "kept");
+    {
+        ZCO_TRY(const ReceivedDatagram held, co_await stream.next());
+        ZCO_TRY(auto reading, io.concurrent(next_text, std::ref(stream)));
+        while (pool->stats().ran_dry == 0) {
+            ZCO_CHECK(co_await io.yield());
+        }
+        EXPECT_IS(co_await reading.cancel(), "Canceled");
+    }
+    EXPECT_EQ(co_await next_text(stream), "kept");
+    co_return {};
+}
+
+ZSYNC_CASE(datagram_stream, that_gave_up_waiting_leaves_the_buffer_to_the_next, beside | network) {
+    const auto one = socket_pair(SOCK_DGRAM);
+    const auto two = socket_pair(SOCK_DGRAM);
+    ZCO_TRY(auto pool, BufferPool::create(io, 1, datagram_bytes));
+    DatagramStream gives_up(io, one.a, pool);
+    DatagramStream next(io, two.a, pool);
+    put(one.b, "held");
+    std::optional<ReceivedDatagram> held;
+    {
+        ZCO_TRY(ReceivedDatagram first, co_await gives_up.next());
+        held.emplace(std::move(first));
+    }
+    put(one.b, "one");
+    ZCO_TRY(auto first, io.concurrent(next_text, std::ref(gives_up)));
+    while (pool->stats().ran_dry < 1) {
+        ZCO_CHECK(co_await io.yield());
+    }
+    put(two.b, "two");
+    ZCO_TRY(auto second, io.concurrent(next_text, std::ref(next)));
+    while (pool->stats().ran_dry < 2) {
+        ZCO_CHECK(co_await io.yield());
+    }
+    EXPECT_IS(co_await first.cancel(), "Canceled");
+    held.reset();
+    EXPECT_EQ(co_await second, "two");
+    co_return {};
+}
+
+ZSYNC_CASE(datagram_stream, a_wait_for_a_buffer_times_out, network | timer) {
+    const auto pair = socket_pair(SOCK_DGRAM);
+    ZCO_TRY(auto pool, BufferPool::create(io, 1, datagram_bytes));
+    DatagramStream stream(io, pair.a, pool);
+    put(pair.b, "held");
+    put(pair.b, "kept");
+    {
+        ZCO_TRY(const ReceivedDatagram held, co_await stream.next());
+        TIMES_OUT(co_await stream.next().until(io.now() + soon));
+    }
+    EXPECT_EQ(co_await next_text(stream), "kept");
     co_return {};
 }
 

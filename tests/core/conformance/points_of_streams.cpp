@@ -251,6 +251,46 @@ private:
     std::size_t got_ = 0;
 };
 
+/// Waits for a buffer, because another datagram holds the only one.
+struct DatagramsStarved final : Point {
+    Task<Result<void>> prepare(Io io) override {
+        ZCO_TRY(pool_, BufferPool::create(io, 1, 512));
+        stream_.emplace(io, pair_.a, pool_);
+        put(pair_.b, "held");
+        put(pair_.b, "next");
+        ZCO_TRY(ReceivedDatagram held, co_await stream_->next());
+        held_.emplace(std::move(held));
+        co_return {};
+    }
+    Task<Result<void>> wait(Io /*io*/) override {
+        ZCO_TRY(const ReceivedDatagram datagram, co_await stream_->next());
+        EXPECT_EQ(datagram.bytes().size(), 4U);
+        ++got_;
+        co_return {};
+    }
+    void complete() override { held_.reset(); }
+    Task<Result<void>> settle(Io io) override {
+        held_.reset();
+        if (got_ == 0) {
+            ZCO_CHECK(co_await wait(io));
+        }
+        EXPECT_EQ(got_, 1U) << "a datagram was lost or doubled";
+        EXPECT_EQ(pool_->stats().held, 0U) << "a buffer was lost";
+        co_return {};
+    }
+    void account(bool /*got*/) override {
+        held_.reset();
+        stream_.reset();
+    }
+
+private:
+    Pair pair_ = socket_pair(SOCK_DGRAM);
+    std::shared_ptr<BufferPool> pool_;
+    std::optional<DatagramStream> stream_;
+    std::optional<ReceivedDatagram> held_;
+    std::size_t got_ = 0;
+};
+
 } // namespace
 
 std::vector<PointRow> stream_points() {
@@ -274,6 +314,11 @@ std::vector<PointRow> stream_points() {
          &make_point<StreamNextStarved>},
         {"accept_stream.next", "AcceptNext", network, waits, &make_point<Connections>},
         {"datagram_stream.next", "DatagramNext", network, waits, &make_point<Datagrams>},
+        {"datagram_stream.next of a dry pool",
+         "DatagramNext",
+         network,
+         waits,
+         &make_point<DatagramsStarved>},
         {"send_stream.send", "SendWait", network, waits, &make_point<StreamSend>},
         {"send_stream.flush", "SendWait", network, ends, &make_point<StreamFlush>},
     };

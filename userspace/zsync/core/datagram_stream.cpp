@@ -106,7 +106,11 @@ bool DatagramStreamState::buffer_is_free() noexcept {
     if (waiter_ == nullptr || armed_) {
         return false;
     }
-    arm();
+    if (worker_ != nullptr) {
+        arm();
+    } else {
+        wake_waiter();
+    }
     return true;
 }
 
@@ -259,16 +263,36 @@ void DatagramNext::interrupt(CoreError reason) noexcept {
     wake();
 }
 
+// On a thread: waits while the pool is dry. False when the wait ended otherwise.
+bool DatagramNext::take_buffer(PromiseBase& promise, std::uint16_t& buffer) noexcept {
+    const RuntimeLock lock;
+    while (!state_.pool_->take(buffer)) {
+        if (!begin(promise)) {
+            failure_ = CoreError::canceled;
+            return false;
+        }
+        ZASSERT(state_.waiter_ == nullptr, "a stream has one reader at a time");
+        state_.waiter_ = this;
+        if (!state_.starved_) {
+            state_.starve();
+        }
+        if (has_deadline_) {
+            arm(due);
+        }
+        (void)park();
+        if (failure_ != CoreError::os) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // On a thread.
 bool DatagramNext::receive_here(PromiseBase& promise) noexcept {
     BufferPool& pool = *state_.pool_;
     std::uint16_t buffer = no_buffer;
-    {
-        const RuntimeLock lock;
-        if (!pool.take(buffer)) {
-            state_.error_ = ENOBUFS;
-            return false;
-        }
+    if (!take_buffer(promise, buffer)) {
+        return false;
     }
     OperationRequest request{.opcode = Opcode::recvmsg, .fd = state_.fd_};
     state_.part_ = {.iov_base = pool.buffer(buffer), .iov_len = pool.buffer_bytes()};

@@ -115,6 +115,7 @@ public:
 
 private:
     friend class DatagramStreamState;
+    [[nodiscard]] bool take_buffer(PromiseBase& promise, std::uint16_t& buffer) noexcept;
     bool receive_here(PromiseBase& promise) noexcept;
 
     DatagramStreamState& state_;
@@ -133,10 +134,10 @@ private:
 ///     }
 ///
 /// On a ring a buffer also holds the datagram's description: up to `overhead_bytes` of it. When the
-/// pool runs dry datagrams wait in the socket, which drops those that it has no room for. An error
-/// of the socket, such as ECONNREFUSED for a datagram sent before, is given once. Ending the stream
-/// drops the datagrams in it; cancelling `next` loses none. On threads each datagram is one
-/// recvmsg(2), and a dry pool is ENOBUFS.
+/// pool runs dry `next` waits until a datagram's buffer goes back; meanwhile datagrams wait in the
+/// socket, which drops those that it has no room for. An error of the socket, such as ECONNREFUSED
+/// for a datagram sent before, is given once. Ending the stream drops the datagrams in it;
+/// cancelling `next` loses none. On threads each datagram is one recvmsg(2).
 class DatagramStream {
 public:
     /// struct io_uring_recvmsg_out, an address, a control message.
