@@ -1,10 +1,12 @@
 // What the runtime does where io_uring is missing, forbidden or short of something.
 #include <zsync/core/epoll_queue.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_options.hpp>
 #include <zsync/core/send_stream.hpp>
 #include <zsync/core/stream.hpp>
+#include <zsync/core/thread_executor.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>
@@ -141,7 +143,56 @@ void drop_capabilities() {
     }
 }
 
+Task<Result<void>> send_and_flush(SendStream& stream, Chunk& chunk) {
+    auto sending = stream.send(std::move(chunk));
+    const Result<void> sent = co_await sending;
+    if (!sent) {
+        chunk = sending.take_back();
+        co_return sent;
+    }
+    co_return co_await stream.flush();
+}
+
+/// Cancels a stream's task some rests later; gives what came of it.
+Task<Result<std::string>> cancel_a_send(Io io) {
+    std::array<int, 2> raw{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, raw.data()), 0);
+    const Fd a(raw[0]);
+    const Fd b(raw[1]);
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 64));
+    RecvStream in(io, a, pool);
+    SendStream out(io, a, pool);
+    EXPECT_EQ(::write(b.get(), "ping", 4), 4);
+    ZCO_TRY(Chunk chunk, co_await in.next());
+    ZCO_TRY(auto sending, io.concurrent(send_and_flush, std::ref(out), std::ref(chunk)));
+    ZCO_CHECK(co_await io.sleep_for(std::chrono::milliseconds(3 * limits::send_stream_rest_ms)));
+    const Result<void> sent = co_await sending.cancel();
+    chunk = Chunk();
+    const bool holds = pool->stats().held != 0;
+    co_return (sent ? "sent" : sent.error().message()) + (holds ? ", chunk queued" : "");
+}
+
 } // namespace
+
+TEST(Fallback, a_send_stream_without_memory_waits_for_it_until_canceled) {
+    const auto in_child = [](const std::function<std::unique_ptr<Executor>()>& make,
+                             TaskKind kind) {
+        return said_by_child([&]() -> std::string {
+            refuse(SYS_sendto, ENOBUFS);
+            const auto executor = make();
+            const Io io(*executor, kind);
+            const auto said = io.run("root", cancel_a_send(io));
+            return said ? *said : said.error().message();
+        });
+    };
+    const auto threads = []() -> std::unique_ptr<Executor> { return *ThreadExecutor::create(); };
+    const auto epoll = []() -> std::unique_ptr<Executor> {
+        return std::make_unique<Worker>(*EpollQueue::create({}, "a test"));
+    };
+    const std::string canceled = Error(CoreError::canceled).message();
+    EXPECT_EQ(in_child(threads, TaskKind::thread), canceled);
+    EXPECT_EQ(in_child(epoll, TaskKind::fiber), canceled + ", chunk queued");
+}
 
 TEST(Fallback, a_filter_that_forbids_io_uring_leads_to_epoll) {
     const std::string rung = rung_in_child([] { refuse(SYS_io_uring_setup, EPERM); });

@@ -98,8 +98,8 @@ inline bool is_concurrent(Model model) {
 /// An executor of a model, and what its `Io` starts.
 class ModelHost {
 public:
-    /// `seed` is for simulations. Bytes move whole there: what a program may ask for, a case of
-    /// the table counts on. EINTR, delays, splits and late cancels happen.
+    /// `seed` is for simulations. Bytes move whole there and sockets have memory: a case of the
+    /// table counts on both. EINTR, delays, splits and late cancels happen.
     explicit ModelHost(Model model, std::uint64_t seed = 1) : kind_(TaskKind::thread) {
         if (model == Model::threads) {
             executor_ = take(ThreadExecutor::create());
@@ -118,9 +118,9 @@ public:
 private:
     static std::unique_ptr<Worker> make_worker(Model model, std::uint64_t seed) {
         if (is_simulated(model)) {
-            return std::make_unique<Worker>(
-                std::make_unique<SimulatedQueue>(seed, SimulationFaults{.shortened = 0})
-            );
+            return std::make_unique<Worker>(std::make_unique<SimulatedQueue>(
+                seed, SimulationFaults{.shortened = 0, .no_buffers = 0}
+            ));
         }
         return is_on_epoll(model) ? std::make_unique<Worker>(take(EpollQueue::create({}, "a test")))
                                   : take(Worker::create());

@@ -10,11 +10,15 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <fcntl.h>
 #include <format>
+#include <numeric>
+#include <span>
 #include <string>
 #include <unistd.h>
 
@@ -66,9 +70,14 @@ Task<Result<void>> echo(Io io, Fd socket, std::shared_ptr<BufferPool> pool) {
     }
 }
 
+/// A send without memory for it has sent nothing: it is made again a moment later.
 Task<Result<void>> send_all(Io io, FdRef socket, std::string_view text) {
     for (std::span<const char> rest(text); !rest.empty();) {
         const auto sent = co_await io.send(socket, rest);
+        if (!sent.count && sent.count.error().os_error() == ENOBUFS) {
+            ZCO_CHECK(co_await io.sleep_for(1us));
+            continue;
+        }
         ZCO_CHECK(sent.count);
         rest = rest.subspan(*sent.count);
     }
@@ -232,6 +241,7 @@ TEST(Simulation, everything_that_a_ring_may_do_happens) {
         all.interrupted += some.interrupted;
         all.split += some.split;
         all.late_cancels += some.late_cancels;
+        all.no_buffers += some.no_buffers;
         all.no_receive_buffers += some.no_receive_buffers;
         all.lost_more += some.lost_more;
         all.submission_full += some.submission_full;
@@ -242,6 +252,7 @@ TEST(Simulation, everything_that_a_ring_may_do_happens) {
     EXPECT_GT(all.interrupted, 0U);
     EXPECT_GT(all.split, 0U);
     EXPECT_GT(all.late_cancels, 0U);
+    EXPECT_GT(all.no_buffers, 0U);
     EXPECT_GT(all.no_receive_buffers, 0U);
     EXPECT_GT(all.lost_more, 0U);
     EXPECT_GT(all.submission_full, 0U);
@@ -291,6 +302,201 @@ TEST(Simulation, a_send_without_buffers_says_so_and_sends_nothing) {
     };
     Simulation simulation(1, {.interrupted = 0, .no_buffers = 1});
     EXPECT_TRUE(simulation.worker().run("root", Body::run(simulation.worker().io())));
+}
+
+namespace {
+
+/// What vectored operations and splices have moved, and how often less than they were asked for.
+struct Moved {
+    std::uint64_t short_reads = 0;
+    std::uint64_t short_writes = 0;
+    std::uint64_t short_splices = 0;
+    std::uint64_t short_messages = 0;
+};
+
+/// `bytes` in two parts.
+std::array<iovec, 2> halves(std::span<char> bytes) {
+    const std::size_t half = bytes.size() / 2;
+    return {
+        iovec{.iov_base = bytes.data(), .iov_len = half},
+        iovec{.iov_base = bytes.data() + half, .iov_len = bytes.size() - half},
+    };
+}
+
+/// From a file to a pipe to a socket, and by a message to another socket.
+Task<Result<void>> move_in_parts(Io io, std::string name, Moved* moved) {
+    constexpr std::size_t size = 64;
+    std::string text(size, 0);
+    std::iota(text.begin(), text.end(), '0');
+    ZCO_TRY(const Fd file, co_await io.open(name, O_RDWR | O_CREAT | O_TRUNC));
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const std::array<Fd, 2> pipe{Fd(ends[0]), Fd(ends[1])};
+    const auto [socket, peer] = socket_pair();
+    std::string got(size, 0);
+    for (std::size_t at = 0; at < size;) {
+        const std::span<char> rest = std::span(text).subspan(at);
+        const auto parts = halves(rest);
+        ZCO_TRY(const std::uint32_t count, co_await io.write_from(file, parts, at));
+        moved->short_writes += count < rest.size() ? 1 : 0;
+        at += count;
+    }
+    for (std::size_t at = 0; at < size;) {
+        const auto left = static_cast<std::uint32_t>(size - at);
+        ZCO_TRY(
+            const std::uint32_t count,
+            co_await io.splice(file, at, pipe[1], Io::current_position, left)
+        );
+        moved->short_splices += count < left ? 1 : 0;
+        at += count;
+    }
+    for (std::size_t at = 0; at < size;) {
+        const std::span<char> rest = std::span(got).subspan(at);
+        const auto parts = halves(rest);
+        ZCO_TRY(const std::uint32_t count, co_await io.read_into(pipe[0], parts));
+        moved->short_reads += count < rest.size() ? 1 : 0;
+        at += count;
+    }
+    EXPECT_EQ(got, text);
+    for (std::size_t at = 0; at < size;) {
+        const std::span<char> rest = std::span(got).subspan(at);
+        const auto sent = co_await io.send_to(socket, rest, SocketAddress());
+        if (!sent.count && sent.count.error().os_error() == ENOBUFS) {
+            continue;
+        }
+        ZCO_CHECK(sent.count);
+        moved->short_messages += *sent.count < rest.size() ? 1 : 0;
+        at += *sent.count;
+    }
+    EXPECT_EQ(::recv(peer.get(), got.data(), size, MSG_DONTWAIT), static_cast<ssize_t>(size));
+    EXPECT_EQ(got, text);
+    co_return co_await io.unlink(name);
+}
+
+/// As many chunks as fit through one stream, and what came out.
+Task<Result<void>> forward(Io io, std::string* got) {
+    constexpr std::size_t chunks = std::size_t{2} * limits::send_stream_chunks_max;
+    auto [from, to] = socket_pair();
+    auto [out, peer] = socket_pair();
+    std::string text(chunks * 4, 0);
+    for (std::size_t n = 0; n < text.size(); ++n) {
+        text[n] = static_cast<char>('a' + n % 23);
+    }
+    EXPECT_EQ(::send(to.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    ZCO_TRY(auto pool, BufferPool::create(io, 256, 4));
+    {
+        RecvStream in(io, from, pool);
+        SendStream stream(io, out, pool);
+        for (std::size_t left = text.size(); left != 0;) {
+            ZCO_TRY(Chunk chunk, co_await in.next());
+            left -= chunk.size();
+            ZCO_CHECK(co_await stream.send(std::move(chunk)));
+        }
+        ZCO_CHECK(co_await stream.flush());
+    }
+    got->resize(text.size());
+    const auto size = static_cast<ssize_t>(text.size());
+    EXPECT_EQ(::recv(peer.get(), got->data(), got->size(), MSG_DONTWAIT), size);
+    EXPECT_EQ(*got, text);
+    co_return {};
+}
+
+} // namespace
+
+TEST(Simulation, vectored_transfers_and_splices_move_less_than_asked_for_under_any_seed) {
+    const std::string name = testing::TempDir() + std::format("zsync-parts-{}", ::getpid());
+    Moved moved;
+    for (const std::uint64_t seed : seeds_to(200)) {
+        SCOPED_TRACE(replay_of(seed));
+        Simulation simulation(seed);
+        const Io io = simulation.worker().io();
+        ASSERT_TRUE(io.run("root", move_in_parts(io, name, &moved)));
+    }
+    if (seed_to_replay() == nullptr) {
+        EXPECT_GT(moved.short_reads, 0U);
+        EXPECT_GT(moved.short_writes, 0U);
+        EXPECT_GT(moved.short_splices, 0U);
+        EXPECT_GT(moved.short_messages, 0U);
+    }
+}
+
+TEST(Simulation, a_send_stream_bears_a_socket_without_memory_under_any_seed) {
+    SimulationMishaps all;
+    for (const std::uint64_t seed : seeds_to(200)) {
+        SCOPED_TRACE(replay_of(seed));
+        Simulation simulation(seed, {.no_buffers = 0.4});
+        const TaskKind kind = seed % 2 == 0 ? TaskKind::fiber : TaskKind::coroutine;
+        const Io io(simulation.worker(), kind);
+        std::string got;
+        ASSERT_TRUE(io.run("root", forward(io, &got)));
+        all.no_buffers += simulation.queue().mishaps().no_buffers;
+        all.shortened += simulation.queue().mishaps().shortened;
+    }
+    if (seed_to_replay() == nullptr) {
+        EXPECT_GT(all.no_buffers, 0U);
+        EXPECT_GT(all.shortened, 0U);
+    }
+}
+
+TEST(Simulation, a_send_stream_writes_into_the_queue_without_a_call) {
+    struct Body {
+        static Task<Result<void>> run(Io io, std::uint64_t& in_flight, SimulatedQueue& queue) {
+            auto [from, to] = socket_pair();
+            auto [out, peer] = socket_pair();
+            ZCO_TRY(auto pool, BufferPool::create(io, 4, 4));
+            RecvStream in(io, from, pool);
+            SendStream stream(io, out, pool);
+            EXPECT_EQ(::send(to.get(), "text", 4, 0), 4);
+            ZCO_TRY(Chunk chunk, co_await in.next());
+            // A call would draw whether it is a full queue.
+            const std::uint64_t before = queue.digest();
+            in_flight = queue.in_flight();
+            EXPECT_TRUE(stream.send(std::move(chunk)).await_ready());
+            in_flight = queue.in_flight() - in_flight;
+            EXPECT_EQ(queue.digest(), before);
+            co_return co_await stream.flush();
+        }
+    };
+    Simulation simulation(1);
+    std::uint64_t in_flight = 0;
+    const Io io = simulation.worker().io();
+    EXPECT_TRUE(io.run("root", Body::run(io, in_flight, simulation.queue())));
+    EXPECT_EQ(in_flight, 1U);
+}
+
+TEST(Simulation, a_stream_without_memory_ends_with_its_linger_and_with_its_worker) {
+    struct Body {
+        static Task<Result<void>> run(Io io, BufferPoolStats& stats, bool waits) {
+            auto [from, to] = socket_pair();
+            auto [out, peer] = socket_pair();
+            ZCO_TRY(auto pool, BufferPool::create(io, 4, 4));
+            {
+                RecvStream in(io, from, pool);
+                SendStream stream(io, out, pool);
+                for (const std::string_view text : {"one", "two"}) {
+                    EXPECT_EQ(::send(to.get(), text.data(), text.size(), 0), 3);
+                    ZCO_TRY(Chunk chunk, co_await in.next());
+                    ZCO_CHECK(co_await stream.send(std::move(chunk)));
+                }
+            }
+            if (waits) {
+                ZCO_CHECK(co_await io.sleep_for(
+                    std::chrono::milliseconds(limits::send_stream_linger_ms + 100)
+                ));
+            }
+            stats = pool->stats();
+            co_return {};
+        }
+    };
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        SCOPED_TRACE(replay_of(seed));
+        Simulation simulation(seed, {.shortened = 0, .no_buffers = 1});
+        const Io io = simulation.worker().io();
+        BufferPoolStats stats;
+        EXPECT_TRUE(io.run("root", Body::run(io, stats, seed % 2 == 0)));
+        EXPECT_EQ(stats.held, seed % 2 == 0 ? 0U : 2U);
+        EXPECT_EQ(simulation.queue().in_flight(), 0U);
+    }
 }
 
 TEST(Simulation, a_stream_that_ends_unflushed_lingers_up_to_its_limit) {

@@ -111,7 +111,8 @@ public:
         return {{.opcode = Opcode::recv, .fd = fd.get(), .flags = flags}, std::move(buffer)};
     }
     /// send(2); `flags` are MSG_*, MSG_NOSIGNAL is always set. May send less than the whole buffer;
-    /// with MSG_WAITALL the kernel goes on until all is sent.
+    /// with MSG_WAITALL the kernel goes on until all is sent. ENOBUFS, from every send: the kernel
+    /// has no memory for it at the moment, and nothing was sent.
     template <Buffer B>
     [[nodiscard]] TransferWait<B> send(FdRef fd, B buffer, std::uint32_t flags = 0) const {
         return {

@@ -50,6 +50,8 @@ constexpr std::uint32_t send_stream_chunks_max = 64;
 /// How long a send stream that ended unflushed goes on sending: a peer that reads no more must not
 /// hold buffers for ever.
 constexpr std::uint32_t send_stream_linger_ms = 5000;
+/// How long a send stream rests when its socket had no memory (ENOBUFS).
+constexpr std::uint32_t send_stream_rest_ms = 10;
 /// Pieces of memory pinned for one ring; one more is memory as any other.
 constexpr std::uint16_t pinned_memories_max = 64;
 /// Connections that an accept stream takes from its listener ahead of who asks for them.
@@ -60,6 +62,8 @@ constexpr std::uint32_t accept_pause_ms = 20;
 constexpr std::uint32_t simulated_delays_max = 8;
 /// How long a simulation in which nothing can go on waits for what the kernel has under way.
 constexpr std::uint32_t simulated_patience_ms = 20;
+/// Submission queue entries of a simulated ring: so few that it is full at times. A power of two.
+constexpr std::uint32_t simulated_submission_entries = 4;
 /// Ready tasks that a simulation chooses from.
 constexpr std::size_t simulated_choice_max = 64;
 /// How long a worker whose tasks have all ended lets requests of abandoned streams go on before it

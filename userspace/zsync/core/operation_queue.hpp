@@ -13,6 +13,7 @@
 namespace zsync {
 
 class OperationWait;
+class SubmissionQueue;
 
 /// Receives completions that no task waits for in an `OperationWait`: of multishot requests and of
 /// the runtime's own.
@@ -73,6 +74,8 @@ public:
 
     /// The target must live until its last completion.
     virtual void queue(const OperationRequest& request, CompletionTarget target) noexcept = 0;
+    /// Where requests may be written without a call; null where there is no ring.
+    [[nodiscard]] virtual SubmissionQueue* submission() noexcept { return nullptr; }
     /// Asks for the end of a request; its own completion tells what came of that.
     virtual void queue_cancel(CompletionTarget target) noexcept = 0;
     /// Asks for the end of all requests.

@@ -129,8 +129,6 @@ Outcome<std::unique_ptr<Ring>> Ring::create(RuntimeOptions options) {
     return ring;
 }
 
-void SubmissionQueue::make_room() noexcept { static_cast<Ring*>(this)->submit_early(); }
-
 bool Ring::pin(std::span<std::byte> memory, std::uint16_t& slot) noexcept {
     if (!has_pinned_table_) {
         if (io_uring_register_buffers_sparse(&ring_, limits::pinned_memories_max) != 0) {
@@ -160,7 +158,7 @@ void Ring::unpin(std::uint16_t slot) noexcept {
     unpinned_.push_back(slot);
 }
 
-void Ring::submit_early() noexcept {
+void Ring::make_room() noexcept {
     hand_over();
     do {
         ++enters_;

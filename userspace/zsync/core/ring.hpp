@@ -27,6 +27,7 @@ public:
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override {
         queue_now(request, target);
     }
+    [[nodiscard]] SubmissionQueue* submission() noexcept override { return this; }
     void queue_cancel(CompletionTarget target) noexcept override;
     void queue_cancel_all() noexcept override;
     void redirect(CompletionTarget target, int fd) noexcept override;
@@ -59,8 +60,7 @@ public:
 private:
     Ring() = default;
 
-    friend class SubmissionQueue;
-    void submit_early() noexcept;
+    void make_room() noexcept override;
     [[nodiscard]] bool has_pending_work() const noexcept;
     [[nodiscard]] int refused(KernelFeature feature) const noexcept;
 

@@ -1,5 +1,5 @@
 #include <zsync/core/assert.hpp>
-#include <zsync/core/ring.hpp>
+#include <zsync/core/operation.hpp>
 #include <zsync/core/send_stream.hpp>
 #include <zsync/core/worker.hpp>
 
@@ -46,18 +46,45 @@ struct SendStreamState::Afterwards final : TimedSuspension {
     Fd socket;
 };
 
+/// A pause of a stream whose socket had no memory for a moment: nothing was sent. A request that
+/// ends with the socket is what the kernel has of the stream meanwhile.
+struct SendStreamState::Rest final : TimedSuspension {
+    explicit Rest(SendStreamState& of) : stream(of) {
+        Worker& worker = *of.worker_;
+        worker.queue().queue({.opcode = Opcode::poll, .fd = of.fd_}, of.target());
+        worker.add_timer(
+            *this, worker.now() + std::chrono::milliseconds(limits::send_stream_rest_ms)
+        );
+    }
+    Rest(const Rest&) = delete;
+    Rest& operator=(const Rest&) = delete;
+    ~Rest() {
+        if (armed()) {
+            stream.worker_->remove_timer(*this);
+        }
+    }
+    [[nodiscard]] bool is_over() const noexcept { return !armed(); }
+    void interrupt(CoreError /*reason*/) noexcept override {}
+    [[nodiscard]] std::string_view kind() const noexcept override { return "send stream"; }
+    void expired() noexcept override { stream.worker_->queue().queue_cancel(stream.target()); }
+
+    SendStreamState& stream;
+};
+
 /// What few streams need.
 struct SendStreamState::Unusual {
     // For several chunks in one request.
     msghdr header{};
     std::array<iovec, limits::send_stream_chunks_max> parts{};
     std::optional<Afterwards> afterwards; ///< once abandoned with something in it
+    std::optional<Rest> rest;
 };
 
 SendStreamState::SendStreamState(
     Worker* worker, int fd, std::shared_ptr<BufferPool> pool, const std::source_location& made
 )
-    : StandingRequest(worker, made), submission_(worker != nullptr ? worker->ring() : nullptr),
+    : StandingRequest(worker, made),
+      submission_(worker != nullptr ? worker->queue().submission() : nullptr),
       pool_(std::move(pool)), fd_(fd), usual_(submission_ != nullptr ? idle : never),
       worker_(worker) {}
 
@@ -174,7 +201,7 @@ void SendStreamState::send_queued() noexcept {
         send_first();
         return;
     }
-    auto& [header, parts, afterwards] = unusual();
+    auto& [header, parts, afterwards, rest] = unusual();
     parts[0] = {.iov_base = pool_->buffer(first_) + sent_, .iov_len = first_length_ - sent_};
     std::uint16_t at = first_;
     for (std::uint32_t n = 1; n < queued_; ++n) {
@@ -195,11 +222,25 @@ void SendStreamState::send_queued() noexcept {
     );
 }
 
+/// Whether what is queued is to be sent again, as it is.
+bool SendStreamState::has_rested(std::int32_t result) noexcept {
+    if (!unusual_ || !unusual_->rest) {
+        return result == -EINTR;
+    }
+    // If it is not over, the socket has ended, of which a send tells more, or the stream is
+    // stopped.
+    const bool goes_on = unusual_->rest->is_over() || result != -ECANCELED;
+    unusual_->rest.reset();
+    return goes_on;
+}
+
 // All but the whole of an only chunk.
 void SendStreamState::complete_otherwise(std::int32_t result) noexcept {
     leave_usual();
-    if (result == -EINTR) {
+    if (has_rested(result)) {
         send_queued();
+    } else if (result == -ENOBUFS) {
+        unusual().rest.emplace(*this);
     } else if (result <= 0) {
         error_ = result == 0 ? EPIPE : -result;
         drop_all();
@@ -219,6 +260,9 @@ void SendStreamState::complete_otherwise(std::int32_t result) noexcept {
 }
 
 void SendStreamState::wake_waiter() noexcept {
+    if (error_ == 0 && queued_ == limits::send_stream_chunks_max) {
+        return; // nothing has gone out, or not all of a chunk
+    }
     if (error_ == 0 && waiting_) {
         const auto length = static_cast<std::uint32_t>(waiting_.size());
         push(waiting_.release(), length);
@@ -283,6 +327,15 @@ bool SendStreamState::send_some_here(PromiseBase& promise) noexcept {
     );
     (void)send.suspend(promise);
     const Result<std::size_t> count = send.await_resume().count;
+    if (!count && count.error().os_error() == ENOBUFS) {
+        SleepWait sleep(
+            promise.task->executor().now() + std::chrono::milliseconds(limits::send_stream_rest_ms)
+        );
+        (void)sleep.suspend(promise);
+        const Result<void> rested = sleep.await_resume();
+        failure_ = rested ? CoreError::os : static_cast<CoreError>(rested.error().code());
+        return static_cast<bool>(rested);
+    }
     if (!count && count.error() != Error(CoreError::os)) {
         failure_ = static_cast<CoreError>(count.error().code());
         return false;

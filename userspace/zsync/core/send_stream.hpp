@@ -35,6 +35,7 @@ public:
 
 private:
     struct Afterwards;
+    struct Rest;
     struct Unusual;
     friend class Ring;
     friend class SendStream;
@@ -48,7 +49,7 @@ private:
     [[nodiscard]] bool is_empty() const noexcept {
         return usual_ == idle || (usual_ == never && queued_ == 0);
     }
-    /// Sends the first chunk, on the kernel's ring.
+    /// Sends the first chunk, on a ring.
     [[gnu::always_inline]] void push_idle(std::uint16_t buffer, std::uint32_t length) noexcept {
         first_ = buffer;
         usual_ = static_cast<std::int32_t>(length);
@@ -62,6 +63,7 @@ private:
     void push(std::uint16_t buffer, std::uint32_t length) noexcept;
     void send_first() noexcept;
     void send_queued() noexcept;
+    [[nodiscard]] bool has_rested(std::int32_t result) noexcept;
     void complete_otherwise(std::int32_t result) noexcept;
     void wake_waiter() noexcept;
     void drop_first() noexcept;
@@ -73,10 +75,10 @@ private:
     [[nodiscard]] bool send_some_here(PromiseBase& promise) noexcept;
     [[nodiscard]] Result<void> outcome() noexcept;
 
-    SubmissionQueue* submission_ = nullptr; ///< of the kernel's ring, where that is what we have
+    SubmissionQueue* submission_ = nullptr; ///< of a ring, where that is what we have
     std::shared_ptr<BufferPool> pool_;
     int fd_;
-    /// `idle` on the kernel's ring while nothing is queued; the length of the only chunk while that
+    /// `idle` on a ring while nothing is queued; the length of the only chunk while that
     /// is being sent and nobody waits; `never` whenever it is not as simple as that.
     std::int32_t usual_;
     std::uint16_t first_ = no_buffer; ///< the chunk that is being sent, if any is
@@ -130,10 +132,11 @@ private:
 ///     ...
 ///     ZCO_CHECK(co_await out.flush());
 ///
-/// A failed send drops what is queued and is returned by every call from then on. Cancelling a wait
-/// leaves what is queued; a chunk that waited for room has not been sent, not in part either, and
-/// `take_back` gives it back. On a thread a cancel that comes when part of a chunk has gone out
-/// stays pending, and the next call sends the rest.
+/// A failed send drops what is queued and is returned by every call from then on; but a socket that
+/// has no memory for a moment (ENOBUFS) is tried again after `limits::send_stream_rest_ms`.
+/// Cancelling a wait leaves what is queued; a chunk that waited for room has not been sent, not in
+/// part either, and `take_back` gives it back. On a thread a cancel that comes when part of a chunk
+/// has gone out stays pending, and the next call sends the rest.
 ///
 /// The socket outlives the stream, and may be closed with it. A stream that ends unflushed goes on
 /// sending by a descriptor of its own, for `limits::send_stream_linger_ms` at most: until then the

@@ -32,22 +32,101 @@ bool is_stream(int fd) {
     return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
-/// Moving fewer bytes is what this operation's caller has to expect.
-bool may_be_shortened(const OperationRequest& request) {
+/// An entry that asks for the end of a request, named by its address.
+constexpr auto cancel_request = static_cast<Opcode>(IORING_OP_ASYNC_CANCEL);
+
+bool is_send(Opcode opcode) {
+    return opcode == Opcode::send || opcode == Opcode::sendmsg || opcode == Opcode::send_zero_copy;
+}
+
+/// Has the kernel go on until all is moved: only what stops it leaves it short.
+bool wants_all(const OperationRequest& request) {
     switch (request.opcode) {
     case Opcode::send:
+    case Opcode::sendmsg:
+    case Opcode::send_zero_copy:
     case Opcode::recv:
-        if ((request.flags & MSG_WAITALL) != 0) {
-            return false;
-        }
-        [[fallthrough]];
-    case Opcode::read:
-    case Opcode::write:
-        return request.length > 1 && is_stream(request.fd);
+    case Opcode::recvmsg:
+        return (request.flags & MSG_WAITALL) != 0;
     default:
         return false;
     }
 }
+
+/// A request that moves fewer bytes than it asks for, as its caller has to expect.
+class Shortened {
+public:
+    explicit Shortened(const OperationRequest& request) : request_(request) {
+        switch (request.opcode) {
+        case Opcode::readv:
+        case Opcode::writev:
+            parts_ = {reinterpret_cast<const iovec*>(request.address), request.length};
+            break;
+        case Opcode::sendmsg:
+        case Opcode::recvmsg:
+            message_ = reinterpret_cast<msghdr*>(request.address);
+            parts_ = {message_->msg_iov, message_->msg_iovlen};
+            break;
+        default:
+            break;
+        }
+    }
+    Shortened(const Shortened&) = delete;
+    Shortened& operator=(const Shortened&) = delete;
+    ~Shortened() {
+        if (message_ != nullptr) { // what a receive has written there stays
+            message_->msg_iov = const_cast<iovec*>(parts_.data());
+            message_->msg_iovlen = parts_.size();
+        }
+    }
+
+    /// The most that it may move; 0 where there is no less than all.
+    [[nodiscard]] std::uint64_t bytes() const {
+        switch (request_.opcode) {
+        case Opcode::splice:
+            return request_.length;
+        case Opcode::read:
+        case Opcode::write:
+        case Opcode::send:
+        case Opcode::send_zero_copy:
+        case Opcode::recv:
+            return is_stream(request_.fd) ? request_.length : 0;
+        default:
+            break;
+        }
+        std::uint64_t sum = 0;
+        for (const iovec& part : parts_) {
+            sum += part.iov_len;
+        }
+        return is_stream(request_.fd) ? sum : 0;
+    }
+    [[nodiscard]] const OperationRequest& to(std::uint64_t bytes) {
+        for (const iovec& part : parts_) {
+            fewer_.push_back(part);
+            fewer_.back().iov_len = std::min<std::uint64_t>(part.iov_len, bytes);
+            bytes -= fewer_.back().iov_len;
+            if (bytes == 0) {
+                break;
+            }
+        }
+        if (message_ != nullptr) {
+            message_->msg_iov = fewer_.data();
+            message_->msg_iovlen = fewer_.size();
+        } else if (!fewer_.empty()) {
+            request_.address = reinterpret_cast<std::uintptr_t>(fewer_.data());
+            request_.length = static_cast<std::uint32_t>(fewer_.size());
+        } else {
+            request_.length = static_cast<std::uint32_t>(bytes);
+        }
+        return request_;
+    }
+
+private:
+    OperationRequest request_;
+    msghdr* message_ = nullptr;
+    std::span<const iovec> parts_;
+    std::vector<iovec> fewer_;
+};
 
 /// EINTR means that nothing was done: not so of a connect, which goes on by itself, nor of a close.
 bool may_be_interrupted(const OperationRequest& request) {
@@ -95,7 +174,12 @@ io_uring_buf* buffers_of(void* entries) { return static_cast<io_uring_buf*>(entr
 } // namespace
 
 SimulatedQueue::SimulatedQueue(std::uint64_t seed, SimulationFaults faults)
-    : generator_(seed), faults_(faults), now_(std::chrono::hours(1)) {}
+    : generator_(seed), faults_(faults), now_(std::chrono::hours(1)) {
+    entries_ = submitted_.data();
+    kernel_head_ = &head_;
+    mask_ = limits::simulated_submission_entries - 1;
+    capacity_ = limits::simulated_submission_entries;
+}
 
 SimulatedQueue::~SimulatedQueue() {
     ZASSERT(in_flight() == 0, "a queue ends with operations in flight");
@@ -116,18 +200,20 @@ bool SimulatedQueue::happens(double probability) noexcept {
 std::size_t SimulatedQueue::choose(std::size_t count) noexcept { return random(count); }
 
 void SimulatedQueue::queue(const OperationRequest& request, CompletionTarget target) noexcept {
-    ++in_flight_;
-    submitted_.push_back({.request = request, .target = target});
+    queue_now(request, target);
     if (happens(faults_.submission_full, mishaps_.submission_full)) {
         hand_over();
     }
 }
 
 void SimulatedQueue::queue_cancel(CompletionTarget target) noexcept {
-    submitted_.push_back({.request = {}, .target = target, .cancels = true});
-    if (happens(faults_.submission_full, mishaps_.submission_full)) {
-        hand_over();
-    }
+    queue({.opcode = cancel_request, .address = target.data()}, CompletionTarget::none());
+    --in_flight_; // its completion is counted by nobody
+}
+
+void SimulatedQueue::make_room() noexcept {
+    ++mishaps_.submission_full;
+    hand_over();
 }
 
 void SimulatedQueue::queue_cancel_all() noexcept {
@@ -139,9 +225,10 @@ void SimulatedQueue::queue_cancel_all() noexcept {
 
 // A kernel would hold the file of what is pending by itself; here that is tried by its number.
 void SimulatedQueue::redirect(CompletionTarget target, int fd) noexcept {
-    for (Submitted& entry : submitted_) {
-        if (entry.target.data() == target.data()) {
-            entry.request.fd = fd;
+    for (unsigned at = head_; at != tail_; ++at) {
+        OperationRequest& entry = submitted_[at & mask_];
+        if (entry.target == target.data()) {
+            entry.fd = fd;
         }
     }
     for (Pending& pending : pending_) {
@@ -152,17 +239,18 @@ void SimulatedQueue::redirect(CompletionTarget target, int fd) noexcept {
 }
 
 void SimulatedQueue::hand_over() noexcept {
-    for (const Submitted& entry : std::exchange(submitted_, {})) {
-        if (entry.cancels) {
-            cancel(entry.target);
+    while (head_ != tail_) {
+        const OperationRequest entry = submitted_[head_++ & mask_];
+        if (entry.opcode == cancel_request) {
+            cancel(CompletionTarget(entry.address));
         } else {
             begin(entry);
         }
     }
 }
 
-void SimulatedQueue::begin(const Submitted& entry) noexcept {
-    Pending pending{.request = entry.request, .target = entry.target};
+void SimulatedQueue::begin(const OperationRequest& entry) noexcept {
+    Pending pending{.request = entry, .target = CompletionTarget(entry.target)};
     // A kernel tries at once what it can; some goes to other threads first.
     if (happens(faults_.delayed, mishaps_.delayed) || !try_one(pending)) {
         pending_.push_back(pending);
@@ -194,11 +282,11 @@ void SimulatedQueue::pass_step() noexcept {
 }
 
 void SimulatedQueue::die_in(const OperationRequest& request) noexcept {
-    if (request.opcode == Opcode::write && request.length > 1 && is_stream(request.fd)) {
-        OperationRequest part = request;
-        part.length = 1 + static_cast<std::uint32_t>(random(request.length - 1));
+    Shortened part(request);
+    const bool writes = request.opcode == Opcode::write || request.opcode == Opcode::writev;
+    if (const std::uint64_t bytes = part.bytes(); writes && bytes > 1) {
         Progress progress;
-        (void)attempt(part, progress);
+        (void)attempt(part.to(1 + random(bytes - 1)), progress);
     }
     ::_exit(simulated_crash_code);
 }
@@ -230,7 +318,7 @@ bool SimulatedQueue::try_one(Pending& pending) noexcept {
     // Where bytes have been moved it is one more way to move fewer.
     if (may_be_interrupted(pending.request) && happens(faults_.interrupted, mishaps_.interrupted) &&
         (pending.progress.moved == 0 || happens(faults_.shortened))) {
-        end(pending.target, pending.progress.stopped(EINTR));
+        interrupt(pending);
         return true;
     }
     if ((static_cast<unsigned>(pending.request.sqe_flags) & IOSQE_BUFFER_SELECT) != 0) {
@@ -249,23 +337,41 @@ bool SimulatedQueue::try_one(Pending& pending) noexcept {
     }
 }
 
+/// By a signal, before anything is done or when some of it is.
+void SimulatedQueue::interrupt(Pending& pending) noexcept {
+    Progress& progress = pending.progress;
+    if (wants_all(pending.request) && progress.moved == 0) {
+        Shortened part(pending.request);
+        const std::uint64_t bytes = part.bytes();
+        if (bytes > 1 && happens(faults_.shortened, mishaps_.shortened)) {
+            const Attempt tried = attempt(part.to(1 + random(bytes - 1)), progress);
+            if (tried.kind == Attempt::Kind::done) {
+                end_request(pending.request, pending.target, tried.result);
+                return;
+            }
+        }
+    }
+    end(pending.target, progress.stopped(EINTR));
+}
+
 bool SimulatedQueue::try_plain(Pending& pending) noexcept {
-    OperationRequest request = pending.request;
-    if (request.opcode == Opcode::send && happens(faults_.no_buffers)) {
+    const OperationRequest& request = pending.request;
+    if (is_send(request.opcode) && happens(faults_.no_buffers, mishaps_.no_buffers)) {
         end(pending.target, pending.progress.stopped(ENOBUFS));
         return true;
     }
-    if (may_be_shortened(request) && happens(faults_.shortened, mishaps_.shortened)) {
-        request.length = 1 + static_cast<std::uint32_t>(random(request.length - 1));
-    }
-    const Attempt tried = attempt(request, pending.progress);
+    Shortened part(request);
+    const std::uint64_t bytes = wants_all(request) ? 0 : part.bytes();
+    const bool shorter = bytes > 1 && happens(faults_.shortened, mishaps_.shortened);
+    const OperationRequest& asked = shorter ? part.to(1 + random(bytes - 1)) : request;
+    const Attempt tried = attempt(asked, pending.progress);
     switch (tried.kind) {
     case Attempt::Kind::done:
         end_request(request, pending.target, tried.result);
         return true;
     case Attempt::Kind::blocks:
         // Nobody else runs meanwhile, in a simulation nor otherwise.
-        end(pending.target, carry_out(request, std::nullopt, nullptr));
+        end(pending.target, carry_out(asked, std::nullopt, nullptr));
         return true;
     case Attempt::Kind::poll:
     case Attempt::Kind::later:

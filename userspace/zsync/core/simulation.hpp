@@ -1,10 +1,13 @@
 // Simulation: the same program, the same decisions, for as long as the seed is the same.
 #pragma once
 
+#include <zsync/core/limits.hpp>
 #include <zsync/core/operation_queue.hpp>
+#include <zsync/core/submission_queue.hpp>
 #include <zsync/core/syscalls.hpp>
 #include <zsync/core/worker.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,12 +19,14 @@ namespace zsync {
 
 /// How often a simulation does what a kernel may do, each from 0 to 1, and when it dies.
 struct SimulationFaults {
-    double delayed = 0.3;     ///< an operation that could complete is left for a later turn
-    double shortened = 0.2;   ///< fewer bytes are moved than asked for, where that is allowed
+    double delayed = 0.3; ///< an operation that could complete is left for a later turn
+    /// Fewer bytes are moved than asked for, where that is allowed; with MSG_WAITALL it takes a
+    /// signal as well.
+    double shortened = 0.2;
     double interrupted = 0.1; ///< EINTR
     double split = 0.3;       ///< a completion is delivered a turn after others of its batch
     double late_cancel = 0.5; ///< a cancel comes too late for an operation that can complete
-    double no_buffers = 0.0;  ///< ENOBUFS from a send
+    double no_buffers = 0.05; ///< ENOBUFS from a send, which has sent nothing
     /// ENOBUFS from a receive that picks from a pool, though the pool has buffers: some went back
     /// after the kernel had looked. Without a buffer it is ENOBUFS always.
     double no_receive_buffers = 0.1;
@@ -44,6 +49,7 @@ struct SimulationMishaps {
     std::uint64_t interrupted = 0;
     std::uint64_t split = 0;
     std::uint64_t late_cancels = 0;
+    std::uint64_t no_buffers = 0;
     std::uint64_t no_receive_buffers = 0;
     std::uint64_t lost_more = 0;
     std::uint64_t submission_full = 0;
@@ -57,15 +63,17 @@ constexpr int simulated_crash_code = 66;
 /// the order in which operations are tried, what goes wrong with them, the order of completions and
 /// of ready tasks. It does what a ring does, multishot requests and provided buffers included. The
 /// clock stands still while anything can go on and else jumps to the next deadline. Deterministic
-/// as long as all who take part are tasks of its worker.
+/// as long as all who take part are tasks of its worker. Entries are written where a ring has them,
+/// so that what writes them without a call does so here too.
 ///
 /// A wait that nothing can end completes with EDEADLK. A futex is woken when its word has changed.
-class SimulatedQueue final : public OperationQueue {
+class SimulatedQueue final : public OperationQueue, public SubmissionQueue {
 public:
     explicit SimulatedQueue(std::uint64_t seed, SimulationFaults faults = {});
     ~SimulatedQueue() override;
 
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override;
+    [[nodiscard]] SubmissionQueue* submission() noexcept override { return this; }
     void queue_cancel(CompletionTarget target) noexcept override;
     void queue_cancel_all() noexcept override;
     void redirect(CompletionTarget target, int fd) noexcept override;
@@ -95,12 +103,6 @@ public:
     [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
 
 private:
-    /// An entry of the submission queue: a request, or the cancel of one.
-    struct Submitted {
-        OperationRequest request;
-        CompletionTarget target;
-        bool cancels = false;
-    };
     struct Pending {
         OperationRequest request;
         CompletionTarget target;
@@ -129,11 +131,13 @@ private:
         count += happened ? 1 : 0;
         return happened;
     }
+    void make_room() noexcept override;
     void hand_over() noexcept;
-    void begin(const Submitted& entry) noexcept;
+    void begin(const OperationRequest& entry) noexcept;
     void cancel(CompletionTarget target) noexcept;
     /// False when it has to wait.
     bool try_one(Pending& pending) noexcept;
+    void interrupt(Pending& pending) noexcept;
     bool try_plain(Pending& pending) noexcept;
     bool try_futex(Pending& pending) noexcept;
     /// Repeats what one completion comes of, as a multishot request does.
@@ -155,13 +159,13 @@ private:
     std::mt19937_64 generator_;
     SimulationFaults faults_;
     TimePoint now_;
-    std::vector<Submitted> submitted_;
+    std::array<OperationRequest, limits::simulated_submission_entries> submitted_{};
+    unsigned head_ = 0; ///< entries taken so far
     std::vector<Pending> pending_;
     std::vector<Ended> ended_;
     std::vector<Ended> overflow_;
     std::vector<std::unique_ptr<Group>> groups_; ///< by number
     SimulationMishaps mishaps_;
-    std::uint64_t in_flight_ = 0;
     std::uint64_t enters_ = 0;
     std::uint64_t steps_ = 0;
     std::uint64_t digest_ = 0;

@@ -75,7 +75,7 @@ protected:
     std::uint64_t in_flight_ = 0;
 
 private:
-    void make_room() noexcept;
+    virtual void make_room() noexcept = 0;
 };
 
 } // namespace zsync
