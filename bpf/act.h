@@ -15,7 +15,8 @@
  * The includer defines ZSYNC_CONFIG and ZSYNC_CELL(i) as for match.h, ZSYNC_LIMIT_AT(i) as for
  * limiter.h; ZSYNC_CONTEXT, the type of its context; ZSYNC_COPY(ctx, to, bytes), which copies the
  * packet's first bytes, and is 0 when it could; ZSYNC_STARTS_AT_NETWORK, whether those are of the
- * network header; ZSYNC_PACKETS(hit) and ZSYNC_COUNTED_BYTES(hit), as how much the packet counts.
+ * network header; ZSYNC_PACKETS(hit) and ZSYNC_COUNTED_BYTES(hit), as how much the packet counts;
+ * ZSYNC_SET_MARK(ctx, hit, mark).
  */
 #ifndef ZSYNC_ACT_H
 #define ZSYNC_ACT_H
@@ -139,10 +140,8 @@ ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
 			hit->drop = 1;
 		}
 	}
-#ifdef ZSYNC_HAS_MARK
 	if (zsync_does(hit, ZSYNC_MARK))
-		ctx->mark = zsync_argument(hit, ZSYNC_MARK);
-#endif
+		ZSYNC_SET_MARK(ctx, hit, zsync_argument(hit, ZSYNC_MARK));
 	if (zsync_does(hit, ZSYNC_SAMPLE))
 		zsync_sample(ctx, stats, hit);
 #ifdef ZSYNC_HAS_REDIRECT

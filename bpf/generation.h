@@ -53,6 +53,10 @@ struct zsync_hit {
 	__u32 bytes; /* of the packet */
 	__u32 drop; /* the verdict, which an action may change */
 	__u32 redirected; /* until the program's end, else 0 */
+#ifdef ZSYNC_MARKS_LATER
+	__u32 marked; /* until the program's end, else 0: it leaves with `mark` */
+	__u32 mark;
+#endif
 #ifdef ZSYNC_MERGED
 	__u32 packets; /* that it stands for, and their bytes on the wire */
 	__u32 counted_bytes;

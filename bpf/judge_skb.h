@@ -11,7 +11,7 @@
 #define ZSYNC_HOOK_DIMENSIONS ZSYNC_DIMENSIONS
 #define ZSYNC_CONTEXT struct __sk_buff
 #define ZSYNC_COPY(ctx, to, bytes) bpf_skb_load_bytes(ctx, 0, to, bytes)
-#define ZSYNC_HAS_MARK
+#define ZSYNC_SET_MARK(ctx, hit, value) ((ctx)->mark = (value))
 #define ZSYNC_MERGED
 #define ZSYNC_PACKETS(hit) ((hit)->packets)
 #define ZSYNC_COUNTED_BYTES(hit) ((hit)->counted_bytes)

@@ -15,12 +15,15 @@
 
 #define ZSYNC_HAS_FLOWS
 
+#define ZSYNC_MARKS_LATER
+
 #include "generation.h"
 
 #define ZSYNC_CONTEXT struct xdp_md
 #define ZSYNC_COPY(ctx, to, bytes) bpf_xdp_load_bytes(ctx, 0, to, bytes)
 #define ZSYNC_STARTS_AT_NETWORK 0
 #define ZSYNC_HAS_REDIRECT
+#define ZSYNC_SET_MARK(ctx, hit, value) ((hit)->marked = 1, (hit)->mark = (value))
 #define ZSYNC_PACKETS(hit) 1
 #define ZSYNC_COUNTED_BYTES(hit) ((hit)->bytes)
 
@@ -61,6 +64,27 @@ ZSYNC_INLINE __u32 zsync_frame_bytes(struct xdp_md *ctx)
 	return ctx->data_end - ctx->data;
 }
 
+/* Writes what handover.h says before a packet that passes; whether a mark has found no room there: such
+ * a packet must not go on unmarked.
+ */
+ZSYNC_INLINE int zsync_hand_over(struct xdp_md *ctx, const struct zsync_hit *hit)
+{
+	struct zsync_handover_record *left;
+	__u8 *before;
+
+	if (bpf_xdp_adjust_meta(ctx, -ZSYNC_HANDOVER_BYTES))
+		return hit->marked;
+	before = (__u8 *)(long)ctx->data_meta;
+	if (before + ZSYNC_HANDOVER_BYTES > (__u8 *)(long)ctx->data)
+		return hit->marked;
+	/* GRO compares all of it. */
+	__builtin_memset(before, 0, ZSYNC_HANDOVER_AT);
+	left = (struct zsync_handover_record *)(before + ZSYNC_HANDOVER_AT);
+	left->token = hit->marked ? config.handover.token : 0;
+	left->mark = hit->mark;
+	return 0;
+}
+
 SEC("xdp.frags")
 int zsync_xdp(struct xdp_md *ctx)
 {
@@ -97,7 +121,7 @@ int zsync_xdp(struct xdp_md *ctx)
 		count(&counter->matched, 1, frame.bytes);
 		drop = cell & ZSYNC_DROP;
 		if (config.actions) {
-			room->hit = (struct zsync_hit){ rule, cell, frame.bytes, drop, 0 };
+			room->hit = (struct zsync_hit){ rule, cell, frame.bytes, drop, 0, 0, 0 };
 			zsync_act(ctx, interface, counter, &room->packet, &room->limit_key, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;
@@ -109,6 +133,13 @@ int zsync_xdp(struct xdp_md *ctx)
 				drop = action != XDP_PASS;
 			}
 		}
+	}
+	if (config.actions >> ZSYNC_MARK & 1) {
+		if (!drop && zsync_hand_over(ctx, &room->hit)) {
+			interface->unmarked++;
+			drop = 1;
+		}
+		room->hit.marked = 0;
 	}
 	if (config.flows && !reason) {
 		/* A challenge may have moved the frame. */

@@ -10,7 +10,9 @@
 
 #include <linux/types.h>
 
-#define ZSYNC_LAYOUT_VERSION 7
+#include "handover.h"
+
+#define ZSYNC_LAYOUT_VERSION 8
 
 /* A rule's cell: its counter slot, a bit for each action, and whether it drops. */
 #define ZSYNC_SLOT_MASK 0xffffu
@@ -148,6 +150,7 @@ struct zsync_config {
 	__u32 limits_sliding; /* some rule has such a limit */
 	__u32 limits_adaptive; /* likewise */
 	__u32 answers_redirected; /* answers to challenges leave by redirection: see challenge.h */
+	struct zsync_handover_secret handover; /* see handover.h */
 	__u32 flows; /* packets are counted into the flow table: see flow.h */
 	__u32 shapes; /* packets leave at times of their own: see shape.h */
 	__u32 classes_mask; /* of those classes; the first is of packets that no rule gives another */
@@ -183,6 +186,7 @@ struct zsync_stats {
 	__u64 challenges_sent; /* SYNs of those dropped: answered with a cookie */
 	__u64 challenges_verified; /* ACKs of those passed: they brought a cookie back */
 	__u64 challenges_refused; /* of those dropped: ACKs without a cookie, SYNs without an answer */
+	__u64 unmarked; /* of those dropped: their driver has no room for the mark before a packet */
 };
 
 /* Bytes of a sampled packet that fit a small record: all headers, nearly always. */

@@ -225,3 +225,42 @@ cgroup {cgroup} {{
             sender.sendto(b"passed", (near.v4, 7004))
             end_of(capture)
         assert judged(path) == [["pass sample 1/1 proto udp dport 7004", "", "", "7004"]]
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_marks_of_what_comes_in_route_and_survive_a_restart(lab, mode):
+    """What XDP marks, `ip rule fwmark` routes, tcpdump beside it or not, and with no zsyncd too."""
+    near, far = lab.near, lab.far
+    # Before the table of the host's own addresses, which comes first otherwise.
+    near.ip("rule", "add", "pref", "20", "lookup", "local")
+    near.ip("rule", "del", "pref", "0")
+    near.ip("rule", "add", "pref", "10", "fwmark", "0x7", "blackhole")
+    receivers = {}
+    for port in (7001, 7002):
+        receivers[port] = near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receivers[port].bind((near.v4, port))
+        receivers[port].settimeout(5)
+    receivers[7001].setblocking(False)
+    sender = far.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def speak():
+        for port in (7001, 7002):
+            sender.sendto(b"x", (near.v4, port))
+        assert receivers[7002].recv(10) == b"x"
+        with pytest.raises(BlockingIOError):
+            receivers[7001].recv(10)
+
+    lab.filter("pass mark 7 proto udp dport 7001\n", "--mode", mode)
+    speak()
+    with near.recorded(lab.folder / "marked.pcap"):
+        speak()
+    lab.stop_daemon(signal.SIGKILL)
+    speak()
+    lab.start_daemon()
+    speak()
+    counters = hooks(lab)["in"]
+    assert lab.packets()[0] == 4 and counters.get("unmarked", 0) == 0
+    lab.load("pass proto udp dport 7001\n")
+    sender.sendto(b"y", (near.v4, 7001))
+    receivers[7001].settimeout(5)
+    assert receivers[7001].recv(10) == b"y"

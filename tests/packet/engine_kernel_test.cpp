@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 #include <net/if.h>
 
+#include <cstring>
 #include <format>
 #include <functional>
 #include <numeric>
@@ -47,6 +48,19 @@ Verdicts verdicts_of(HookKind hook) {
     }
 }
 
+constexpr std::uint32_t handover_token = 0x7a73796e;
+
+/// The mark in the record before a frame that an XDP program has left: 0 where it says none.
+std::uint32_t mark_before(const Frame& left, const Frame& frame) {
+    zsync_handover_record record{};
+    if (left.size() != frame.size()) {
+        EXPECT_EQ(left.size(), frame.size() + ZSYNC_HANDOVER_BYTES);
+        std::memcpy(&record, left.data() + ZSYNC_HANDOVER_AT, sizeof record);
+        EXPECT_TRUE(record.token == 0 || record.token == handover_token) << record.token;
+    }
+    return record.token == handover_token ? record.mark : 0;
+}
+
 /// One generation, loaded but attached nowhere: slot 0 is the default's, rule i counts in i + 1.
 struct Generation {
     explicit Generation(const RuleSet& rules, HookKind hook = HookKind::xdp) {
@@ -59,7 +73,9 @@ struct Generation {
         }
         maps = *std::move(made);
         const NameIds names = resolve_names(rules).value();
-        auto loaded = load_program(compile(rules, slots, names).value(), maps, hook);
+        Tables tables = compile(rules, slots, names).value();
+        tables.config.handover.token = handover_token;
+        auto loaded = load_program(tables, maps, hook);
         if (!loaded) {
             throw std::runtime_error(loaded.error().message());
         }
@@ -100,10 +116,11 @@ public:
     }
 
     /// Runs the program on a packet at a drawn interface, whose name is kept in `name`.
-    std::uint32_t
-    run(int program, const Frame& frame, RandomTraffic& traffic, std::string& name) const {
+    SkbRun run(int program, const Frame& frame, RandomTraffic& traffic, std::string& name) const {
         if (hook_ == HookKind::xdp) {
-            return test_run(program, frame);
+            Frame left;
+            const std::uint32_t returned = test_run(program, frame, left);
+            return {.returned = returned, .mark = mark_before(left, frame)};
         }
         name = places_.interfaces[traffic.below(places_.interfaces.size())];
         const std::uint32_t ifindex = if_nametoindex(name.c_str());
@@ -126,6 +143,8 @@ struct Expected {
     RuleCount arp;
     RuleCount malformed;
     std::map<std::string, std::uint64_t> malformed_by;
+    /// Of the last frame.
+    std::uint32_t mark = 0;
     /// The slots of the rules that sampled, in order.
     std::vector<std::uint32_t> sampled;
 
@@ -142,6 +161,7 @@ struct Expected {
         packet.cgroup = where.cgroup;
         const auto frame = std::span(whole).subspan(link_bytes);
         Verdict verdict = Verdict::pass;
+        mark = 0;
         if (!packet.malformed.empty()) {
             ++malformed_by[packet.malformed];
             add(malformed, frame.size());
@@ -156,6 +176,7 @@ struct Expected {
             if (found && rules.rules[rule].actions.sample) {
                 sampled.push_back(static_cast<std::uint32_t>(rule + 1));
             }
+            mark = found ? rules.rules[rule].actions.mark.value_or(0) : 0;
         }
         add(verdict == Verdict::drop ? dropped : passed, frame.size());
         return verdict;
@@ -205,6 +226,7 @@ void expect_agreement(
     RuleCount malformed;
     RuleCount by_default;
     std::uint64_t sampled = 0;
+    std::uint64_t marked = 0;
     Surroundings surroundings(hook);
     for (int i = 0; i < rule_sets; ++i) {
         RuleSet rules = traffic.rules(rules_max, surroundings.places());
@@ -221,11 +243,15 @@ void expect_agreement(
             Where where{.interface = {}, .cgroup = cgroup};
             for (int j = 0; j < frames; ++j) {
                 const Frame frame = frame_for(hook, traffic);
-                const std::uint32_t returned =
+                const SkbRun run =
                     surroundings.run(generation.program.fd.get(), frame, traffic, where.interface);
                 const Verdict verdict = expected.frame(rules, frame, link_bytes, where);
-                ASSERT_EQ(returned, verdict == Verdict::drop ? verdicts.drop : verdicts.pass)
+                ASSERT_EQ(run.returned, verdict == Verdict::drop ? verdicts.drop : verdicts.pass)
                     << "rule set " << i << ", frame " << j << ", at " << where.interface;
+                if (verdict == Verdict::pass) {
+                    ASSERT_EQ(run.mark, expected.mark) << "rule set " << i << ", frame " << j;
+                    marked += run.mark != 0 ? 1 : 0;
+                }
             }
         });
         if (testing::Test::HasFatalFailure()) {
@@ -253,6 +279,7 @@ void expect_agreement(
     EXPECT_GT(malformed.packets, seen.packets / 50);
     EXPECT_LT(by_default.packets, seen.packets * 3 / 4);
     EXPECT_GT(sampled, seen.packets / 500);
+    EXPECT_GT(marked, seen.packets / 500);
     EXPECT_EQ(
         seen.packets, static_cast<std::uint64_t>(rule_sets) * static_cast<std::uint64_t>(frames)
     );
@@ -336,6 +363,7 @@ TEST(EngineInKernel, explains_rules_with_actions) {
     for (const char* rule :
          {"pass limit 1/s burst 1 by source proto tcp dport 80",
           "pass sample 1/1 proto tcp dport 80",
+          "pass mark 7 proto tcp dport 80",
           "pass challenge proto tcp dport 80"}) { // nobody listens
         SCOPED_TRACE(rule);
         const Explanation passed = explained(rule);
@@ -374,14 +402,14 @@ TEST(EngineInKernel, explains_addresses_with_ports) {
 
 TEST(EngineInKernel, without_addresses_with_ports_their_code_is_gone) {
     Lab::enter();
-    const auto steps = [](std::string_view text) {
+    const auto bytes = [](std::string_view text) {
         const auto rules = parse_rules(text, "test.rules", read_regular_file);
         EXPECT_TRUE(rules);
-        return verified_instructions(Generation(*rules).program.fd);
+        return program_bytes(Generation(*rules).program.fd);
     };
-    const std::uint32_t without = steps("drop from 10.0.0.1 proto udp sport 53\n");
-    EXPECT_GT(steps("drop from { 10.0.0.1, 10.0.0.2:53 } proto udp sport 53\n"), without);
-    EXPECT_EQ(steps("drop from 10.0.0.2 proto udp sport 53\n"), without);
+    const std::uint32_t without = bytes("drop from 10.0.0.1 proto udp sport 53\n");
+    EXPECT_GT(bytes("drop from { 10.0.0.1, 10.0.0.2:53 } proto udp sport 53\n"), without);
+    EXPECT_EQ(bytes("drop from 10.0.0.2 proto udp sport 53\n"), without);
 }
 
 TEST(EngineInKernel, explains_what_a_shaped_interface_sends) {

@@ -132,10 +132,28 @@ std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat) {
     return options.retval;
 }
 
-std::uint32_t test_run_skb(
+std::uint32_t test_run(int program, const Frame& frame, Frame& left) {
+    constexpr std::size_t before_frame_max = 64;
+    left.assign(frame.size() + before_frame_max, 0);
+    LIBBPF_OPTS(
+        bpf_test_run_opts,
+        options,
+        .data_in = frame.data(),
+        .data_out = left.data(),
+        .data_size_in = static_cast<std::uint32_t>(frame.size()),
+        .data_size_out = static_cast<std::uint32_t>(left.size()),
+        .repeat = 1
+    );
+    require(bpf_prog_test_run_opts(program, &options) == 0, "BPF_PROG_TEST_RUN");
+    left.resize(options.data_size_out);
+    return options.retval;
+}
+
+SkbRun test_run_skb(
     int program, const Frame& frame, std::uint32_t ifindex, std::uint32_t ingress_ifindex
 ) {
     __sk_buff skb{};
+    __sk_buff skb_out{};
     skb.ifindex = ifindex;
     skb.ingress_ifindex = ingress_ifindex;
     LIBBPF_OPTS(
@@ -144,11 +162,13 @@ std::uint32_t test_run_skb(
         .data_in = frame.data(),
         .data_size_in = static_cast<std::uint32_t>(frame.size()),
         .ctx_in = &skb,
+        .ctx_out = &skb_out,
         .ctx_size_in = sizeof skb,
+        .ctx_size_out = sizeof skb_out,
         .repeat = 1
     );
     require(bpf_prog_test_run_opts(program, &options) == 0, "BPF_PROG_TEST_RUN");
-    return options.retval;
+    return {.returned = options.retval, .mark = skb_out.mark};
 }
 
 std::uint32_t verified_instructions(const Fd& program) {
@@ -156,6 +176,16 @@ std::uint32_t verified_instructions(const Fd& program) {
     std::uint32_t bytes = sizeof(info);
     require(bpf_prog_get_info_by_fd(program.get(), &info, &bytes) == 0, "program info");
     return info.verified_insns;
+}
+
+std::uint32_t program_bytes(const Fd& program) {
+    bpf_prog_info info{};
+    std::uint32_t bytes = sizeof(info);
+    require(
+        bpf_prog_get_info_by_fd(program.get(), &info, &bytes) == 0 && info.xlated_prog_len > 0,
+        "program info"
+    );
+    return info.xlated_prog_len;
 }
 
 Fd live_program(const Filter& filter, std::string_view bpf_dir) {

@@ -74,12 +74,24 @@ private:
 /// Runs the attached program on one frame by BPF_PROG_TEST_RUN; its counters count.
 std::uint32_t test_run(int program, const Frame& frame, std::uint32_t repeat = 1);
 
+/// The same; `left` is what the program leaves, from what it writes before the frame on.
+std::uint32_t test_run(int program, const Frame& frame, Frame& left);
+
+/// What a program made of an skb.
+struct SkbRun {
+    std::uint32_t returned = 0;
+    std::uint32_t mark = 0;
+};
+
 /// The same of an skb that is at, and came in by, these interfaces; 0: loopback, and none.
-std::uint32_t
+SkbRun
 test_run_skb(int program, const Frame& frame, std::uint32_t ifindex, std::uint32_t ingress_ifindex);
 
 /// How many steps the verifier took for `program`.
 std::uint32_t verified_instructions(const Fd& program);
+
+/// How long `program` is without the code that the verifier removed.
+std::uint32_t program_bytes(const Fd& program);
 
 /// The program of the live generation of `filter`.
 Fd live_program(const Filter& filter, std::string_view bpf_dir);

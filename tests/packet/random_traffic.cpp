@@ -124,12 +124,16 @@ RuleSet RandomTraffic::rules(std::size_t rules_max, const Places& places) {
     const std::uint64_t rarity = 2 + below(12);
     const bool samples = chance(2);
     const bool challenges = chance(4);
+    const bool marks = chance(4);
     for (std::uint64_t i = 0; i < rules; ++i) {
         Rule& rule = set.rules.emplace_back();
         rule.text = std::format("rule {}", i);
         rule.verdict = chance(2) ? Verdict::pass : Verdict::drop;
         if (samples && chance(12)) {
             rule.actions.sample = 1;
+        }
+        if (marks && chance(3)) {
+            rule.actions.mark = static_cast<std::uint32_t>(below(UINT32_MAX));
         }
         // Does nothing to packets for no socket, which these are.
         rule.actions.challenge = challenges && rule.verdict == Verdict::pass && chance(3);

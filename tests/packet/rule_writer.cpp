@@ -171,6 +171,7 @@ private:
         add(rule.actions.sample.has_value(),
             "sample",
             std::format("1/{}", rule.actions.sample.value_or(0)));
+        add(rule.actions.mark.has_value(), "mark", std::to_string(rule.actions.mark.value_or(0)));
         add(rule.actions.challenge, "challenge", "");
         add(rule.from.has_value(), "from", std::format("@s{}", rule.from.value_or(0)));
         add(rule.to.has_value(), "to", std::format("@s{}", rule.to.value_or(0)));

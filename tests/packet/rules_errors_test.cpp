@@ -291,9 +291,9 @@ TEST(RulesErrors, each_says_where_and_what_to_write) {
             "0x10"
         },
         Case{
-            "drop mark 1",
-            "r:1:6: error: mark in a rule for what this interface receives, which XDP judges "
-            "before it can have one; hint: write it with out, or in a cgroup block"
+            "pass mark 1 redirect eth1",
+            "r:1:6: error: mark in a rule that redirects: what leaves by another interface has "
+            "none; hint: write one of them"
         },
         Case{
             "drop cgroup /a",

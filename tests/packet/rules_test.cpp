@@ -71,7 +71,7 @@ TEST(Rules, the_example_means_what_it_says) {
 }
 
 TEST(Rules, text_is_the_same_however_a_rule_is_written) {
-    constexpr std::array<std::array<std::string_view, 2>, 47> cases{{
+    constexpr std::array<std::array<std::string_view, 2>, 48> cases{{
         {"drop from @bad name \"x\"", "drop from @bad"},
         {"DROP   FROM\t@bad # why", "drop from @bad"},
         {"drop dport 22 proto TCP to 10.1.2.3/32", "drop to 10.1.2.3 proto tcp dport 22"},
@@ -103,6 +103,7 @@ TEST(Rules, text_is_the_same_however_a_rule_is_written) {
         {"drop in vlan 1", "drop vlan 1"},
         {"pass vlan 1 redirect lan0 sample 1/5", "pass sample 1/5 redirect lan0 vlan 1"},
         {"drop vlan 1 OUT", "drop out vlan 1"},
+        {"pass mark 7 vlan 1", "pass mark 0x7 vlan 1"},
         {"pass sample 1/2 mark 16 out", "pass out mark 0x10 sample 1/2"},
         {"pass out mark 0XFFFFFFFF", "pass out mark 0xffffffff"},
         {"drop cgroup /a/b.service interface eth0.1 out",
@@ -381,7 +382,7 @@ private:
         std::string text = below(2) == 0 ? "drop" : "pass";
         text += way;
         text += !way.empty() && below(4) == 0 ? " cgroup /a/b" : "";
-        text += !way.empty() && below(4) == 0 ? " mark 7" : "";
+        text += below(4) == 0 ? " mark 7" : "";
         if (text == "pass" && below(3) == 0) {
             constexpr std::array keys{"", " by source/24/56", " by destination", " by flow"};
             constexpr std::array kinds{"", " token"};

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <format>
 #include <string_view>
+#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -63,6 +64,12 @@ Pins pins_of(const FilterOptions& options) {
         options.on_step,
         folder_of(options.hook)
     };
+}
+
+/// What the old rules marked is on its way to the stack, maybe over another processor's backlog,
+/// and gets its mark there.
+void let_handovers_arrive() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(limits::mark_linger_ms));
 }
 
 } // namespace
@@ -151,7 +158,31 @@ Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& 
         maps.flows = ZTRY(make_flow_maps());
     }
     tables.config.answers_redirected = answers_redirected ? 1 : 0;
+    tables.config.handover = ZTRY(prepare_handover(rules, maps));
     return load_program(tables, maps, hook_);
+}
+
+/// What takes records is there before packets bring some. Another build brings its own.
+Outcome<zsync_handover_secret>
+Filter::prepare_handover(const RuleSet& rules, SharedMaps& maps) const {
+    if (hook_ != HookKind::xdp || !hands_over(rules)) {
+        return zsync_handover_secret{};
+    }
+    if (!maps.handover || (link_ && needs_upgrade())) {
+        if (link_ && ZTRY(whereabouts()).state == Whereabouts::State::moved) {
+            return fail(
+                PacketError::mode_unavailable,
+                std::format(
+                    "{} is in another network namespace, from where it cannot be given what marks "
+                    "its packets; attach it there",
+                    ifname_
+                )
+            );
+        }
+        ZTRY(check_handover(meta_.ifindex, ifname_, meta_.mode != XdpMode::generic));
+        maps.handover = ZTRY(attach_handover(meta_.ifindex, ifname_, maps_.handover));
+    }
+    return ZTRY(read_secret(maps.handover));
 }
 
 Outcome<FlowMaps> Filter::make_flow_maps() const {
@@ -184,6 +215,10 @@ Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedM
         ZTRY(pins_.pin(program.id, "flow_stats", maps.flows.stats));
         ZTRY(pins_.pin(program.id, "flow_fragments", maps.flows.fragments));
         ZTRY(pins_.pin(program.id, "flow_link", maps.flows.out));
+    }
+    if (program.has_handover) {
+        ZTRY(pins_.pin(program.id, "handover_secret", maps.handover.secret));
+        ZTRY(pins_.pin(program.id, "handover_link", maps.handover.link));
     }
     return pins_.pin(program.id, "stats", maps.stats);
 }
@@ -284,6 +319,11 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
                 .stats = pins.open(facts->program_id, "flow_stats").value_or(Fd()),
                 .fragments = pins.open(facts->program_id, "flow_fragments").value_or(Fd()),
                 .out = pins.open(facts->program_id, "flow_link").value_or(Fd()),
+            },
+        .handover =
+            {
+                .link = pins.open(facts->program_id, "handover_link").value_or(Fd()),
+                .secret = pins.open(facts->program_id, "handover_secret").value_or(Fd()),
             },
     };
     Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
@@ -390,21 +430,25 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     const CounterSlots assigned = ZTRY(assign_slots(rules, slots, maps));
     ZTRY(forget_limits(rules, assigned, maps.limits));
     const bool had_flows = static_cast<bool>(maps.flows);
-    const auto forget_new_flows = [&] {
+    const bool had_handover = static_cast<bool>(maps.handover);
+    const auto forget_new = [&] {
         if (!had_flows) {
             maps.flows = {};
+        }
+        if (!had_handover) {
+            maps.handover = {};
         }
     };
     Outcome<LoadedProgram> loaded = load_rules(rules, assigned, maps);
     if (!loaded) {
-        forget_new_flows();
+        forget_new();
         return std::unexpected(std::move(loaded).error());
     }
     LoadedProgram program = *std::move(loaded);
     Meta meta = describe(rules, assigned, program.id);
     if (auto switched = switch_to(program, maps, meta); !switched) {
         pins_.remove_generations_but(meta_.program_id);
-        forget_new_flows();
+        forget_new();
         return std::unexpected(std::move(switched).error());
     }
     const auto visible = std::chrono::steady_clock::now();
@@ -417,6 +461,9 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
         .visible_after = std::chrono::duration_cast<std::chrono::microseconds>(visible - start),
         .note = {},
     };
+    if (had_handover && !program.has_handover) {
+        let_handovers_arrive();
+    }
     pins_.remove_generations_but(program.id);
     if (!program.has_samples) {
         maps.samples.reset();
@@ -432,6 +479,9 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
     }
     if (!program.has_flows) {
         maps.flows = {};
+    }
+    if (!program.has_handover) {
+        maps.handover = {};
     }
     program_ = std::move(program.fd);
     slots.commit(assigned);
@@ -472,7 +522,11 @@ Outcome<void> Filter::detach() {
         );
     }
     pins_.detached_link_step();
+    if (maps_.handover) {
+        let_handovers_arrive();
+    }
     pins_.remove_all();
+    maps_.handover = {};
     if (meta_.shape) {
         ZTRY(remove_fair_queue(meta_.ifindex, ifname_));
     }

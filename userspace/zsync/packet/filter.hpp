@@ -170,6 +170,7 @@ private:
     Outcome<void>
     attach_pinned(const FilterOptions& options, const RuleSet& rules, const FoundPoint& found);
     [[nodiscard]] Outcome<FlowMaps> make_flow_maps() const;
+    Outcome<zsync_handover_secret> prepare_handover(const RuleSet& rules, SharedMaps& maps) const;
     [[nodiscard]] Outcome<LoadedProgram>
     load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const;
     [[nodiscard]] Outcome<void>

@@ -99,6 +99,8 @@ constexpr std::uint32_t flows_per_second_max = 25'000;
 constexpr std::uint32_t flow_age_interval_ms = 500;
 /// How long answered flows without a connection stay when three quarters of all places are taken.
 constexpr std::uint32_t flow_answered_seconds_when_full = 10;
+/// How long received packets still get their marks when the rules that marked them are gone.
+constexpr std::uint32_t mark_linger_ms = 20;
 /// The sparsest sampling: one packet of so many.
 constexpr std::uint32_t sample_every_max = 1U << 20;
 /// Classes of a shape, `default` among them, and the clocks of classes: those of a live generation,

@@ -6,6 +6,7 @@
 #include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/flow_maps.hpp>
+#include <zsync/packet/handover.hpp>
 #include <zsync/packet/limit_table.hpp>
 
 #include <cstdint>
@@ -15,11 +16,12 @@ namespace zsync::packet {
 struct LoadedProgram {
     Fd fd;
     std::uint32_t id = 0;
-    bool has_samples = false; ///< whether it uses `SharedMaps::samples`
-    bool has_sockets = false; ///< whether it uses `SharedMaps::sockets`
-    bool has_limits = false;  ///< whether it uses `SharedMaps::limits`
-    bool has_shape = false;   ///< whether it uses `SharedMaps::shape`
-    bool has_flows = false;   ///< whether it uses `SharedMaps::flows`
+    bool has_samples = false;  ///< whether it uses `SharedMaps::samples`
+    bool has_sockets = false;  ///< whether it uses `SharedMaps::sockets`
+    bool has_limits = false;   ///< whether it uses `SharedMaps::limits`
+    bool has_shape = false;    ///< whether it uses `SharedMaps::shape`
+    bool has_flows = false;    ///< whether it uses `SharedMaps::flows`
+    bool has_handover = false; ///< whether it needs `SharedMaps::handover`
 };
 
 /// The maps that programs of successive generations share. An action's maps are there while some
@@ -27,11 +29,12 @@ struct LoadedProgram {
 struct SharedMaps {
     Fd counters;
     Fd stats;
-    Fd samples;       ///< the ring of `sample`
-    Fd sockets;       ///< AF_XDP sockets by queue, while what passes goes to them
-    LimitMaps limits; ///< of `limit`
-    Fd shape;         ///< clocks of classes
-    FlowMaps flows;   ///< while flows are counted
+    Fd samples;        ///< the ring of `sample`
+    Fd sockets;        ///< AF_XDP sockets by queue, while what passes goes to them
+    LimitMaps limits;  ///< of `limit`
+    Fd shape;          ///< clocks of classes
+    FlowMaps flows;    ///< while flows are counted
+    Handover handover; ///< of `mark`, of what an interface receives
 };
 
 /// New maps of the current layout, all zero.

@@ -259,6 +259,11 @@ bool RuleSetBuilder::fits_hook(const RuleDraft& draft) {
             "challenge in a rule that redirects: it is for sockets of this host",
             "write one of them"
         );
+        refuse(
+            draft.actions_at[std::to_underlying(ActionWord::mark)],
+            "mark in a rule that redirects: what leaves by another interface has none",
+            "write one of them"
+        );
     }
     if (draft.actions.challenge && draft.protocol.value_or(IPPROTO_TCP) != IPPROTO_TCP) {
         refuse(
@@ -307,11 +312,6 @@ bool RuleSetBuilder::fits_hook(const RuleDraft& draft) {
             std::string(hint)
         );
     }
-    refuse(
-        draft.actions_at[std::to_underlying(ActionWord::mark)],
-        "mark in a rule for what this interface receives, which XDP judges before it can have one",
-        std::string(hint)
-    );
     return fits;
 }
 
