@@ -12,7 +12,7 @@
  * programs; user space frees the place when no program can be using it any more, and by then has read
  * its last counts. So no flow is ever given up for another one.
  *
- * A flow that nobody has answered takes one of ZSYNC_FLOWS_UNANSWERED_MAX places until somebody does. When
+ * A flow that nobody has answered takes one of so many places (ZSYNC_FLOW_UNANSWERED_MAX) until somebody does. When
  * they are taken, or flows come too fast, the flood mode begins: packets of flows that have no place are
  * counted and forgotten, nearly always at the price of one cache line, until user space ends it.
  *
@@ -29,18 +29,13 @@
 #define ZSYNC_FLOW_WAYS 7
 #define ZSYNC_FLOW_WORDS 8
 #define ZSYNC_FLOW_ELSEWHERE ZSYNC_FLOW_WAYS /* the word that counts a line's flows in other lines */
-#define ZSYNC_FLOW_LINES 16384
 /* From so many names on a line is rather full. All flows together fill four of seven; so 300 tables out of
  * 300 take them all, and a flood finds one line in ten with flows elsewhere. From five on it is one in a
  * hundred, but every twentieth table has no place for one of its last flows.
  */
 #define ZSYNC_FLOW_WAYS_RATHER_FULL 3
-/* Seven of eight have a name. */
-#define ZSYNC_FLOW_PLACES (ZSYNC_FLOW_LINES * ZSYNC_FLOW_WORDS)
-#define ZSYNC_FLOWS_MAX 65536
-#define ZSYNC_FLOWS_UNANSWERED_MAX 32768
-/* Flows that one CPU makes in a second, more or less: 2^30 ns. */
-#define ZSYNC_FLOWS_PER_SECOND_MAX 25000
+/* Flows to a line, where the table has as many as it may; lines are a power of two. */
+#define ZSYNC_FLOWS_OF_LINE 4
 
 /* Bits of a name below the hash. */
 #define ZSYNC_FLOW_USED 1ULL
@@ -48,14 +43,18 @@
 #define ZSYNC_FLOW_HASH (~3ULL)
 
 /* Behind the lines of names: one of words that all share, and two of seed. */
-#define ZSYNC_FLOW_SHARED_LINE ZSYNC_FLOW_LINES
-#define ZSYNC_FLOW_SEED_LINE (ZSYNC_FLOW_LINES + 1)
-#define ZSYNC_FLOW_ALL_LINES (ZSYNC_FLOW_LINES + 3)
+#define ZSYNC_FLOW_SHARED_LINE(lines) (lines)
+#define ZSYNC_FLOW_SEED_LINE(lines) ((lines) + 1)
+#define ZSYNC_FLOW_ALL_LINES(lines) ((lines) + 3)
 
 enum zsync_flow_shared {
 	ZSYNC_FLOW_COUNT, /* places taken */
 	ZSYNC_FLOW_UNANSWERED, /* of these, by flows that nobody has answered */
 	ZSYNC_FLOW_FLOOD, /* 1: flood mode */
+	/* Written by user space: */
+	ZSYNC_FLOW_MAX, /* places that may be taken */
+	ZSYNC_FLOW_UNANSWERED_MAX, /* of these, by flows that nobody has answered */
+	ZSYNC_FLOW_PER_SECOND_MAX, /* flows that one CPU makes in a second, more or less: 2^30 ns */
 };
 
 struct zsync_flow_line {
@@ -120,7 +119,7 @@ struct zsync_flow_stats {
 	__u64 replaced; /* retired: the ports of a closed connection were used again */
 	__u64 refused; /* packets of flows that have no place: flood mode */
 	__u64 refused_bytes;
-	__u64 refused_full; /* of `refused`, because ZSYNC_FLOWS_MAX are there or both lines are full */
+	__u64 refused_full; /* of `refused`, because ZSYNC_FLOW_MAX are there or both lines are full */
 	__u64 floods; /* times that the flood mode began */
 	__u64 stray; /* fragments whose first one was not seen */
 	__u64 stray_bytes;
@@ -183,10 +182,10 @@ ZSYNC_INLINE __u64 zsync_flow_name(__u64 hash)
 	return (hash & ZSYNC_FLOW_HASH) | ZSYNC_FLOW_USED;
 }
 
-/* The two lines of a hash, or of a name. */
-ZSYNC_INLINE __u32 zsync_flow_line_of(__u64 hash, int second)
+/* The two lines of a hash, or of a name, in a table of so many. */
+ZSYNC_INLINE __u32 zsync_flow_line_of(__u64 hash, int second, __u32 lines)
 {
-	return hash >> (second ? 40 : 8) & (ZSYNC_FLOW_LINES - 1);
+	return hash >> (second ? 40 : 8) & (lines - 1);
 }
 
 /* The type under which a request and its reply are one flow. */

@@ -13,11 +13,13 @@
 
 const volatile struct zsync_flow_seed flow_seed SEC(".rodata.flow_seed");
 
-/* Made by user space, and only while flows are counted; lines are aligned because the map can be mapped. */
+/* Made by user space, to measure and only while flows are counted; lines are aligned because the map can be
+ * mapped.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, ZSYNC_FLOW_ALL_LINES);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct zsync_flow_line);
 } flow_lines SEC(".maps");
@@ -25,7 +27,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, ZSYNC_FLOW_PLACES);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct zsync_flow);
 } flow_records SEC(".maps");
@@ -112,12 +114,12 @@ ZSYNC_INLINE __u32 zsync_flow_way(const struct zsync_flow_line *line, __u64 name
 }
 
 /* Leaves the flow's place in try->place, or ZSYNC_FLOW_NO_PLACE. */
-ZSYNC_INLINE void zsync_flow_find(struct zsync_flow_try *try)
+ZSYNC_INLINE void zsync_flow_find(struct zsync_flow_try *try, __u32 lines)
 {
 	__u64 hash = zsync_flow_hash(&try->key, &flow_seed);
 	__u64 name = zsync_flow_name(hash);
 	struct zsync_flow_line *line;
-	__u32 index = zsync_flow_line_of(hash, 0);
+	__u32 index = zsync_flow_line_of(hash, 0, lines);
 	__u32 way;
 
 	try->name = name;
@@ -126,7 +128,7 @@ ZSYNC_INLINE void zsync_flow_find(struct zsync_flow_try *try)
 	line = bpf_map_lookup_elem(&flow_lines, &index);
 	if (!line)
 		return;
-	try->lines[1] = zsync_flow_line_of(hash, 1);
+	try->lines[1] = zsync_flow_line_of(hash, 1, lines);
 	way = zsync_flow_way(line, name);
 	if (way == ZSYNC_FLOW_WAYS) {
 		if (!*(volatile __u64 *)&line->words[ZSYNC_FLOW_ELSEWHERE])
@@ -177,8 +179,7 @@ ZSYNC_INLINE int zsync_flow_claim(struct zsync_flow_try *try, struct zsync_flow_
 
 ZSYNC_INLINE int zsync_flow_place(struct zsync_flow_try *try)
 {
-	__u32 index[2] = { try->lines[0] & (ZSYNC_FLOW_LINES - 1),
-			   try->lines[1] & (ZSYNC_FLOW_LINES - 1) };
+	__u32 index[2] = { try->lines[0], try->lines[1] };
 	struct zsync_flow_line *line[2];
 	__u64 *elsewhere;
 	__u32 used;
@@ -202,7 +203,7 @@ ZSYNC_INLINE int zsync_flow_place(struct zsync_flow_try *try)
 }
 
 /* Whether this CPU has made more flows in this second than it may. */
-ZSYNC_INLINE int zsync_flow_too_fast(struct zsync_flow_stats *stats)
+ZSYNC_INLINE int zsync_flow_too_fast(struct zsync_flow_stats *stats, const __u64 *shared)
 {
 	__u64 second = bpf_ktime_get_coarse_ns() >> 30 << 32;
 	__u64 window = stats->window;
@@ -210,7 +211,7 @@ ZSYNC_INLINE int zsync_flow_too_fast(struct zsync_flow_stats *stats)
 	if ((window ^ second) >> 32)
 		window = second;
 	stats->window = window + 1;
-	return (__u32)window >= ZSYNC_FLOWS_PER_SECOND_MAX;
+	return (__u32)window >= *(const volatile __u64 *)&shared[ZSYNC_FLOW_PER_SECOND_MAX];
 }
 
 ZSYNC_INLINE void zsync_flow_begin_flood(struct zsync_flow_stats *stats, __u64 *shared)
@@ -232,17 +233,19 @@ ZSYNC_INLINE int zsync_flow_make(struct zsync_flow_try *try, struct zsync_flow_s
 	if (!try->trusted) {
 		if (*(volatile __u64 *)&shared[ZSYNC_FLOW_FLOOD])
 			return 0;
-		if (zsync_flow_too_fast(stats)) {
+		if (zsync_flow_too_fast(stats, shared)) {
 			zsync_flow_begin_flood(stats, shared);
 			return 0;
 		}
 	}
-	if (__sync_fetch_and_add(&shared[ZSYNC_FLOW_UNANSWERED], 1) >= ZSYNC_FLOWS_UNANSWERED_MAX &&
+	if (__sync_fetch_and_add(&shared[ZSYNC_FLOW_UNANSWERED], 1) >=
+		    *(volatile __u64 *)&shared[ZSYNC_FLOW_UNANSWERED_MAX] &&
 	    !try->trusted) {
 		zsync_flow_begin_flood(stats, shared);
 		goto give_back_unanswered;
 	}
-	if (__sync_fetch_and_add(&shared[ZSYNC_FLOW_COUNT], 1) >= ZSYNC_FLOWS_MAX) {
+	if (__sync_fetch_and_add(&shared[ZSYNC_FLOW_COUNT], 1) >=
+	    *(volatile __u64 *)&shared[ZSYNC_FLOW_MAX]) {
 		stats->refused_full += try->packets;
 		goto give_back;
 	}
@@ -321,7 +324,7 @@ ZSYNC_INLINE int zsync_flow_has_ports(__u32 protocol)
 
 /* Counts an ICMP error, whose header is at `offset`, into the flow that it is about, if that is there. */
 ZSYNC_INLINE int zsync_flow_count_error(const struct zsync_frame *frame, struct zsync_flow_try *try,
-					__u32 offset)
+					__u32 offset, __u32 lines)
 {
 	struct zsync_address source = {}, destination = {};
 	const __u8 *p = zsync_at(frame, offset + 8, 20);
@@ -339,7 +342,7 @@ ZSYNC_INLINE int zsync_flow_count_error(const struct zsync_frame *frame, struct 
 		return 0;
 	zsync_flow_key_of(try, &source, &destination, zsync_load16(p), zsync_load16(p + 2));
 	ZSYNC_MEET();
-	zsync_flow_find(try);
+	zsync_flow_find(try, lines);
 	ZSYNC_MEET();
 	place = try->place;
 	flow = bpf_map_lookup_elem(&flow_records, &place);
@@ -378,14 +381,14 @@ ZSYNC_INLINE int zsync_flow_recall_ports(struct zsync_flow_try *try, const struc
 	return 1;
 }
 
-/* Counts a packet into its flow, which is made if there is none. `transport` is where its transport header
- * is in the frame. The includer fills in packets, bytes, dropped and trusted of *try.
+/* Counts a packet into its flow, which is made if there is none, in a table of so many lines. `transport` is
+ * where its transport header is in the frame. The includer fills in packets, bytes, dropped and trusted of *try.
  */
 ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 					  const struct zsync_packet *packet, __u32 transport,
-					  struct zsync_flow_try *try)
+					  struct zsync_flow_try *try, __u32 lines)
 {
-	__u32 shared_line = ZSYNC_FLOW_SHARED_LINE, zero = 0, place;
+	__u32 shared_line = ZSYNC_FLOW_SHARED_LINE(lines), zero = 0, place;
 	struct zsync_flow_stats *stats;
 	struct zsync_flow_line *line;
 	struct zsync_flow *flow;
@@ -402,7 +405,7 @@ ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 	try->key.vlan = packet->vlan == ZSYNC_NO_VLAN ? 0 : packet->vlan;
 	try->key.inner_vlan = packet->inner_vlan == ZSYNC_NO_VLAN ? 0 : packet->inner_vlan;
 	ZSYNC_MEET();
-	if (zsync_flow_is_error(packet) && zsync_flow_count_error(frame, try, transport))
+	if (zsync_flow_is_error(packet) && zsync_flow_count_error(frame, try, transport, lines))
 		return;
 	ZSYNC_MEET();
 	try->source_port = packet->has_ports ? packet->source_port : 0;
@@ -424,7 +427,7 @@ ZSYNC_INLINE void zsync_flow_count_packet(const struct zsync_frame *frame,
 	zsync_flow_key_of(try, &packet->source, &packet->destination, try->source_port,
 			  try->destination_port);
 	ZSYNC_MEET();
-	zsync_flow_find(try);
+	zsync_flow_find(try, lines);
 	ZSYNC_MEET();
 	place = try->place;
 	flow = bpf_map_lookup_elem(&flow_records, &place);

@@ -9,8 +9,10 @@
 #include "flow_counter.h"
 #include "parse_skb.h"
 
-/* The device's frames have no link header. */
-const volatile __u32 starts_at_network SEC(".rodata.config");
+const volatile struct {
+	__u32 starts_at_network; /* the device's frames have no link header */
+	__u32 lines; /* of the table */
+} config SEC(".rodata.config");
 
 struct scratch {
 	struct zsync_packet packet;
@@ -51,7 +53,7 @@ int zsync_flows_out(struct __sk_buff *skb)
 	room = bpf_map_lookup_elem(&scratch, &zero);
 	if (!room)
 		return TCX_NEXT;
-	reason = zsync_parse_skb(skb, starts_at_network, &room->packet, &room->cursor);
+	reason = zsync_parse_skb(skb, config.starts_at_network, &room->packet, &room->cursor);
 	if (reason)
 		return TCX_NEXT;
 	ZSYNC_MEET();
@@ -65,7 +67,8 @@ int zsync_flows_out(struct __sk_buff *skb)
 	room->flow.dropped = 0;
 	room->flow.trusted = is_own(skb, &room->packet);
 	frame = zsync_frame_of(skb);
-	zsync_flow_count_packet(&frame, &room->packet, room->cursor.offset, &room->flow);
+	zsync_flow_count_packet(&frame, &room->packet, room->cursor.offset, &room->flow,
+				config.lines);
 	return TCX_NEXT;
 }
 

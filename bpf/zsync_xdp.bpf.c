@@ -141,7 +141,7 @@ int zsync_xdp(struct xdp_md *ctx)
 		}
 		room->hit.marked = 0;
 	}
-	if (config.flows && !reason) {
+	if (config.flow_lines && !reason) {
 		/* A challenge may have moved the frame. */
 		struct zsync_frame judged = {
 			.data = (const __u8 *)(long)ctx->data,
@@ -152,7 +152,8 @@ int zsync_xdp(struct xdp_md *ctx)
 		room->flow.bytes = frame.bytes;
 		room->flow.dropped = drop;
 		room->flow.trusted = 0;
-		zsync_flow_count_packet(&judged, &room->packet, room->cursor.offset, &room->flow);
+		zsync_flow_count_packet(&judged, &room->packet, room->cursor.offset, &room->flow,
+					config.flow_lines);
 		ZSYNC_MEET();
 	}
 	if (drop) {

@@ -12,7 +12,7 @@
 
 #include "handover.h"
 
-#define ZSYNC_LAYOUT_VERSION 8
+#define ZSYNC_LAYOUT_VERSION 9
 
 /* A rule's cell: its counter slot, a bit for each action, and whether it drops. */
 #define ZSYNC_SLOT_MASK 0xffffu
@@ -151,7 +151,7 @@ struct zsync_config {
 	__u32 limits_adaptive; /* likewise */
 	__u32 answers_redirected; /* answers to challenges leave by redirection: see challenge.h */
 	struct zsync_handover_secret handover; /* see handover.h */
-	__u32 flows; /* packets are counted into the flow table: see flow.h */
+	__u32 flow_lines; /* of the flow table that packets are counted into, or none: see flow.h */
 	__u32 shapes; /* packets leave at times of their own: see shape.h */
 	__u32 classes_mask; /* of those classes; the first is of packets that no rule gives another */
 	__u64 shape_cost; /* of the whole: ticks of a byte, with ZSYNC_BYTE_COST_LOG2 */

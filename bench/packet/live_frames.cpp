@@ -215,7 +215,7 @@ void measure_flows() {
     Filter filter = must(Filter::attach({.ifname = ours.name(), .bpf_dir = lab.bpf_dir()}, rules));
     filter.count_flows(true);
     (void)must(filter.load(rules));
-    FlowReader reader = must(FlowReader::open(filter.flow_maps()));
+    FlowReader reader = must(FlowReader::open(filter.flow_maps(), {}));
     const Filter without =
         must(Filter::attach({.ifname = plain.name(), .bpf_dir = lab.bpf_dir()}, rules));
     const BareDrop drop(bare);
@@ -236,7 +236,7 @@ void measure_flows() {
         }
         living_max = std::max(living_max, reader.counts()->living);
         (void
-        )must(reader.age(epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>(), {}, add)
+        )must(reader.age(epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>(), add)
         );
     }
     const std::uint64_t arrived = counting.arrived() - before;
@@ -260,7 +260,9 @@ void measure_flows() {
         "every frame that arrived is dropped"
     );
     require(in_flows + counts.refused == arrived, "every frame is in a flow or refused");
-    require(living_max <= limits::flows_unanswered_max, "unanswered flows stay in their room");
+    require(
+        living_max <= analysis::FlowOptions{}.unanswered_max, "unanswered flows stay in their room"
+    );
     const auto row = [&](std::string_view peer, const Receiver& receiver, double goal) {
         print_ratio(
             std::format("flow table under 200,000 spoofed sources, against {}", peer),

@@ -175,3 +175,50 @@ def test_a_syn_flood_leaves_the_connection_its_place(counted):
             connection = [flow for flow in known(counted) if (flow["source"], flow.get("source_port")) == ends]
     assert [flow["state"] for flow in connection] == ["established"]
     assert report(counted)["flow_table"]["unanswered"] <= 32_768
+
+
+def options(lab) -> dict:
+    return lab.property("FlowOptions", "/org/zsync1/packet", "org.zsync1.Packet")
+
+
+def datagram(lab, port: int) -> None:
+    with lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.bind((lab.far.v4, port))
+        out.sendto(PAYLOAD, (lab.near.v4, DROPPED_PORT))
+
+
+def test_limits_and_times_of_flows_are_configured_and_hold_after_a_reload(counted):
+    assert options(counted)["flows_max"] == 65_536 and options(counted)["unanswered_max"] == 32_768
+    datagram(counted, 4000)
+    wait_until("the flow", lambda: [flow["source_port"] for flow in known(counted)] == [4000])
+    # Of the same size: the table stays, with the flow that it has.
+    counted.config.write_text("[packet.flows]\nunanswered_max = 2\nunanswered_seconds = 3600\n")
+    counted.ctl("reload")
+    assert options(counted)["unanswered_max"] == 2
+    assert [flow["source_port"] for flow in known(counted)] == [4000]
+    datagram(counted, 4001)
+    datagram(counted, 4002)
+    wait_until("a packet that gets no place", lambda: report(counted)["flow_table"]["refused"] == 1)
+    assert sorted(flow["source_port"] for flow in known(counted)) == [4000, 4001]
+    assert report(counted)["flow_table"]["in_flood"]
+    # A flow that nobody answers has a second by now, and a moment until somebody looks.
+    wait_until("the end of flood mode", lambda: not report(counted)["flow_table"]["in_flood"])
+    # Of another size: an empty table takes the place of the old one.
+    counted.config.write_text("[packet.flows]\nflows_max = 1024\nunanswered_seconds = 1\n")
+    counted.ctl("reload")
+    assert options(counted)["unanswered_max"] == 512
+    assert report(counted)["flow_table"]["flows"] == 0
+    datagram(counted, 4003)
+    wait_until("the flow", lambda: report(counted)["flow_table"]["flows"] == 1)
+    wait_until("its end", lambda: report(counted)["flow_table"]["timed_out"] == 1)
+    shown = counted.near.run("bpftool", "-j", "map", "show").stdout
+    assert [m["max_entries"] for m in json.loads(shown) if m.get("name") == "zsync_flows"].count(2048) >= 1
+
+
+def test_wrong_options_of_flows_are_refused_and_nothing_changes(counted):
+    before = options(counted)
+    counted.config.write_text("[packet.flows]\nflows_max = 1023\n")
+    answer = counted.ctl("reload", check=False)
+    assert answer.code != 0
+    assert "zsyncd.toml:2:13: error: flows_max is out of range; hint: from 1024 to 1048576" in answer.err + counted.log()
+    assert options(counted) == before

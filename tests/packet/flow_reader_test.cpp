@@ -8,7 +8,6 @@
 #include <zsync/packet/analysis/content.hpp>
 #include <zsync/packet/analysis/flow_table.hpp>
 #include <zsync/packet/flow_reader.hpp>
-#include <zsync/packet/limits.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -29,6 +28,7 @@ constexpr std::uint32_t server = 0x0a010002;
 constexpr std::uint8_t fin = 1;
 constexpr std::uint8_t syn = 2;
 constexpr std::uint8_t ack = 16;
+constexpr analysis::FlowOptions usual;
 
 std::uint64_t monotonic_ns() {
     return epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>();
@@ -61,7 +61,7 @@ class FlowTest : public FilterTest {
 protected:
     FlowTest()
         : filter_(attach_counting()), in_(veth_.peer()), out_(veth_.name()),
-          reader_(must(FlowReader::open(filter_.flow_maps()))) {}
+          reader_(must(FlowReader::open(filter_.flow_maps(), {}))) {}
 
     [[nodiscard]] Filter attach_counting() const {
         Filter filter = must(Filter::attach(options(), drop_source("10.9.0.0/16")));
@@ -73,7 +73,6 @@ protected:
         std::vector<Ended> ended;
         must(reader_.age(
             monotonic_ns() + static_cast<std::uint64_t>(later.count()),
-            {},
             [&](const CountedFlow& flow, FlowEnd why) { ended.push_back({flow, why}); }
         ));
         return ended;
@@ -220,7 +219,7 @@ TEST_F(FlowTest, a_restart_finds_the_table_and_a_load_keeps_it) {
     must(filter_.load(drop_source("10.8.0.0/16")));
     in_.send(tcp_frame(client, server, 4000, 80, ack));
     filter_ = must(Filter::adopt(options()));
-    reader_ = must(FlowReader::open(filter_.flow_maps()));
+    reader_ = must(FlowReader::open(filter_.flow_maps(), {}));
     in_.send(tcp_frame(client, server, 4000, 80, ack));
     out_.send(tcp_frame(server, client, 80, 4000, ack));
     must(filter_.load(drop_source("10.7.0.0/16")));
@@ -265,8 +264,8 @@ TEST_F(FlowTest, a_flood_of_forged_sources_takes_no_place_from_a_connection) {
     EXPECT_TRUE(counts.in_flood);
     EXPECT_GE(counts.floods, 1U);
     EXPECT_GT(counts.refused, 100'000U);
-    EXPECT_LE(counts.unanswered, limits::flows_unanswered_max);
-    EXPECT_LE(counts.living, limits::flows_unanswered_max + 1);
+    EXPECT_LE(counts.unanswered, usual.unanswered_max);
+    EXPECT_LE(counts.living, usual.unanswered_max + 1);
     std::uint64_t in_flows = 0;
     for (const CountedFlow& flow : reader_.flows()) {
         if (flow.tuple.protocol == 6) {
@@ -295,31 +294,102 @@ TEST_F(FlowTest, the_table_takes_as_many_flows_as_it_has_places_and_refuses_the_
         out_.send(tcp_frame(server, 0x0b000000 + number, 4000, 80, syn));
     };
     std::uint32_t number = 0;
-    while (number < limits::flows_unanswered_max - 1) {
+    while (number < usual.unanswered_max - 1) {
         begin(number++);
     }
     in_.send(udp_from(client));
     FlowCounts counts = reader_.counts().value();
-    EXPECT_EQ(counts.living, limits::flows_unanswered_max);
+    EXPECT_EQ(counts.living, usual.unanswered_max);
     EXPECT_EQ(counts.refused, 0U);
     EXPECT_FALSE(counts.in_flood);
     in_.send(udp_from(client + 1));
     counts = reader_.counts().value();
-    EXPECT_EQ(counts.living, limits::flows_unanswered_max);
+    EXPECT_EQ(counts.living, usual.unanswered_max);
     EXPECT_EQ(counts.refused, 1U);
     EXPECT_TRUE(counts.in_flood);
     EXPECT_EQ(counts.floods, 1U);
-    while (number < limits::flows_max - 1) {
+    while (number < usual.flows_max - 1) {
         begin(number++);
     }
     counts = reader_.counts().value();
-    EXPECT_EQ(counts.living, limits::flows_max);
+    EXPECT_EQ(counts.living, usual.flows_max);
     EXPECT_EQ(counts.refused_full, 0U);
     begin(number++);
     counts = reader_.counts().value();
-    EXPECT_EQ(counts.living, limits::flows_max);
+    EXPECT_EQ(counts.living, usual.flows_max);
     EXPECT_EQ(counts.refused_full, 1U);
-    EXPECT_EQ(counts.created, limits::flows_max);
+    EXPECT_EQ(counts.created, usual.flows_max);
+}
+
+TEST_F(FlowTest, other_options_hold_at_once_at_their_limits_and_one_beyond) {
+    analysis::FlowOptions options{
+        .flows_max = 5, .unanswered_max = 3, .half_open_seconds = 2, .udp_seconds = 7
+    };
+    reader_ = must(FlowReader::open(filter_.flow_maps(), options));
+    for (std::uint32_t i = 0; i < 3; ++i) {
+        in_.send(tcp_frame(client + 0x100 + i, server, 4000, 80, syn));
+    }
+    EXPECT_EQ(reader_.counts()->living, 3U);
+    EXPECT_FALSE(reader_.counts()->in_flood);
+    in_.send(tcp_frame(client + 0x103, server, 4000, 80, syn));
+    EXPECT_EQ(reader_.counts()->living, 3U);
+    EXPECT_EQ(reader_.counts()->refused, 1U);
+    EXPECT_TRUE(reader_.counts()->in_flood);
+    // What this host begins takes the rest.
+    out_.send(tcp_frame(server, client, 5000, 443, syn));
+    out_.send(tcp_frame(server, client, 5001, 443, syn));
+    EXPECT_EQ(reader_.counts()->living, 5U);
+    EXPECT_EQ(reader_.counts()->refused_full, 0U);
+    out_.send(tcp_frame(server, client, 5002, 443, syn));
+    EXPECT_EQ(reader_.counts()->living, 5U);
+    EXPECT_EQ(reader_.counts()->refused_full, 1U);
+    EXPECT_EQ(age(std::chrono::milliseconds(1500)).size(), 5U); // half open, in flood mode
+    EXPECT_FALSE(reader_.counts()->in_flood);
+
+    in_.send(tcp_frame(client, server, 4000, 80, syn));
+    in_.send(udp_from(client));
+    out_.send(
+        ethernet(0x0800) + ipv4({.source = 0x0a000002, .destination = client}, udp(2, 1, 20))
+    );
+    EXPECT_TRUE(age(std::chrono::milliseconds(1500)).empty());
+    EXPECT_EQ(age(std::chrono::milliseconds(2500)).size(), 1U);
+    EXPECT_TRUE(age(std::chrono::milliseconds(6500)).empty());
+    EXPECT_EQ(age(std::chrono::milliseconds(7500)).size(), 1U);
+}
+
+TEST_F(FlowTest, flood_mode_begins_with_the_first_flow_beyond_those_of_a_second) {
+    reader_ = must(FlowReader::open(filter_.flow_maps(), {.new_per_second_max = 1}));
+    const Fd program = live_program(filter_, lab_.bpf_dir());
+    stay_on(0);
+    // Two flows in one window of 2^30 ns: a third of all pairs could straddle its end, three in a
+    // row cannot.
+    for (std::uint32_t i = 0; i < 3; ++i) {
+        test_run(program.get(), udp_from(client + i), 1);
+    }
+    EXPECT_TRUE(reader_.counts()->in_flood);
+    EXPECT_GE(reader_.counts()->refused, 1U);
+    EXPECT_GE(reader_.counts()->living, 1U);
+}
+
+TEST_F(FlowTest, a_table_is_made_for_as_many_flows_as_wanted) {
+    filter_.count_flows(false);
+    must(filter_.load(drop_source("10.9.0.0/16")));
+    const analysis::FlowOptions options{.flows_max = 2000, .unanswered_max = 2000};
+    filter_.count_flows(true, options);
+    must(filter_.load(drop_source("10.9.0.0/16")));
+    EXPECT_EQ(flow_lines_of(filter_.flow_maps()).value(), 512U);
+    reader_ = must(FlowReader::open(filter_.flow_maps(), options));
+    for (std::uint32_t i = 0; i < 2000; ++i) {
+        out_.send(tcp_frame(server, 0x0b000000 + i, 4000, 80, syn));
+    }
+    EXPECT_EQ(reader_.counts()->living, 2000U);
+    EXPECT_EQ(reader_.flows().size(), 2000U);
+    EXPECT_EQ(reader_.counts()->refused, 0U);
+    out_.send(tcp_frame(server, 0x0c000000, 4000, 80, syn));
+    EXPECT_EQ(reader_.counts()->living, 2000U);
+    EXPECT_EQ(reader_.counts()->refused_full, 1U);
+    EXPECT_EQ(age(std::chrono::seconds(6)).size(), 2000U);
+    EXPECT_EQ(reader_.counts()->living, 0U);
 }
 
 TEST_F(FlowTest, fragments_and_icmp_errors_belong_to_the_flow_they_are_of) {

@@ -82,6 +82,60 @@ TEST(Config, every_threshold_of_alerts_is_a_key_within_its_range) {
     );
 }
 
+TEST(Config, every_limit_and_time_of_flows_is_a_key_within_its_range) {
+    using packet::analysis::flow_option_list;
+    for (const packet::analysis::FlowOption& option : flow_option_list) {
+        // What is asked of two options together is the next test's.
+        const auto text_of = [&option](std::int64_t value) {
+            std::string text = std::format("[packet.flows]\n{} = {}\n", option.name, value);
+            if (option.name == "unanswered_max") {
+                text += std::format("flows_max = {}\n", packet::analysis::limits::flows_max);
+            } else if (option.name == "half_open_in_flood_seconds") {
+                text += std::format("half_open_seconds = {}\n", option.max);
+            }
+            return text;
+        };
+        for (const std::uint32_t value : {option.min, option.max}) {
+            const auto config = parse(text_of(value));
+            ASSERT_TRUE(config) << config.error().message();
+            EXPECT_EQ(config->flows.*(option.value), value) << option.name;
+        }
+        for (const std::int64_t value :
+             {option.min - std::int64_t{1}, option.max + std::int64_t{1}}) {
+            EXPECT_TRUE(errors_of(text_of(value))
+                            .contains(std::format(
+                                "c:2:{}: error: {} is out of range; hint: from {} to {}",
+                                option.name.size() + 4,
+                                option.name,
+                                option.min,
+                                option.max
+                            ))
+            ) << errors_of(text_of(value));
+        }
+        EXPECT_TRUE(errors_of(std::format("[packet.flows]\n{} = 1.5\n", option.name))
+                        .contains("is a number where a whole number should be"));
+    }
+    EXPECT_TRUE(errors_of("[packet.flows]\nudp_second = 1\n").contains("did you mean udp_seconds"));
+}
+
+TEST(Config, limits_and_times_of_flows_fit_each_other_over_all_files) {
+    EXPECT_EQ(parse("[packet.flows]\nflows_max = 4096\n")->flows.unanswered_max, 2048U);
+    EXPECT_EQ(
+        errors_of("[packet.flows]\nflows_max = 4096\nunanswered_max = 4097\n"),
+        "c:3:18: error: unanswered_max is more than the 4096 of flows_max; hint: half of flows_max "
+        "leaves room for flows that are answered"
+    );
+    EXPECT_TRUE(parse("[packet.flows]\nflows_max = 4096\nunanswered_max = 4096\n"));
+    EXPECT_TRUE(errors_of("[packet.flows]\nhalf_open_seconds = 2\nhalf_open_in_flood_seconds = 3\n")
+                    .starts_with("c:3:30: error: half_open_in_flood_seconds is more than the 2"));
+    const auto config = parse_config({
+        {.name = "a", .text = "[packet.flows]\nflows_max = 100000\nunanswered_max = 90000\n"},
+        {.name = "b", .text = "[packet.flows]\nflows_max = 80000\n"},
+    });
+    ASSERT_FALSE(config);
+    EXPECT_TRUE(config.error().message().starts_with("a:3:18: error: unanswered_max is more"));
+}
+
 TEST(Config, an_interface_may_be_analysed_in_part) {
     const auto config = parse("[packet.interfaces.eth0]\nanalyse_every = 100\n");
     ASSERT_TRUE(config);
@@ -149,7 +203,7 @@ TEST(Config, errors_say_where_and_what_to_write) {
         Case{
             "[packet]\nmode = \"auto\"",
             "c:2:1: error: unknown key 'mode' in [packet]; hint: one of alerts, default_mode, "
-            "interfaces"
+            "flows, interfaces"
         },
         Case{
             "[packet]\ndefault_mode = \"nativ\"",

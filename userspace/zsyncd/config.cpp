@@ -29,7 +29,9 @@ constexpr std::array entries{
 
 constexpr std::array<std::string_view, 2> top_keys{"log", "packet"};
 constexpr std::array<std::string_view, 1> log_keys{"level"};
-constexpr std::array<std::string_view, 3> packet_keys{"alerts", "default_mode", "interfaces"};
+constexpr std::array<std::string_view, 4> packet_keys{
+    "alerts", "default_mode", "flows", "interfaces"
+};
 constexpr std::array<std::string_view, 3> interface_keys{"analyse_every", "mode", "rules"};
 constexpr std::array<std::string_view, 5> levels{"error", "warning", "notice", "info", "debug"};
 constexpr std::array<std::string_view, 3> modes{"auto", "native", "generic"};
@@ -40,6 +42,12 @@ struct InterfaceDraft {
     std::optional<AttachMode> mode;
     std::string rules;
     std::uint32_t analyse_every = 0;
+};
+
+/// Where a key was given last.
+struct GivenOption {
+    std::string file;
+    toml::source_region where;
 };
 
 std::string choices(std::string_view word, std::span<const std::string_view> known) {
@@ -71,6 +79,11 @@ private:
     void unknown_key(
         const toml::key& key, std::string_view table, std::span<const std::string_view> known
     );
+    /// The option of that name, or null, which it has said then.
+    template <class Option, std::size_t count>
+    const Option* find_option(
+        const toml::key& key, std::string_view table, const std::array<Option, count>& options
+    );
     void wrong_type(const toml::node& node, std::string_view key, std::string_view wanted);
     void sub_table(const toml::node& node, std::string_view key, Table visit);
     std::optional<std::string> string(const toml::node& node, std::string_view key);
@@ -80,6 +93,8 @@ private:
     void log_table(const toml::table& table);
     void packet_table(const toml::table& table);
     void alerts(const toml::table& table);
+    void flows(const toml::table& table);
+    void check_flows();
     void interfaces(const toml::table& table);
     void one_interface(const std::string& name, const toml::table& table);
     void rules(const toml::node& node, InterfaceDraft& draft);
@@ -88,6 +103,7 @@ private:
     std::string file_;
     Config config_;
     std::map<std::string, InterfaceDraft> interfaces_;
+    std::map<std::string_view, GivenOption> flows_given_; ///< keys of [packet.flows]
     std::string errors_;
     std::size_t error_count_ = 0;
 };
@@ -215,6 +231,8 @@ void Reader::packet_table(const toml::table& table) {
             config_.default_mode = mode(node, "packet.default_mode").value_or(config_.default_mode);
         } else if (key == "alerts") {
             sub_table(node, "packet.alerts", &Reader::alerts);
+        } else if (key == "flows") {
+            sub_table(node, "packet.flows", &Reader::flows);
         } else if (key == "interfaces") {
             sub_table(node, "packet.interfaces", &Reader::interfaces);
         } else {
@@ -223,18 +241,25 @@ void Reader::packet_table(const toml::table& table) {
     }
 }
 
+template <class Option, std::size_t count>
+const Option* Reader::find_option(
+    const toml::key& key, std::string_view table, const std::array<Option, count>& options
+) {
+    const auto known = std::ranges::find(options, key.str(), &Option::name);
+    if (known != options.end()) {
+        return &*known;
+    }
+    std::array<std::string_view, count> names{};
+    std::ranges::transform(options, names.begin(), &Option::name);
+    unknown_key(key, table, names);
+    return nullptr;
+}
+
 void Reader::alerts(const toml::table& table) {
-    using packet::analysis::detector_option_list;
     for (const auto& [key, node] : table) {
-        const auto known = std::ranges::find(
-            detector_option_list, key.str(), &packet::analysis::DetectorOption::name
-        );
-        if (known == detector_option_list.end()) {
-            std::array<std::string_view, detector_option_list.size()> names{};
-            std::ranges::transform(
-                detector_option_list, names.begin(), &packet::analysis::DetectorOption::name
-            );
-            unknown_key(key, "packet.alerts", names);
+        const auto* known =
+            find_option(key, "packet.alerts", packet::analysis::detector_option_list);
+        if (known == nullptr) {
             continue;
         }
         const auto value = node.value<double>();
@@ -249,6 +274,62 @@ void Reader::alerts(const toml::table& table) {
         } else {
             config_.alerts.*(known->value) = *value;
         }
+    }
+}
+
+void Reader::flows(const toml::table& table) {
+    for (const auto& [key, node] : table) {
+        const auto* known = find_option(key, "packet.flows", packet::analysis::flow_option_list);
+        if (known == nullptr) {
+            continue;
+        }
+        const auto value = node.value<std::int64_t>();
+        if (!node.is_integer() || !value) {
+            wrong_type(node, std::format("packet.flows.{}", known->name), "a whole number");
+        } else if (*value < known->min || *value > known->max) {
+            error(
+                node.source(),
+                std::format("{} is out of range", known->name),
+                std::format("from {} to {}", known->min, known->max)
+            );
+        } else {
+            config_.flows.*(known->value) = static_cast<std::uint32_t>(*value);
+            flows_given_[known->name] = {.file = file_, .where = node.source()};
+        }
+    }
+}
+
+/// What only all files together can say.
+void Reader::check_flows() {
+    packet::analysis::FlowOptions& flows = config_.flows;
+    const auto complain = [this](std::string_view first, std::string_view second, auto... words) {
+        const auto given = flows_given_.find(first);
+        const GivenOption& last =
+            given == flows_given_.end() ? flows_given_.at(second) : given->second;
+        file_ = last.file;
+        error(last.where, words...);
+    };
+    if (!flows_given_.contains("unanswered_max")) {
+        flows.unanswered_max = flows.flows_max / 2;
+    }
+    if (flows.unanswered_max > flows.flows_max) {
+        complain(
+            "unanswered_max",
+            "flows_max",
+            std::format("unanswered_max is more than the {} of flows_max", flows.flows_max),
+            std::string("half of flows_max leaves room for flows that are answered")
+        );
+    }
+    if (flows.half_open_in_flood_seconds > flows.half_open_seconds) {
+        complain(
+            "half_open_in_flood_seconds",
+            "half_open_seconds",
+            std::format(
+                "half_open_in_flood_seconds is more than the {} of half_open_seconds",
+                flows.half_open_seconds
+            ),
+            std::string("a flood asks for less time, not for more")
+        );
     }
 }
 
@@ -357,6 +438,7 @@ void Reader::read(const ConfigText& text) {
 }
 
 Outcome<Config> Reader::finish() {
+    check_flows();
     if (error_count_ > 0) {
         return fail(ConfigError::invalid_config, std::move(errors_));
     }
@@ -432,6 +514,10 @@ default_mode = "auto"
 # What the traffic analysis takes for an attack:
 # [packet.alerts]
 # port_scan_ports = 20
+
+# How many flows of an interface are counted, and how long they stay without a packet:
+# [packet.flows]
+# flows_max = 65536
 
 # Interfaces to attach at start, each with a table of its own:
 # [packet.interfaces.eth0]

@@ -4,6 +4,7 @@
 #include <zsync/core/log.hpp>
 #include <zsync/core/result.hpp>
 #include <zsync/packet/analysis/detector_options.hpp>
+#include <zsync/packet/analysis/flow_options.hpp>
 #include <zsync/packet/attach_mode.hpp>
 
 #include <cstddef>
@@ -48,6 +49,7 @@ struct Config {
     /// The mode of interfaces that name none.
     packet::AttachMode default_mode = packet::AttachMode::automatic;
     packet::analysis::DetectorOptions alerts; ///< what the traffic analysis takes for an attack
+    packet::analysis::FlowOptions flows;      ///< how many flows it keeps, and for how long
     std::vector<Interface> interfaces;        ///< by name
 
     friend bool operator==(const Config&, const Config&) = default;

@@ -162,7 +162,7 @@ Task<Outcome<void>> Daemon::start_packets(Parts* parts) {
     }
     parts->packet_objects =
         std::make_shared<PacketObjects>(io_, parts->scope, packets, parts->bus, parts->jobs);
-    parts->packet_objects->configure(parts->config.alerts);
+    ZCO_CHECK(co_await parts->packet_objects->configure(parts->config.alerts, parts->config.flows));
     ZCO_CHECK(parts->packet_objects->add());
     ZCO_CHECK(co_await parts->packet_objects->restore_forwards());
     co_return co_await start_analyses(parts);
@@ -237,8 +237,8 @@ Task<Outcome<void>> Daemon::reload_as_job(Parts* parts) {
 
 Task<Outcome<void>> Daemon::reconfigure(Parts* parts) {
     ZCO_CHECK(co_await configure(parts));
-    parts->packet_objects->configure(parts->config.alerts);
     ZCO_CHECK(co_await parts->packets->reconcile());
+    ZCO_CHECK(co_await parts->packet_objects->configure(parts->config.alerts, parts->config.flows));
     Outcome<void> configured =
         co_await parts->packets->configure(configured_interfaces(parts->config));
     parts->packet_objects->publish();

@@ -28,12 +28,10 @@ Outcome<std::unique_ptr<LiveAnalysis>> start_live(
     std::uint32_t ifindex,
     const std::string& ifname,
     std::uint32_t sample_every,
-    const packet::analysis::DetectorOptions& detectors,
+    packet::analysis::AnalyserOptions options,
     packet::FlowReader flows
 ) {
-    packet::analysis::AnalyserOptions options{.flows = {}, .detectors = detectors};
-    std::uint64_t& seed = options.flows.seed;
-    if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) {
+    if (::getrandom(&options.seed, sizeof options.seed, 0) != sizeof options.seed) {
         return fail(os_error(errno), "no random numbers");
     }
     return LiveAnalysis::start(
@@ -57,8 +55,47 @@ std::unexpected<Fault> not_analysed(const std::string& ifname) {
 PacketAnalyses::PacketAnalyses(Io io, Scope& scope, packet::Service& service, Tell tell)
     : io_(io), scope_(scope), service_(service), tell_(std::move(tell)) {}
 
-void PacketAnalyses::configure(const packet::analysis::DetectorOptions& options) {
-    detectors_ = options;
+Task<Outcome<void>> PacketAnalyses::configure(
+    packet::analysis::DetectorOptions detectors, packet::analysis::FlowOptions flows
+) {
+    detectors_ = detectors;
+    if (std::exchange(flow_options_, flows) == flows) {
+        co_return {};
+    }
+    std::vector<std::shared_ptr<Run>> runs;
+    for (const auto& [name, wish] : wishes_) {
+        if (wish.run) {
+            runs.push_back(wish.run);
+        }
+    }
+    for (const std::shared_ptr<Run>& run : runs) {
+        ZCO_CHECK(co_await follow_flow_options(run));
+    }
+    co_return {};
+}
+
+/// An interface that has gone meanwhile is analysed by the new options when it is back.
+Task<Outcome<void>> PacketAnalyses::follow_flow_options(std::shared_ptr<Run> run) {
+    ZCO_TRY(const Mutex::Lock lock, co_await run->mutex.lock());
+    if (!run->live) {
+        co_return {};
+    }
+    Outcome<std::optional<packet::FlowReader>> flows =
+        co_await service_.count_flows(run->ifname, true, flow_options_);
+    if (!flows) {
+        if (flows.error().error.is_canceled()) {
+            co_return std::unexpected(std::move(flows).error());
+        }
+        log::error(
+            std::format(
+                "{}: flows are counted as before: {}", run->ifname, flows.error().message()
+            ),
+            {{"ZSYNC_INTERFACE", run->ifname}}
+        );
+        co_return {};
+    }
+    run->live->configure(flow_options_, **std::move(flows));
+    co_return {};
 }
 
 std::uint32_t PacketAnalyses::sample_every(const std::string& ifname) const {
@@ -112,11 +149,20 @@ PacketAnalyses::start(packet::InterfaceView view, std::uint32_t sample_every, bo
 Task<Outcome<void>> PacketAnalyses::begin(std::string ifname, std::uint32_t ifindex) {
     auto run = std::make_shared<Run>(ifname);
     run->ifindex = ifindex;
-    ZCO_TRY(std::optional<packet::FlowReader> flows, co_await service_.count_flows(ifname, true));
+    ZCO_TRY(
+        std::optional<packet::FlowReader> flows,
+        co_await service_.count_flows(ifname, true, flow_options_)
+    );
     ZCO_TRY(Wish* const wish, find(ifname));
     Outcome<std::unique_ptr<LiveAnalysis>> live =
-        co_await io_.offload([&, sample_every = wish->sample_every, detectors = detectors_] {
-            return start_live(ifindex, ifname, sample_every, detectors, *std::move(flows));
+        co_await io_.offload([&, sample_every = wish->sample_every, this] {
+            return start_live(
+                ifindex,
+                ifname,
+                sample_every,
+                {.flows = flow_options_, .detectors = detectors_},
+                *std::move(flows)
+            );
         });
     if (!live) {
         ZCO_CHECK(co_await stop_counting(ifname));

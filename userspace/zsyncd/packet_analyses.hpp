@@ -28,8 +28,13 @@ public:
     /// Tasks run in `scope`, which outlives this.
     PacketAnalyses(Io io, Scope& scope, packet::Service& service, Tell tell);
 
-    /// Takes other thresholds, also for analyses that run.
-    void configure(const packet::analysis::DetectorOptions& options);
+    /// Takes other thresholds, and other limits and times of flows, also for analyses that run.
+    /// Where the kernel's table has another size by them, an empty one takes its place.
+    Task<Outcome<void>>
+    configure(packet::analysis::DetectorOptions detectors, packet::analysis::FlowOptions flows);
+    [[nodiscard]] const packet::analysis::FlowOptions& flow_options() const noexcept {
+        return flow_options_;
+    }
 
     /// Wants an interface analysed, one packet in `sample_every`. Begins at once where it can; an
     /// interface that is not attached is analysed when it is, and with `must_run` refused.
@@ -74,6 +79,7 @@ private:
     Task<void> age(std::shared_ptr<Run> run);
     Task<Result<void>> age_flows(std::shared_ptr<Run> run);
     Task<Outcome<void>> stop_counting(std::string ifname);
+    Task<Outcome<void>> follow_flow_options(std::shared_ptr<Run> run);
     void tell(const std::string& ifname, std::vector<packet::analysis::Alert> alerts);
     Outcome<Wish*> find(const std::string& ifname);
 
@@ -85,4 +91,5 @@ private:
     std::map<std::string, Wish> wishes_;
 };
 
+    std::vector<std::shared_ptr<Run>> leftover_; ///< to be ended
 } // namespace zsync::zsyncd

@@ -17,6 +17,7 @@ const bus::Interface& PacketObjects::bus_interface() {
     static const auto interface =
         bus::InterfaceBuilder<PacketObjects>("org.zsync1.Packet")
             .property<&PacketObjects::limits>("Limits", bus::Emits::constant)
+            .property<&PacketObjects::flow_options>("FlowOptions", bus::Emits::change)
             .method<&PacketObjects::attach>("Attach", {"ifname", "mode", "options"}, {"interface"})
             .method<&PacketObjects::detach>("Detach", {"ifname", "options"}, {})
             .method<&PacketObjects::replay>(
@@ -57,10 +58,25 @@ Outcome<void> PacketObjects::add() {
 
 std::map<std::string, std::uint64_t> PacketObjects::limits() const { return packet_limits(); }
 
-void PacketObjects::configure(const packet::analysis::DetectorOptions& options) {
-    replays_.configure(options);
-    analyses_.configure(options);
-    drop_source_seconds_ = options.drop_source_seconds;
+std::map<std::string, std::uint64_t> PacketObjects::flow_options() const {
+    std::map<std::string, std::uint64_t> options;
+    for (const packet::analysis::FlowOption& option : packet::analysis::flow_option_list) {
+        options.emplace(option.name, analyses_.flow_options().*(option.value));
+    }
+    return options;
+}
+
+Task<Outcome<void>> PacketObjects::configure(
+    packet::analysis::DetectorOptions detectors, packet::analysis::FlowOptions flows
+) {
+    replays_.configure(detectors, flows);
+    drop_source_seconds_ = detectors.drop_source_seconds;
+    const bool changes = flows != analyses_.flow_options();
+    ZCO_CHECK(co_await analyses_.configure(detectors, flows));
+    if (changes) {
+        connection_.properties_changed(path, bus_interface(), {"FlowOptions"});
+    }
+    co_return {};
 }
 
 Task<void>

@@ -43,8 +43,9 @@ public:
     Outcome<void> add();
     /// Adds and removes interface objects and sends PropertiesChanged, as the snapshot demands.
     void publish();
-    /// Takes the thresholds of alerts.
-    void configure(const packet::analysis::DetectorOptions& options);
+    /// Takes the thresholds of alerts, and the limits and times of flows.
+    Task<Outcome<void>>
+    configure(packet::analysis::DetectorOptions detectors, packet::analysis::FlowOptions flows);
     /// Has an interface analysed if it is known here.
     Task<Outcome<void>> analyse(std::string ifname, std::uint32_t sample_every);
     /// Takes up what is to forward.
@@ -55,6 +56,7 @@ public:
     /// \name Members on the bus
     /// \{
     [[nodiscard]] std::map<std::string, std::uint64_t> limits() const;
+    [[nodiscard]] std::map<std::string, std::uint64_t> flow_options() const;
     Task<Outcome<bus::ObjectPath>>
     attach(bus::CallContext call, std::string ifname, std::string mode, bus::Options options);
     Task<Outcome<void>> detach(bus::CallContext call, std::string ifname, bus::Options options);

@@ -36,11 +36,8 @@ Outcome<std::uint64_t> bytes_of(const Fd& file) {
     return static_cast<std::uint64_t>(status.st_size);
 }
 
-Outcome<Replay> open_replay(Fd capture, const packet::analysis::DetectorOptions& detectors) {
-    AnalyserOptions options;
-    options.detectors = detectors;
-    std::uint64_t& seed = options.flows.seed;
-    if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) {
+Outcome<Replay> open_replay(Fd capture, AnalyserOptions options) {
+    if (::getrandom(&options.seed, sizeof options.seed, 0) != sizeof options.seed) {
         return fail(os_error(errno), "no random numbers");
     }
     return Replay::open(std::move(capture), options);
@@ -66,8 +63,8 @@ PacketReplays::run(Io io, JobRegistry& jobs, Fd capture, std::string source_name
     if (!bytes) {
         co_return of_file(source_name, bytes.error());
     }
-    Outcome<Replay> replay = co_await io.offload([&capture, detectors = detectors_] {
-        return open_replay(std::move(capture), detectors);
+    Outcome<Replay> replay = co_await io.offload([&capture, options = options_] {
+        return open_replay(std::move(capture), options);
     });
     if (!replay) {
         co_return of_file(source_name, replay.error());

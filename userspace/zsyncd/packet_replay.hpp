@@ -5,7 +5,7 @@
 #include <zsync/core/fd.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/result.hpp>
-#include <zsync/packet/analysis/detector_options.hpp>
+#include <zsync/packet/analysis/analyser.hpp>
 
 #include <cstdint>
 #include <string>
@@ -24,11 +24,16 @@ using ReplayReply = std::tuple<Fd, std::uint64_t, std::uint64_t, std::string>;
 class PacketReplays {
 public:
     /// Takes the thresholds that replays begun from here on have.
-    void configure(const packet::analysis::DetectorOptions& options) { detectors_ = options; }
+    void configure(
+        const packet::analysis::DetectorOptions& detectors,
+        const packet::analysis::FlowOptions& flows
+    ) {
+        options_ = {.flows = flows, .detectors = detectors};
+    }
     Task<Outcome<ReplayReply>> run(Io io, JobRegistry& jobs, Fd capture, std::string source_name);
 
 private:
-    packet::analysis::DetectorOptions detectors_;
+    packet::analysis::AnalyserOptions options_;
     std::uint32_t running_ = 0;
 };
 

@@ -165,12 +165,12 @@ TEST(FlowTable, a_flood_of_forged_sources_keeps_to_its_share_and_ends_no_connect
     }
     for (std::uint32_t source = 0; source < 200'000; ++source) {
         table.add(spoofed(0xc0000000U + source, second_ns));
-        ASSERT_LE(table.unanswered(), limits::unanswered_flows_max);
+        ASSERT_LE(table.unanswered(), FlowOptions{}.unanswered_max);
     }
-    EXPECT_EQ(table.size(), 1000 + limits::unanswered_flows_max);
+    EXPECT_EQ(table.size(), 1000 + FlowOptions{}.unanswered_max);
     EXPECT_TRUE(table.in_flood());
     EXPECT_EQ(table.counts().floods, 1U);
-    EXPECT_EQ(table.counts().evicted, 200'000 - limits::unanswered_flows_max);
+    EXPECT_EQ(table.counts().evicted, 200'000 - FlowOptions{}.unanswered_max);
     for (const Ended& ended : recorder.ended) {
         ASSERT_EQ(ended.state, FlowState::syn_sent);
     }
@@ -182,7 +182,7 @@ TEST(FlowTable, a_flood_of_forged_sources_keeps_to_its_share_and_ends_no_connect
 
 TEST(FlowTable, is_full_at_its_limit_and_refuses_only_where_all_else_is_established) {
     Recorder recorder;
-    FlowTable table({.timeouts = {}, .flows_max = 4, .unanswered_max = 2, .seed = 1}, recorder);
+    FlowTable table({.flows_max = 4, .unanswered_max = 2}, recorder, 1);
     for (std::uint16_t port = 1; port <= 4; ++port) {
         shake_hands(table, port);
     }

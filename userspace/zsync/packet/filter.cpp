@@ -153,10 +153,10 @@ Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& 
     Tables tables = ZTRY(compile(rules, slots, names));
     tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
     tables.config.to_sockets = to_sockets_ ? 1 : 0;
-    tables.config.flows = count_flows_ ? 1 : 0;
     if (count_flows_ && !maps.flows) {
         maps.flows = ZTRY(make_flow_maps());
     }
+    tables.config.flow_lines = count_flows_ ? ZTRY(flow_lines_of(maps.flows)) : 0;
     tables.config.answers_redirected = answers_redirected ? 1 : 0;
     tables.config.handover = ZTRY(prepare_handover(rules, maps));
     return load_program(tables, maps, hook_);
@@ -189,7 +189,7 @@ Outcome<FlowMaps> Filter::make_flow_maps() const {
     FoundPoint sending;
     sending.point.kind = HookKind::tcx_out;
     sending.facts = ZTRY(interface_facts(meta_.ifindex));
-    return count_sent(meta_.ifindex, ifname_, sending.starts_at_network());
+    return count_sent(meta_.ifindex, ifname_, sending.starts_at_network(), flow_options_);
 }
 
 Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedMaps& maps) const {

@@ -106,9 +106,12 @@ public:
     /// after a restart, to the kernel. Nothing of that outlives this object but the map.
     void send_to_sockets(bool on) noexcept { to_sockets_ = on; }
     /// Whether packets are counted into the flow table from the next `load` on, of what the
-    /// interface receives and of what it sends: an empty one, if they were not. The table is pinned
-    /// as counters are, and goes on without this process.
-    void count_flows(bool on) noexcept { count_flows_ = on; }
+    /// interface receives and of what it sends: an empty one made for `options`, if they were not.
+    /// The table is pinned as counters are, and goes on without this process.
+    void count_flows(bool on, const analysis::FlowOptions& options = {}) noexcept {
+        count_flows_ = on;
+        flow_options_ = options;
+    }
     /// The table, or none (false) while flows are not counted.
     [[nodiscard]] const FlowMaps& flow_maps() const noexcept { return maps_.flows; }
 
@@ -194,6 +197,7 @@ private:
     bool starts_at_network_ = false;
     bool to_sockets_ = false;
     bool count_flows_ = false;
+    analysis::FlowOptions flow_options_;
     Pins pins_;
     SharedMaps maps_;
     SlotTable slots_;

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <zsync_flows.skel.h>
 
+#include <bit>
 #include <cerrno>
 #include <format>
 #include <memory>
@@ -45,31 +46,60 @@ bool write_line(const Fd& lines, std::uint32_t index, const void* line) {
 }
 
 /// The seed is in the table, so that it lives as long.
-bool write_seed(const Fd& lines, const zsync_flow_seed& seed) {
-    return write_line(lines, ZSYNC_FLOW_SEED_LINE, seed.words) &&
-           write_line(lines, ZSYNC_FLOW_SEED_LINE + 1, seed.words + ZSYNC_FLOW_WORDS);
+bool write_seed(const Fd& map, std::uint32_t lines, const zsync_flow_seed& seed) {
+    return write_line(map, ZSYNC_FLOW_SEED_LINE(lines), seed.words) &&
+           write_line(map, ZSYNC_FLOW_SEED_LINE(lines) + 1, seed.words + ZSYNC_FLOW_WORDS);
+}
+
+bool write_limits(const Fd& map, std::uint32_t lines, const analysis::FlowOptions& options) {
+    zsync_flow_line shared{};
+    shared.words[ZSYNC_FLOW_MAX] = options.flows_max;
+    shared.words[ZSYNC_FLOW_UNANSWERED_MAX] = options.unanswered_max;
+    shared.words[ZSYNC_FLOW_PER_SECOND_MAX] = options.new_per_second_max;
+    return write_line(map, ZSYNC_FLOW_SHARED_LINE(lines), &shared);
 }
 
 } // namespace
 
-Outcome<FlowMaps>
-count_sent(std::uint32_t ifindex, const std::string& ifname, bool starts_at_network) {
+std::uint32_t flow_lines_for(std::uint32_t flows_max) noexcept {
+    return std::bit_ceil(flows_max) / ZSYNC_FLOWS_OF_LINE;
+}
+
+Result<std::uint32_t> flow_lines_of(const FlowMaps& maps) {
+    bpf_map_info info{};
+    std::uint32_t info_bytes = sizeof info;
+    if (bpf_map_get_info_by_fd(maps.lines.get(), &info, &info_bytes) != 0) {
+        return fail(os_error(errno));
+    }
+    return info.max_entries - ZSYNC_FLOW_ALL_LINES(0);
+}
+
+Outcome<FlowMaps> count_sent(
+    std::uint32_t ifindex,
+    const std::string& ifname,
+    bool starts_at_network,
+    const analysis::FlowOptions& options
+) {
     libbpf_set_print(nullptr);
     FlowMaps maps;
-    maps.lines = create_array("zsync_flow_line", sizeof(zsync_flow_line), ZSYNC_FLOW_ALL_LINES);
-    maps.records = create_array("zsync_flows", sizeof(zsync_flow), ZSYNC_FLOW_PLACES);
+    const std::uint32_t lines = flow_lines_for(options.flows_max);
+    maps.lines =
+        create_array("zsync_flow_line", sizeof(zsync_flow_line), ZSYNC_FLOW_ALL_LINES(lines));
+    maps.records = create_array("zsync_flows", sizeof(zsync_flow), lines * ZSYNC_FLOW_WORDS);
     zsync_flow_seed seed{};
     if (::getrandom(seed.words, sizeof seed.words, 0) != sizeof seed.words) {
         return fail(os_error(errno), "no random numbers for the seed of flows");
     }
-    if (!maps.lines || !maps.records || !write_seed(maps.lines, seed)) {
+    if (!maps.lines || !maps.records || !write_seed(maps.lines, lines, seed) ||
+        !write_limits(maps.lines, lines, options)) {
         return cannot("make the table of", ifname, errno);
     }
     const std::unique_ptr<zsync_flows, Destroy> skeleton(zsync_flows__open());
     if (!skeleton) {
         return cannot("count", ifname, errno);
     }
-    skeleton->rodata_config->starts_at_network = starts_at_network ? 1 : 0;
+    skeleton->rodata_config->config.starts_at_network = starts_at_network ? 1 : 0;
+    skeleton->rodata_config->config.lines = lines;
     __builtin_memcpy(
         const_cast<__u64*>(skeleton->rodata_flow_seed->flow_seed.words),
         seed.words,
@@ -98,9 +128,10 @@ count_sent(std::uint32_t ifindex, const std::string& ifname, bool starts_at_netw
 }
 
 Result<zsync_flow_seed> read_flow_seed(const FlowMaps& maps) {
+    const std::uint32_t lines = ZTRY(flow_lines_of(maps));
     zsync_flow_seed seed{};
     for (std::uint32_t i = 0; i < 2; ++i) {
-        const std::uint32_t line = ZSYNC_FLOW_SEED_LINE + i;
+        const std::uint32_t line = ZSYNC_FLOW_SEED_LINE(lines) + i;
         __u64* const words = seed.words + std::size_t{i} * ZSYNC_FLOW_WORDS;
         if (bpf_map_lookup_elem(maps.lines.get(), &line, words) != 0) {
             return fail(os_error(errno));

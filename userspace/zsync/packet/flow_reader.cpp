@@ -33,9 +33,6 @@ static_assert(state_of(ZSYNC_FLOW_ESTABLISHED) == FlowState::established);
 static_assert(state_of(ZSYNC_FLOW_CLOSING) == FlowState::closing);
 static_assert(state_of(ZSYNC_FLOW_CLOSED) == FlowState::closed);
 static_assert(state_of(ZSYNC_FLOW_RESET) == FlowState::reset);
-static_assert(limits::flows_max == ZSYNC_FLOWS_MAX);
-static_assert(limits::flows_unanswered_max == ZSYNC_FLOWS_UNANSWERED_MAX);
-static_assert(limits::flows_per_second_max == ZSYNC_FLOWS_PER_SECOND_MAX);
 
 FlowState state_of(const zsync_flow& flow) {
     return state_of(static_cast<zsync_flow_state>(flow.word & ZSYNC_FLOW_STATE_MASK));
@@ -113,28 +110,34 @@ CountedFlow counted(const zsync_flow& flow, __u64 name, std::uint64_t offset_ns)
     return out;
 }
 
-/// Those that have a name.
-auto places() {
-    return std::views::iota(std::uint32_t{0}, std::uint32_t{ZSYNC_FLOW_PLACES}) |
-           std::views::filter([](std::uint32_t place) {
-               return place % ZSYNC_FLOW_WORDS != ZSYNC_FLOW_ELSEWHERE;
-           });
-}
-
 } // namespace
 
 struct FlowReader::State {
-    State(const FlowMaps& maps, const zsync_flow_seed& hash_seed)
-        : lines(maps.lines, ZSYNC_FLOW_ALL_LINES, MapRights::read_write),
-          records(maps.records, ZSYNC_FLOW_PLACES, MapRights::read_write),
-          stats(::fcntl(maps.stats.get(), F_DUPFD_CLOEXEC, 0)), seed(hash_seed) {}
+    State(
+        const FlowMaps& maps,
+        std::uint32_t of_lines,
+        const zsync_flow_seed& hash_seed,
+        const analysis::FlowOptions& flow_options
+    )
+        : line_count(of_lines),
+          lines(maps.lines, ZSYNC_FLOW_ALL_LINES(of_lines), MapRights::read_write),
+          records(maps.records, std::size_t{of_lines} * ZSYNC_FLOW_WORDS, MapRights::read_write),
+          stats(::fcntl(maps.stats.get(), F_DUPFD_CLOEXEC, 0)), seed(hash_seed),
+          options(flow_options) {}
 
+    /// Those that have a name.
+    [[nodiscard]] auto places() const {
+        return std::views::iota(std::uint32_t{0}, line_count * ZSYNC_FLOW_WORDS) |
+               std::views::filter([](std::uint32_t place) {
+                   return place % ZSYNC_FLOW_WORDS != ZSYNC_FLOW_ELSEWHERE;
+               });
+    }
     /// In place.
     [[nodiscard]] std::atomic_ref<__u64> name(std::uint32_t place) const {
         return std::atomic_ref(lines.at(place / ZSYNC_FLOW_WORDS).words[place % ZSYNC_FLOW_WORDS]);
     }
     [[nodiscard]] std::atomic_ref<__u64> shared(zsync_flow_shared word) const {
-        return std::atomic_ref(lines.at(ZSYNC_FLOW_SHARED_LINE).words[word]);
+        return std::atomic_ref(lines.at(ZSYNC_FLOW_SHARED_LINE(line_count)).words[word]);
     }
     /// Of the name: one that is being made has another one's key, or none, and no state.
     [[nodiscard]] bool is_made(const zsync_flow& flow, __u64 of_name) const {
@@ -142,31 +145,32 @@ struct FlowReader::State {
                zsync_flow_name(zsync_flow_hash(&flow.key, &seed)) ==
                    (of_name & ~ZSYNC_FLOW_RETIRED);
     }
-    [[nodiscard]] std::uint64_t kept_ns(
-        const zsync_flow& flow, const analysis::FlowTimeouts& timeouts, bool in_flood, bool full
-    ) const {
+    [[nodiscard]] std::uint64_t kept_ns(const zsync_flow& flow, bool in_flood, bool full) const {
         const FlowState state = state_of(flow);
-        auto kept = analysis::FlowTable::kept_for(timeouts, state, flow.key.protocol, in_flood);
+        auto kept = analysis::FlowTable::kept_for(options, state, flow.key.protocol, in_flood);
+        const auto at_most = [&kept](std::uint32_t seconds) {
+            kept = std::min<std::chrono::nanoseconds>(kept, std::chrono::seconds(seconds));
+        };
         const bool is_over = state == FlowState::closed || state == FlowState::reset;
         if (in_flood && !was_answered(flow)) {
-            kept = std::min(kept, timeouts.half_open_in_flood);
+            at_most(options.half_open_in_flood_seconds);
         } else if (is_over && !was_answered(flow)) {
-            kept = std::min(kept, timeouts.half_open);
+            at_most(options.half_open_seconds);
         }
         if (full && is_over) {
             kept = {};
         } else if (full && state == FlowState::answered) {
-            kept = std::min<std::chrono::nanoseconds>(
-                kept, std::chrono::seconds(limits::flow_answered_seconds_when_full)
-            );
+            at_most(options.answered_when_full_seconds);
         }
         return static_cast<std::uint64_t>(kept.count());
     }
 
+    std::uint32_t line_count;
     MappedArray<zsync_flow_line> lines;
     MappedArray<zsync_flow> records;
     Fd stats;
     zsync_flow_seed seed;
+    analysis::FlowOptions options;
 };
 
 FlowReader::FlowReader(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
@@ -174,27 +178,31 @@ FlowReader::FlowReader(FlowReader&&) noexcept = default;
 FlowReader& FlowReader::operator=(FlowReader&&) noexcept = default;
 FlowReader::~FlowReader() = default;
 
-Outcome<FlowReader> FlowReader::open(const FlowMaps& maps) {
-    auto state = std::make_unique<State>(maps, ZTRY(read_flow_seed(maps)));
+Outcome<FlowReader> FlowReader::open(const FlowMaps& maps, const analysis::FlowOptions& options) {
+    auto state = std::make_unique<State>(
+        maps, ZTRY(flow_lines_of(maps)), ZTRY(read_flow_seed(maps)), options
+    );
     if (!state->lines || !state->records || !state->stats) {
         const int error = errno;
         return fail(
             os_error(error), std::format("cannot map the flow table: {}", os_error(error).message())
         );
     }
+    state->shared(ZSYNC_FLOW_MAX).store(options.flows_max);
+    state->shared(ZSYNC_FLOW_UNANSWERED_MAX).store(options.unanswered_max);
+    state->shared(ZSYNC_FLOW_PER_SECOND_MAX).store(options.new_per_second_max);
     return FlowReader(std::move(state));
 }
 
-Outcome<std::size_t>
-FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, const Visit& visit) {
+Outcome<std::size_t> FlowReader::age(std::uint64_t now_ns, const Visit& visit) {
     struct Ending {
         std::uint32_t place;
         FlowEnd why;
     };
     std::vector<Ending> ending;
     const bool in_flood = state_->shared(ZSYNC_FLOW_FLOOD).load() != 0;
-    const bool full = state_->shared(ZSYNC_FLOW_COUNT).load() >= ZSYNC_FLOWS_MAX / 4 * 3;
-    for (const std::uint32_t place : places()) {
+    const bool full = state_->shared(ZSYNC_FLOW_COUNT).load() >= state_->options.flows_max / 4 * 3;
+    for (const std::uint32_t place : state_->places()) {
         const std::atomic_ref<__u64> name = state_->name(place);
         __u64 value = name.load(std::memory_order_relaxed);
         if (value == 0) {
@@ -209,7 +217,7 @@ FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, co
             continue;
         }
         const std::uint64_t over_ns =
-            std::max(flow.last_ns, flow.first_ns) + state_->kept_ns(flow, timeouts, in_flood, full);
+            std::max(flow.last_ns, flow.first_ns) + state_->kept_ns(flow, in_flood, full);
         if (over_ns < now_ns && name.compare_exchange_strong(value, value | ZSYNC_FLOW_RETIRED)) {
             ending.push_back({place, FlowEnd::timed_out});
         }
@@ -221,7 +229,8 @@ FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, co
             const zsync_flow flow = state_->records[place];
             visit(counted(flow, state_->name(place).load(), offset_ns), why);
             state_->records.at(place) = zsync_flow{};
-            const __u32 first_line = zsync_flow_line_of(state_->name(place).load(), 0);
+            const __u32 first_line =
+                zsync_flow_line_of(state_->name(place).load(), 0, state_->line_count);
             state_->name(place).store(0, std::memory_order_release);
             if (place / ZSYNC_FLOW_WORDS != first_line) {
                 state_->name(first_line * ZSYNC_FLOW_WORDS + ZSYNC_FLOW_ELSEWHERE).fetch_sub(1);
@@ -232,7 +241,8 @@ FlowReader::age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, co
             }
         }
     }
-    if (in_flood && state_->shared(ZSYNC_FLOW_UNANSWERED).load() < ZSYNC_FLOWS_UNANSWERED_MAX / 2) {
+    if (in_flood &&
+        state_->shared(ZSYNC_FLOW_UNANSWERED).load() <= state_->options.unanswered_max / 2) {
         state_->shared(ZSYNC_FLOW_FLOOD).store(0);
     }
     return ending.size();
@@ -263,7 +273,7 @@ std::vector<CountedFlow> FlowReader::flows() const {
         zsync_flow flow;
     };
     std::vector<Found> found;
-    for (const std::uint32_t place : places()) {
+    for (const std::uint32_t place : state_->places()) {
         const __u64 name = state_->name(place).load(std::memory_order_relaxed);
         if (name == 0) {
             continue;

@@ -48,9 +48,9 @@ struct FlowCounts {
     std::uint64_t stray_bytes = 0;
 };
 
-/// Reads the flow table where it is, in mapped memory: 114,688 names in a tenth of a millisecond,
-/// and the records of those that are taken, without a system call for any. Every packet is counted
-/// once: in a flow that is living or was told as ended, as refused, or as stray.
+/// Reads the flow table where it is, in mapped memory: the names of 65,536 flows in a tenth of a
+/// millisecond, and the records of those that are taken, without a system call for any. Every
+/// packet is counted once: in a flow that is living or was told as ended, as refused, or as stray.
 ///
 /// Calls take milliseconds, so coroutines make them on an offload thread. One reader a table; it is
 /// used by one thread at a time.
@@ -58,7 +58,8 @@ class FlowReader {
 public:
     using Visit = std::function<void(const CountedFlow&, analysis::FlowEnd)>;
 
-    static Outcome<FlowReader> open(const FlowMaps& maps);
+    /// Has the table's limits be those of `options` from here on, and ends flows by its times.
+    static Outcome<FlowReader> open(const FlowMaps& maps, const analysis::FlowOptions& options);
     FlowReader(FlowReader&&) noexcept;
     FlowReader& operator=(FlowReader&&) noexcept;
     ~FlowReader();
@@ -67,8 +68,7 @@ public:
     /// counts, and ends flood mode once half of the room for unanswered flows is free. Nobody else
     /// frees places, so this is called at least every `limits::flow_age_interval_ms`. Waits for the
     /// programs that are running when some flow ends.
-    Outcome<std::size_t>
-    age(std::uint64_t now_ns, const analysis::FlowTimeouts& timeouts, const Visit& visit);
+    Outcome<std::size_t> age(std::uint64_t now_ns, const Visit& visit);
     /// The id of the flow that packets with this tuple are counted into. Not of ICMP, whose flows
     /// have more to them.
     [[nodiscard]] std::uint64_t id_of(const analysis::Tuple& tuple) const noexcept;

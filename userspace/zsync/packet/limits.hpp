@@ -89,16 +89,8 @@ constexpr std::uint32_t limit_adapt_interval_ms = 100;
 constexpr std::uint64_t limit_adapt_steps = 50;
 /// Of each rule's keys at most so many are shown.
 constexpr std::uint32_t limit_keys_shown_max = 64;
-/// Flows that the kernel counts on one interface, and of these such that nobody has answered: 18
-/// MiB.
-constexpr std::uint32_t flows_max = 65'536;
-constexpr std::uint32_t flows_unanswered_max = flows_max / 2;
-/// Flows that one CPU makes in a second before flood mode begins.
-constexpr std::uint32_t flows_per_second_max = 25'000;
 /// How often flows are ended whose time is over.
 constexpr std::uint32_t flow_age_interval_ms = 500;
-/// How long answered flows without a connection stay when three quarters of all places are taken.
-constexpr std::uint32_t flow_answered_seconds_when_full = 10;
 /// How long received packets still get their marks when the rules that marked them are gone.
 constexpr std::uint32_t mark_linger_ms = 20;
 /// The sparsest sampling: one packet of so many.

@@ -86,7 +86,7 @@ LiveAnalysis::LiveAnalysis(
     Tap tap, std::uint32_t sample_every, const analysis::AnalyserOptions& options, FlowReader flows
 )
     : tap_(std::move(tap)), sample_every_(sample_every), flows_(std::move(flows)),
-      timeouts_(options.flows.timeouts), analyser_(options, *this) {}
+      analyser_(options, *this) {}
 
 void LiveAnalysis::alert(const analysis::Alert& alert) {
     if (fresh_.size() < analysis::limits::alerts_kept_max) {
@@ -120,7 +120,7 @@ Outcome<std::size_t> LiveAnalysis::work() {
 
 Outcome<void> LiveAnalysis::age() {
     const auto now_ns = epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>();
-    ZTRY(flows_.age(now_ns, timeouts_, [](const CountedFlow&, analysis::FlowEnd) {}));
+    ZTRY(flows_.age(now_ns, [](const CountedFlow&, analysis::FlowEnd) {}));
     return {};
 }
 

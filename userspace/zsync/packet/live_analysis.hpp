@@ -43,6 +43,11 @@ public:
     Outcome<void> age();
     /// Takes other thresholds.
     void configure(const analysis::DetectorOptions& options) { analyser_.configure(options); }
+    /// Takes other limits and times of flows, and the kernel's table that was opened with them.
+    void configure(const analysis::FlowOptions& options, FlowReader flows) {
+        flows_ = std::move(flows);
+        analyser_.configure(options);
+    }
     /// The alerts since the last call.
     [[nodiscard]] std::vector<analysis::Alert> take_alerts() { return std::exchange(fresh_, {}); }
 
@@ -64,7 +69,6 @@ private:
     Tap tap_;
     std::uint32_t sample_every_;
     FlowReader flows_;
-    analysis::FlowTimeouts timeouts_;
     std::vector<analysis::Alert> fresh_;
     analysis::RecentMessages messages_;
     analysis::Analyser analyser_;

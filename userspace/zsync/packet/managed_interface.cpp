@@ -430,16 +430,26 @@ Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
     return map;
 }
 
-Outcome<std::optional<FlowReader>> ManagedInterface::count_flows(bool on) {
+Outcome<std::optional<FlowReader>>
+ManagedInterface::count_flows(bool on, const analysis::FlowOptions& options) {
     if (!filter_) {
         return not_attached();
     }
+    const auto count = [this, &options](bool wanted) {
+        return reload_with([&](Filter& filter, bool yes) {
+            filter.count_flows(wanted == yes, options);
+        });
+    };
+    if (on && filter_->flow_maps() &&
+        ZTRY(flow_lines_of(filter_->flow_maps())) != flow_lines_for(options.flows_max)) {
+        ZTRY(count(false));
+    }
     if (on != static_cast<bool>(filter_->flow_maps())) {
-        ZTRY(reload_with([on](Filter& filter, bool yes) { filter.count_flows(on == yes); }));
+        ZTRY(count(on));
     }
     std::optional<FlowReader> reader;
     if (on) {
-        reader = ZTRY(FlowReader::open(filter_->flow_maps()));
+        reader = ZTRY(FlowReader::open(filter_->flow_maps(), options));
     }
     return reader;
 }

@@ -149,8 +149,9 @@ public:
     Outcome<Fd> send_to_sockets(bool on);
     /// Has packets counted into the flow table, or no more, by loading the rules once more. With
     /// `on` what reads it, else none. Not desired state, but a table that an earlier run left goes
-    /// on.
-    Outcome<std::optional<FlowReader>> count_flows(bool on);
+    /// on, unless `options` want one of another size: then an empty one takes its place.
+    Outcome<std::optional<FlowReader>>
+    count_flows(bool on, const analysis::FlowOptions& options = {});
     /// Ends the filtering and forgets the desired state.
     Outcome<void> detach();
     /// Makes the host match: attaches a device that came, cleans up after one that went, follows

@@ -290,7 +290,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     if (has_sockets && !maps.sockets) {
         maps.sockets = ZTRY(create_socket_map());
     }
-    const bool has_flows = hook == HookKind::xdp && tables.config.flows != 0;
+    const bool has_flows = hook == HookKind::xdp && tables.config.flow_lines != 0;
     const bool has_limits = (tables.config.actions >> ZSYNC_LIMIT & 1) != 0;
     std::vector<zsync_limit> limits_of_seed = tables.limits;
     if (has_limits) {

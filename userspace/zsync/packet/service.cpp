@@ -270,12 +270,15 @@ Task<Outcome<Fd>> Service::send_to_sockets(std::string name, bool on) {
     co_return map;
 }
 
-Task<Outcome<std::optional<FlowReader>>> Service::count_flows(std::string name, bool on) {
+Task<Outcome<std::optional<FlowReader>>>
+Service::count_flows(std::string name, bool on, analysis::FlowOptions options) {
     ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
     ZCO_TRY(const EntryRef entry, find(name));
     ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
     Outcome<std::optional<FlowReader>> reader =
-        co_await io_.offload([&managed = entry->managed, on] { return managed.count_flows(on); });
+        co_await io_.offload([&managed = entry->managed, on, &options] {
+            return managed.count_flows(on, options);
+        });
     refresh(*entry);
     co_return reader;
 }

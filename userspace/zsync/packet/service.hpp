@@ -78,7 +78,8 @@ public:
     /// Has what passes on an interface go to AF_XDP sockets, or no more; with `on` the XSKMAP.
     Task<Outcome<Fd>> send_to_sockets(std::string name, bool on);
     /// Has packets of an interface counted into the flow table, or no more; with `on` its reader.
-    Task<Outcome<std::optional<FlowReader>>> count_flows(std::string name, bool on);
+    Task<Outcome<std::optional<FlowReader>>>
+    count_flows(std::string name, bool on, analysis::FlowOptions options = {});
     /// Pairs that are to forward, kept over restarts: who forwards them is told by `changes` when
     /// an interface of theirs has come back.
     [[nodiscard]] const std::vector<DesiredForward>& forwards() const noexcept { return forwards_; }

@@ -24,7 +24,7 @@ void write_share(JsonWriter& json, std::string_view name, const Share& share) {
 } // namespace
 
 Analyser::Analyser(const AnalyserOptions& options, TrafficObserver& observer)
-    : observer_(observer), seed_(options.flows.seed), flows_(options.flows, *this),
+    : observer_(observer), seed_(options.seed), flows_(options.flows, *this, options.seed),
       inspector_(*this), detectors_(options.detectors, seed_, observer), senders_(seed_),
       receivers_(seed_), sources_(seed_) {}
 

@@ -27,8 +27,9 @@ protected:
 };
 
 struct AnalyserOptions {
-    FlowTableOptions flows{};
+    FlowOptions flows{};
     DetectorOptions detectors{};
+    std::uint64_t seed = 0; ///< of all hashes; random where strangers choose the keys
 };
 
 /// Packets and bytes of one kind.
@@ -51,8 +52,9 @@ public:
     void add(const Frame& frame);
     /// Ends flows whose time is over, where no packet says how late it is.
     void expire(std::uint64_t now_ns) { flows_.expire(now_ns); }
-    /// Takes other thresholds.
+    /// Takes other thresholds, and other limits and times of flows.
     void configure(const DetectorOptions& options) { detectors_.configure(options); }
+    void configure(const FlowOptions& options) noexcept { flows_.configure(options); }
     /// Ends all flows.
     void finish() { flows_.finish(); }
 

@@ -114,8 +114,8 @@ std::string_view name_of(FlowEnd end) noexcept {
     std::unreachable();
 }
 
-FlowTable::FlowTable(const FlowTableOptions& options, FlowObserver& observer)
-    : options_(options), observer_(observer),
+FlowTable::FlowTable(const FlowOptions& options, FlowObserver& observer, std::uint64_t seed)
+    : options_(options), seed_(seed), observer_(observer),
       buckets_(std::bit_ceil(std::max<std::size_t>(options.flows_max, 2)), none) {
     ZASSERT(options.flows_max > 0 && options.unanswered_max > 0, "a table holds something");
 }
@@ -165,31 +165,34 @@ bool FlowTable::is_unanswered(Class flow_class) noexcept {
 }
 
 std::chrono::nanoseconds
-FlowTable::timeout_of(const FlowTimeouts& timeouts, Class flow_class, bool in_flood) noexcept {
-    switch (flow_class) {
-    case Class::half_open:
-        return in_flood ? timeouts.half_open_in_flood : timeouts.half_open;
-    case Class::tcp_midstream:
-        return timeouts.tcp_midstream;
-    case Class::unanswered:
-        return timeouts.unanswered;
-    case Class::tcp_closed:
-        return timeouts.tcp_closed;
-    case Class::icmp:
-        return timeouts.icmp;
-    case Class::udp:
-        return timeouts.udp;
-    case Class::other:
-        return timeouts.other;
-    case Class::tcp:
-    case Class::count:
-        break;
-    }
-    return timeouts.tcp;
+FlowTable::timeout_of(const FlowOptions& options, Class flow_class, bool in_flood) noexcept {
+    const auto seconds = [&] {
+        switch (flow_class) {
+        case Class::half_open:
+            return in_flood ? options.half_open_in_flood_seconds : options.half_open_seconds;
+        case Class::tcp_midstream:
+            return options.tcp_midstream_seconds;
+        case Class::unanswered:
+            return options.unanswered_seconds;
+        case Class::tcp_closed:
+            return options.tcp_closed_seconds;
+        case Class::icmp:
+            return options.icmp_seconds;
+        case Class::udp:
+            return options.udp_seconds;
+        case Class::other:
+            return options.other_seconds;
+        case Class::tcp:
+        case Class::count:
+            break;
+        }
+        return options.tcp_seconds;
+    };
+    return std::chrono::seconds(seconds());
 }
 
 std::size_t FlowTable::bucket_of(const Tuple& key) const noexcept {
-    Hasher hasher(options_.seed);
+    Hasher hasher(seed_);
     hasher.add(key.source);
     hasher.add(key.destination);
     hasher.add(
@@ -220,7 +223,7 @@ const Flow* FlowTable::find_flow(const Tuple& tuple, std::uint8_t icmp_type) con
 bool FlowTable::find_ports(const Packet& packet, Tuple& tuple) {
     Tuple bare = tuple;
     bare.source_port = bare.destination_port = 0;
-    Hasher hasher(options_.seed);
+    Hasher hasher(seed_);
     hasher.add(bare.source);
     hasher.add(bare.destination);
     hasher.add(packet.fragment_id);
@@ -422,7 +425,7 @@ void FlowTable::follow_flood() noexcept {
 void FlowTable::expire(std::uint64_t now_ns) {
     for (std::size_t i = 0; i < queues_.size(); ++i) {
         const auto kept_ns = static_cast<std::uint64_t>(
-            timeout_of(options_.timeouts, static_cast<Class>(i), in_flood_).count()
+            timeout_of(options_, static_cast<Class>(i), in_flood_).count()
         );
         while (queues_[i].oldest != none &&
                slots_[queues_[i].oldest].flow.last_ns + kept_ns < now_ns) {

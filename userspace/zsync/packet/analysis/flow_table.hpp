@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/packet/analysis/flow.hpp>
+#include <zsync/packet/analysis/flow_options.hpp>
 #include <zsync/packet/analysis/limits.hpp>
 
 #include <array>
@@ -12,26 +13,6 @@
 #include <vector>
 
 namespace zsync::packet::analysis {
-
-/// How long a flow is kept without a packet.
-struct FlowTimeouts {
-    std::chrono::nanoseconds half_open = std::chrono::seconds(5);
-    std::chrono::nanoseconds half_open_in_flood = std::chrono::seconds(1);
-    std::chrono::nanoseconds tcp_midstream = std::chrono::seconds(60);
-    std::chrono::nanoseconds tcp = std::chrono::seconds(600);
-    std::chrono::nanoseconds tcp_closed = std::chrono::seconds(10);
-    std::chrono::nanoseconds unanswered = std::chrono::seconds(30);
-    std::chrono::nanoseconds udp = std::chrono::seconds(120);
-    std::chrono::nanoseconds icmp = std::chrono::seconds(60);
-    std::chrono::nanoseconds other = std::chrono::seconds(120);
-};
-
-struct FlowTableOptions {
-    FlowTimeouts timeouts{};
-    std::size_t flows_max = limits::flows_max;
-    std::size_t unanswered_max = limits::unanswered_flows_max;
-    std::uint64_t seed = 0; ///< of the hash; random where strangers choose the keys
-};
 
 /// Why a flow left the table.
 enum class FlowEnd : std::uint8_t {
@@ -83,13 +64,17 @@ public:
         bool became_closed = false;
     };
 
-    FlowTable(const FlowTableOptions& options, FlowObserver& observer);
+    /// `seed` is the hash's; random where strangers choose the keys.
+    FlowTable(const FlowOptions& options, FlowObserver& observer, std::uint64_t seed = 0);
+
+    /// Takes other limits and times. What is over a limit by then stays until its time is over.
+    void configure(const FlowOptions& options) noexcept { options_ = options; }
 
     /// How long a flow is kept without a packet.
     [[nodiscard]] static std::chrono::nanoseconds kept_for(
-        const FlowTimeouts& timeouts, FlowState state, std::uint8_t protocol, bool in_flood
+        const FlowOptions& options, FlowState state, std::uint8_t protocol, bool in_flood
     ) noexcept {
-        return timeout_of(timeouts, class_of(state, protocol), in_flood);
+        return timeout_of(options, class_of(state, protocol), in_flood);
     }
 
     /// Counts an IP packet into its flow, which is made if there is none, after ending those whose
@@ -165,7 +150,7 @@ private:
     [[nodiscard]] std::size_t bucket_of(const Tuple& key) const noexcept;
     [[nodiscard]] Index find(const Tuple& key) const noexcept;
     static std::chrono::nanoseconds
-    timeout_of(const FlowTimeouts& timeouts, Class flow_class, bool in_flood) noexcept;
+    timeout_of(const FlowOptions& options, Class flow_class, bool in_flood) noexcept;
     bool find_ports(const Packet& packet, Tuple& tuple);
     Touched add_error(const Packet& packet);
     Touched count(Index index, const Packet& packet, bool is_new, bool to_responder);
@@ -179,7 +164,8 @@ private:
         return queues_[static_cast<std::size_t>(flow_class)];
     }
 
-    FlowTableOptions options_;
+    FlowOptions options_;
+    std::uint64_t seed_;
     FlowObserver& observer_;
     std::deque<Slot> slots_; ///< grows as needed; slots stay where they are
     std::vector<Index> buckets_;

@@ -14,9 +14,17 @@ constexpr std::uint32_t capture_block_bytes_max = 16U << 20;
 /// Interfaces described in one section of a pcapng file.
 constexpr std::size_t capture_interfaces_max = 1024;
 
-/// Flows in the table at a time. Half of them may be ones that nobody has answered yet.
-constexpr std::size_t flows_max = 65'536;
-constexpr std::size_t unanswered_flows_max = flows_max / 2;
+/// Flows that a table may be made for, and where nobody says otherwise: the kernel's takes 278
+/// bytes for each.
+constexpr std::uint32_t flows_min = 1024;
+constexpr std::uint32_t flows_max = 1'048'576;
+constexpr std::uint32_t flows_usual = 65'536;
+/// Flows that one CPU makes in a second before flood mode begins: at most that may be asked for,
+/// and where nobody says otherwise.
+constexpr std::uint32_t new_flows_per_second_max = 1'000'000'000;
+constexpr std::uint32_t new_flows_per_second_usual = 25'000;
+/// The longest time that flows may be kept without a packet.
+constexpr std::uint32_t flow_seconds_max = 30 * 24 * 3600;
 /// Flows about whose content something is remembered.
 constexpr std::size_t flow_contents_max = 16'384;
 /// First fragments whose ports are remembered for the fragments after them.
