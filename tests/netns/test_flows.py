@@ -19,12 +19,11 @@ RULES = f"drop proto udp dport {DROPPED_PORT}\n"
 
 
 @pytest.fixture
-def counted(lab):
+def counted(lab, request):
     # Frames as they are on a wire: no segments put together, and tags in the frame.
     for side in (lab.near, lab.far):
         side.run("ethtool", "-K", side.ifname, "tso", "off", "gso", "off", "gro", "off", "tx", "off", "txvlan", "off")
-    lab.attach()
-    lab.filter(RULES)
+    lab.filter(RULES, "--mode", getattr(request, "param", "auto"))
     lab.ctl("packet", "analyse", lab.near.ifname)
     return lab
 
@@ -114,7 +113,9 @@ def traffic(lab) -> None:
             out.sendto(PAYLOAD, (lab.near.v4, DROPPED_PORT))
 
 
-def test_flows_packets_and_bytes_are_suricatas(counted, tmp_path):
+@pytest.mark.parametrize("counted", ["native", "generic"], indirect=True)
+def test_flows_packets_and_bytes_are_suricatas(counted, request, tmp_path):
+    assert counted.stats()["mode"] == request.node.callspec.params["counted"]
     wire = Wire(tmp_path)
     with counted.far.recorded(wire.file):
         traffic(counted)
