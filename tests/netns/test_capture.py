@@ -186,6 +186,33 @@ def test_samples_go_on_over_a_load_until_no_rule_samples(lab):
     ]
 
 
+def test_samples_go_on_when_the_interface_gets_another_name(lab):
+    lab.filter(SAMPLING)
+    new = f"{lab.near.ifname}r"
+    with capturing(lab, "--samples", "in", "--count", "3") as (capture, path):
+        lab.far.send(Frames(lab).udp(7000))
+        wait_until("the first", lambda: len(tshark(path)) == 1)
+        lab.near.ip("link", "set", lab.near.ifname, "name", new)
+        lab.near.ifname = new
+        wait_until("the new name", lambda: [i["ifname"] for i in lab.json("status")["interfaces"]] == [new])
+        lab.far.send(Frames(lab).udp(7000))
+        wait_until("the second", lambda: len(tshark(path)) == 2)
+        answer = lab.ctl("packet", "capture", new, "--samples", "in", "-w", "-", check=False)
+        assert answer.code == 1 and "captured already" in answer.err
+        lab.load(SAMPLING + "drop proto udp dport 1\n")
+        lab.far.send(Frames(lab).udp(7000))
+        assert '"packets": 3' in end_of(capture)
+    assert [frame[0] for frame in judged(path)] == ["no 7000: drop sample 1/1 proto udp dport 7000"] * 3
+
+
+def test_samples_end_with_the_filter(lab):
+    lab.filter(SAMPLING)
+    with capturing(lab, "--samples", "in") as (capture, path):
+        lab.ctl("packet", "detach", lab.near.ifname)
+        _, err = capture.communicate(timeout=20)
+    assert capture.returncode == 1 and "no filter is attached" in err
+
+
 def test_refuses_samples_in_words(lab):
     lab.filter("pass in proto icmp\n")
     capture = ["packet", "capture", lab.near.ifname, "-w", str(lab.folder / "x.pcapng"), "--samples"]

@@ -178,3 +178,90 @@ def test_attach_load_and_detach_are_told_by_signals(lab, signals):
     assert changed(signals, "RulesSource") == ["test.rules"]
     wait_until("JobRemoved", lambda: len(signals("JobRemoved")) == 3)
     assert {line["payload"]["data"][2] for line in signals("JobRemoved")} == {"done"}
+
+
+class Pair:
+    """A second veth pair of the lab's namespaces, without addresses; both filters drop a port and count it."""
+
+    def __init__(self, lab, mark: str, port: int):
+        self.lab = lab
+        self.near, self.far = f"{lab.near.ifname}{mark}", f"{lab.far.ifname}{mark}"
+        self.port = port
+        lab.far.ip("link", "add", self.far, "type", "veth", "peer", "name", self.near, "netns", lab.near.namespace)
+        lab.far.ip("link", "set", self.far, "up")
+        lab.near.ip("link", "set", self.near, "up")
+        self.ifindex = lab.near.link(self.near)["ifindex"]
+        lab.ctl("packet", "attach", self.near)
+        (lab.folder / f"{mark}.rules").write_text(f"drop proto udp dport {port}\n")
+        lab.ctl("packet", "load", self.near, f"{mark}.rules", cwd=lab.folder)
+
+    def send(self, count: int) -> None:
+        self.lab.far.send(*[Frames(self.lab).udp(self.port)] * count, ifname=self.far)
+
+    def is_filtered_as(self, ifname: str, packets: int) -> None:
+        status = {row["ifname"]: row for row in self.lab.json("status")["interfaces"]}
+        assert status[ifname]["state"] == "attached"
+        assert self.lab.property("Ifindex", self.lab.object_path(ifname)) == self.ifindex
+        rules = self.lab.json("packet", "rules", ifname)
+        assert [(rule["text"], rule["packets"]) for rule in rules] == [(f"drop proto udp dport {self.port}", packets)]
+
+
+def exchange(lab, names: list[str]) -> None:
+    """Each device gets the next one's name, and the last one the first's."""
+    lab.near.ip("link", "set", names[-1], "name", "aside")
+    for name, new in reversed(list(zip(names, names[1:]))):
+        lab.near.ip("link", "set", name, "name", new)
+    lab.near.ip("link", "set", "aside", "name", names[0])
+
+
+def stopped_by_signal(lab) -> None:
+    lab.daemon.send_signal(signal.SIGSTOP)
+
+
+def gone(lab) -> None:
+    lab.stop_daemon(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("away", [stopped_by_signal, gone])
+@pytest.mark.parametrize("count", [2, 3])
+def test_devices_that_exchange_names_unseen_keep_their_filters(lab, away, count):
+    pairs = [Pair(lab, mark, 7000 + i) for i, mark in enumerate("abc"[:count])]
+    names = [pair.near for pair in pairs]
+    for pair in pairs:
+        pair.send(3)
+    lab.ctl("packet", "analyse", names[0])
+    away(lab)
+    exchange(lab, names)
+    for pair in pairs:
+        pair.send(2)
+    if away is gone:
+        lab.start_daemon()
+    else:
+        lab.daemon.send_signal(signal.SIGCONT)
+    new_names = names[1:] + names[:1]
+    first = lab.object_path(new_names[0])
+    wait_until("the exchange", lambda: lab.property("Ifindex", first) == pairs[0].ifindex)
+    for pair, name in zip(pairs, new_names):
+        pair.send(1)
+        pair.is_filtered_as(name, 6)
+    if away is not gone:  # an analysis is no wish that outlives the daemon
+        assert [lab.property("SampleEvery", lab.object_path(name)) for name in new_names] == [1] + [0] * (count - 1)
+    lab.stop_daemon(signal.SIGKILL)
+    documents = sorted(path.name for path in lab.state_dir.rglob("packet.*") if path.is_file())
+    assert len(documents) == count and sorted(d.split(".")[1] for d in documents) == sorted(names), documents
+    pins = sorted(path.name.replace("_5f", "_") for path in (lab.bpf_dir / "packet").iterdir())
+    assert pins == sorted(names)
+    lab.start_daemon()
+    for pair, name in zip(pairs, new_names):
+        pair.is_filtered_as(name, 6)
+
+
+def test_a_name_taken_from_an_interface_that_left_goes_to_the_device_that_has_it(lab):
+    leaving, staying = Pair(lab, "a", 7000), Pair(lab, "b", 7001)
+    stopped_by_signal(lab)
+    lab.near.ip("link", "del", leaving.near)
+    lab.near.ip("link", "set", staying.near, "name", leaving.near)
+    lab.daemon.send_signal(signal.SIGCONT)
+    wait_until("the new name", lambda: [i["ifname"] for i in lab.json("status")["interfaces"]] == [leaving.near])
+    staying.send(1)
+    staying.is_filtered_as(leaving.near, 1)

@@ -202,30 +202,38 @@ Task<Outcome<void>> PacketAnalyses::stop(std::string ifname) {
 void PacketAnalyses::follow_renames(const std::map<std::string, packet::InterfaceView>& views) {
     std::vector<std::pair<std::string, std::string>> renamed;
     for (const auto& [old_name, wish] : wishes_) {
-        const auto found = views.contains(old_name) || !wish.run
-                               ? views.end()
-                               : std::ranges::find_if(views, [&wish](const auto& named) {
-                                     return named.second.ifindex == wish.run->ifindex;
-                                 });
-        if (found != views.end()) {
+        const auto found =
+            !wish.run ? views.end() : std::ranges::find_if(views, [&wish](const auto& named) {
+                return named.second.ifindex == wish.run->ifindex;
+            });
+        if (found != views.end() && found->first != old_name) {
             renamed.emplace_back(old_name, found->first);
         }
     }
+    // Names may have been exchanged.
+    std::vector<decltype(wishes_)::node_type> moving;
     for (const auto& [old_name, name] : renamed) {
-        const auto waits = wishes_.find(name);
-        if (waits != wishes_.end() && waits->second.run) {
-            continue; // begun by that name already; the old one ends as unwanted
+        moving.push_back(wishes_.extract(old_name));
+        moving.back().key() = name;
+        moving.back().mapped().run->ifname = name;
+    }
+    for (auto& wish : moving) {
+        const auto waits = wishes_.find(wish.key());
+        if (waits != wishes_.end()) {
+            if (waits->second.run) {
+                leftover_.push_back(std::move(waits->second.run)); // of a device that has gone
+            }
+            wishes_.erase(waits);
         }
-        wishes_.erase(name);
-        auto wish = wishes_.extract(old_name);
-        wish.key() = name;
-        wish.mapped().run->ifname = name;
         wishes_.insert(std::move(wish));
     }
 }
 
 Task<Outcome<void>> PacketAnalyses::reconcile(std::map<std::string, packet::InterfaceView> views) {
     follow_renames(views);
+    for (std::shared_ptr<Run>& run : std::exchange(leftover_, {})) {
+        ZCO_CHECK(co_await end(std::move(run)));
+    }
     std::vector<std::string> names;
     for (const auto& [name, wish] : wishes_) {
         names.push_back(name);

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace zsync::zsyncd {
 
@@ -78,8 +79,8 @@ private:
     Task<Result<void>> follow_packets(std::shared_ptr<Run> run);
     Task<void> age(std::shared_ptr<Run> run);
     Task<Result<void>> age_flows(std::shared_ptr<Run> run);
-    Task<Outcome<void>> stop_counting(std::string ifname);
     Task<Outcome<void>> follow_flow_options(std::shared_ptr<Run> run);
+    Task<Outcome<void>> stop_counting(std::string ifname);
     void tell(const std::string& ifname, std::vector<packet::analysis::Alert> alerts);
     Outcome<Wish*> find(const std::string& ifname);
 
@@ -88,8 +89,9 @@ private:
     packet::Service& service_;
     Tell tell_;
     packet::analysis::DetectorOptions detectors_;
+    packet::analysis::FlowOptions flow_options_;
     std::map<std::string, Wish> wishes_;
+    std::vector<std::shared_ptr<Run>> leftover_; ///< to be ended
 };
 
-    std::vector<std::shared_ptr<Run>> leftover_; ///< to be ended
 } // namespace zsync::zsyncd

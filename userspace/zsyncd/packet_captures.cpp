@@ -45,7 +45,7 @@ public:
             ZCO_TRY(
                 samples_, co_await service_.read_samples(request_.ifname, request_.sampled_hook)
             );
-            source_ = &*samples_;
+            source_ = &samples_.source();
         } else {
             ZCO_TRY(capture_, co_await io_.offload([this] {
                 return packet::Capture::start(request_.ifname, request_.condition);
@@ -58,7 +58,7 @@ public:
     Task<void> close() {
         co_await io_.offload([this] {
             capture_.reset();
-            samples_.reset();
+            samples_.close();
         });
     }
 
@@ -72,9 +72,7 @@ public:
             written.bytes += frame.wire_bytes;
         };
         if (is_of_samples()) {
-            co_return co_await service_.take_samples(
-                request_.ifname, request_.sampled_hook, *samples_, wanted, add
-            );
+            co_return co_await service_.take_samples(samples_, wanted, add);
         }
         co_return co_await io_.offload([&] { return capture_->take(wanted, add); });
     }
@@ -97,7 +95,7 @@ private:
     packet::Service& service_;
     const CaptureRequest& request_;
     std::optional<packet::Capture> capture_;
-    std::optional<packet::SampledHook> samples_;
+    packet::Service::Samples samples_;
     PacketSource* source_ = nullptr; ///< one of them
 };
 
@@ -146,33 +144,6 @@ copy_packets(Io io, Source& source, const CaptureRequest& request, FdRef file, W
     }
 }
 
-/// One of the hooks whose samples are being read.
-class SampledTurn {
-public:
-    SampledTurn(PacketCaptures::Hooks& sampled, const CaptureRequest& request) : sampled_(sampled) {
-        if (request.sampled_hook.empty()) {
-            return;
-        }
-        const auto [place, is_new] = sampled.emplace(request.ifname, request.sampled_hook);
-        is_granted_ = is_new;
-        place_ = is_new ? place : sampled.end();
-    }
-    SampledTurn(const SampledTurn&) = delete;
-    SampledTurn& operator=(const SampledTurn&) = delete;
-    ~SampledTurn() {
-        if (place_ != sampled_.end()) {
-            sampled_.erase(place_);
-        }
-    }
-
-    [[nodiscard]] bool is_granted() const noexcept { return is_granted_; }
-
-private:
-    PacketCaptures::Hooks& sampled_;
-    PacketCaptures::Hooks::iterator place_ = sampled_.end();
-    bool is_granted_ = true;
-};
-
 } // namespace
 
 Task<Outcome<CaptureReply>>
@@ -184,17 +155,6 @@ PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
         );
     }
     const Turn turn(running_);
-    const SampledTurn sampled_turn(sampled_, request);
-    if (!sampled_turn.is_granted()) {
-        co_return fail(
-            CoreError::limit_reached,
-            std::format(
-                "what rules of {} sample at '{}' is being captured already; wait until that ends",
-                request.ifname,
-                printable(request.sampled_hook)
-            )
-        );
-    }
     ZCO_TRY(JobRegistry::Entry job, jobs.add("packet-capture", request.ifname));
     Source source(io, service_, request);
     if (const auto opened = co_await source.open(); !opened) {

@@ -6,10 +6,8 @@
 #include <zsync/core/result.hpp>
 
 #include <cstdint>
-#include <set>
 #include <string>
 #include <tuple>
-#include <utility>
 
 namespace zsync::packet {
 class Service;
@@ -34,9 +32,6 @@ using CaptureReply = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;
 /// in each case what had come by then is in the file, whole.
 class PacketCaptures {
 public:
-    /// Interfaces and hooks.
-    using Hooks = std::set<std::pair<std::string, std::string>>;
-
     explicit PacketCaptures(packet::Service& service) noexcept : service_(service) {}
 
     /// Writes pcapng to `file`, from its offset on.
@@ -45,7 +40,6 @@ public:
 private:
     packet::Service& service_;
     std::uint32_t running_ = 0;
-    Hooks sampled_; ///< whose samples are being read: a ring has one reader at a time
 };
 
 } // namespace zsync::zsyncd

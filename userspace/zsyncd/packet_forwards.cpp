@@ -22,7 +22,7 @@ void PacketForwards::follow_renames() {
     const std::map<std::string, packet::InterfaceView> views = service_.interfaces();
     for (const RunRef& run : runs_) {
         for (std::size_t port = 0; port < 2; ++port) {
-            if (run->ifindexes[port] == 0 || views.contains(run->ports[port])) {
+            if (run->ifindexes[port] == 0) {
                 continue;
             }
             const auto found = std::ranges::find_if(views, [&](const auto& named) {

@@ -57,41 +57,6 @@ RuleSet pass_everything() {
     return rules;
 }
 
-/// Appends a reading of each rule of `filter` that limits.
-Outcome<void> add_limits(
-    std::vector<LimitReading>& readings,
-    const std::string& hook,
-    const Filter& filter,
-    std::size_t keys_max
-) {
-    LimitTable table = ZTRY(filter.read_limits(keys_max));
-    const std::vector<RuleCount> counts = ZTRY(filter.rule_counts());
-    const std::vector<LiveRule>& rules = filter.live_rules();
-    for (std::size_t i = 0; i < rules.size(); ++i) {
-        if (limit_rate(rules[i].text).empty()) {
-            continue;
-        }
-        // A table is read while packets come: one that was counted may not be counted as limited
-        // yet.
-        const std::uint64_t limited = std::min(counts[i].limited, counts[i].packets);
-        const std::string_view rate = limit_rate(rules[i].text);
-        std::string rate_now(rate.substr(0, rate.find(' ')));
-        if (const auto adaptive = adaptive_limit(rules[i].text)) {
-            rate_now = rate_text(*adaptive, ZTRY(filter.limit_rate(rules[i].slot, *adaptive)));
-        }
-        readings.push_back(
-            {.hook = hook,
-             .rule = rules[i].text,
-             .name = rules[i].name,
-             .rate_now = std::move(rate_now),
-             .passed = counts[i].packets - limited,
-             .limited = limited,
-             .keys = table.rules[limit_id(rules[i].text)]}
-        );
-    }
-    return {};
-}
-
 bool is_absence(const Fault& fault) { return fault.error == Error(PacketError::no_such_interface); }
 
 } // namespace
@@ -470,7 +435,18 @@ Outcome<void> ManagedInterface::detach() {
     return {};
 }
 
-void ManagedInterface::follow_rename(const std::string& name) {
+std::optional<std::string> ManagedInterface::new_name() const {
+    if (!filter_) {
+        return std::nullopt;
+    }
+    auto where = filter_->whereabouts();
+    if (!where || where->state != Whereabouts::State::renamed) {
+        return std::nullopt;
+    }
+    return std::move(where->name);
+}
+
+Outcome<void> ManagedInterface::rename(const std::string& name) {
     const std::string old = desired_.name;
     desired_.name = name;
     // The new document first: a crash in between leaves two, of which one names no device.
@@ -487,13 +463,11 @@ void ManagedInterface::follow_rename(const std::string& name) {
             InterfaceState::attached,
             std::format("the device is called {} now: {}", name, moved.error().message())
         );
-        return;
+        return moved;
     }
-    if (const Outcome<void> erased = store_->erase(document_name(old)); !erased) {
-        set_state(InterfaceState::attached, erased.error().message());
-        return;
-    }
-    set_state(InterfaceState::attached);
+    const Outcome<void> erased = store_->erase(document_name(old));
+    set_state(InterfaceState::attached, erased ? std::string() : erased.error().message());
+    return {};
 }
 
 void ManagedInterface::reconcile() {
@@ -510,7 +484,6 @@ void ManagedInterface::reconcile() {
             }
             return;
         case Whereabouts::State::renamed:
-            follow_rename(where->name);
             return;
         case Whereabouts::State::moved:
             if (!interface_facts(desired_.name)) {
@@ -592,110 +565,6 @@ std::unexpected<Fault> ManagedInterface::not_attached() const {
         PacketError::not_attached,
         std::format("{} is {}: {}", desired_.name, name_of(state_), reason_)
     );
-}
-
-Outcome<InterfaceReading> ManagedInterface::read() const {
-    if (!filter_) {
-        return not_attached();
-    }
-    InterfaceReading reading;
-    reading.stats = ZTRY(filter_->stats());
-    reading.rules = filter_->live_rules();
-    reading.counts = ZTRY(filter_->rule_counts());
-    reading.default_verdict = filter_->default_verdict();
-    reading.default_count = ZTRY(filter_->default_count());
-    for (const auto& [hook, filter, wanted] : hooks_.attached()) {
-        reading.hooks.push_back(
-            {.hook = hook,
-             .program_id = filter.program_id(),
-             .stats = ZTRY(filter.stats()),
-             .rules = filter.live_rules(),
-             .counts = ZTRY(filter.rule_counts()),
-             .default_count = ZTRY(filter.default_count())}
-        );
-        reading.hooks.back().hook.default_verdict = filter.default_verdict();
-    }
-    return reading;
-}
-
-Outcome<std::vector<LimitReading>> ManagedInterface::read_limits(std::size_t keys_max) const {
-    if (!filter_) {
-        return not_attached();
-    }
-    std::vector<LimitReading> readings;
-    ZTRY(add_limits(readings, "in", *filter_, keys_max));
-    for (const auto& [hook, filter, wanted] : hooks_.attached()) {
-        ZTRY(add_limits(readings, hook_name(hook), filter, keys_max));
-    }
-    return readings;
-}
-
-Outcome<const Filter*> ManagedInterface::filter_at(std::string_view hook) const {
-    if (!filter_) {
-        return not_attached();
-    }
-    if (hook == "in") {
-        return &*filter_;
-    }
-    for (const auto& [of, filter, wanted] : hooks_.attached()) {
-        if (hook_name(of) == hook) {
-            return &filter;
-        }
-    }
-    return no_rules_at(hook);
-}
-
-std::unexpected<Fault> ManagedInterface::no_rules_at(std::string_view hook) const {
-    std::string others;
-    for (const auto& [of, filter, wanted] : hooks_.attached()) {
-        others += std::format(", '{}'", hook_name(of));
-    }
-    return fail(
-        PacketError::no_such_hook,
-        std::format(
-            "{} has no rules at the hook '{}'; it has some at 'in'{}",
-            desired_.name,
-            printable(hook),
-            others
-        )
-    );
-}
-
-Outcome<SampledHook> ManagedInterface::read_samples(std::string_view hook) const {
-    const Filter* const filter = ZTRY(filter_at(hook));
-    auto link_type = analysis::LinkType::raw;
-    if (!is_of_cgroup(filter->hook())) {
-        const FoundPoint found{
-            .point = {.kind = filter->hook(), .ifname = desired_.name, .cgroup = {}},
-            .facts = ZTRY(interface_facts(filter_->ifindex())),
-            .cgroup = {}
-        };
-        link_type =
-            found.starts_at_network() ? analysis::LinkType::raw : analysis::LinkType::ethernet;
-    }
-    return SampledHook::open(*filter, link_type);
-}
-
-Outcome<std::size_t> ManagedInterface::take_samples(
-    std::string_view hook,
-    SampledHook& samples,
-    std::size_t packets_max,
-    const PacketSource::Visit& visit
-) const {
-    ZTRY(samples.follow(*ZTRY(filter_at(hook))));
-    return samples.take(packets_max, visit);
-}
-
-Outcome<ShapeReading> ManagedInterface::read_shape() const {
-    if (!filter_) {
-        return not_attached();
-    }
-    for (const auto& [hook, filter, wanted] : hooks_.attached()) {
-        if (filter.hook() == HookKind::tcx_out) {
-            return filter.read_shape();
-        }
-    }
-    return ShapeReading{};
 }
 
 } // namespace zsync::packet

@@ -154,9 +154,14 @@ public:
     count_flows(bool on, const analysis::FlowOptions& options = {});
     /// Ends the filtering and forgets the desired state.
     Outcome<void> detach();
-    /// Makes the host match: attaches a device that came, cleans up after one that went, follows
-    /// one that was renamed.
+    /// Makes the host match: attaches a device that came, cleans up after one that went. One that
+    /// was renamed is left to `follow_renames`, which knows all interfaces.
     void reconcile();
+    /// What its device is called, if otherwise than it.
+    [[nodiscard]] std::optional<std::string> new_name() const;
+    /// Takes that name, on disk and for what is pinned. On failure it keeps its own, and says why.
+    Outcome<void> rename(const std::string& name);
+    [[nodiscard]] bool is_filtered() const noexcept { return filter_.has_value(); }
 
     [[nodiscard]] InterfaceView view() const;
     [[nodiscard]] Outcome<InterfaceReading> read() const;
@@ -193,7 +198,6 @@ private:
     Outcome<void> reload_with(const std::function<void(Filter& filter, bool yes)>& set);
     void apply_hooks(const RuleSet& rules);
     void load_desired();
-    void follow_rename(const std::string& name);
     [[nodiscard]] std::unexpected<Fault> not_attached() const;
     [[nodiscard]] Outcome<const Filter*> filter_at(std::string_view hook) const;
     [[nodiscard]] std::unexpected<Fault> no_rules_at(std::string_view hook) const;

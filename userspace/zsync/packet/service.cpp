@@ -4,6 +4,7 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/link_monitor.hpp>
+#include <zsync/packet/renames.hpp>
 #include <zsync/packet/rules.hpp>
 #include <zsync/packet/service.hpp>
 #include <zsync/store/store.hpp>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <format>
+#include <iterator>
 #include <set>
 
 namespace zsync::packet {
@@ -113,22 +115,50 @@ std::map<std::string, InterfaceView> Service::interfaces() const {
     return views;
 }
 
-Task<void> Service::rekey(EntryRef entry, std::string old_name) {
-    const std::string name = entry->view.name;
-    if (name == old_name) {
-        co_return;
+Task<Outcome<bool>> Service::follow_names() {
+    std::vector<EntryRef> entries;
+    std::vector<Mutex::Lock> locks;
+    for (const auto& [name, entry] : std::map(entries_)) {
+        ZCO_TRY(Mutex::Lock lock, co_await entry->mutex.lock());
+        locks.push_back(std::move(lock));
+        entries.push_back(entry);
     }
-    log::notice(
-        std::format("packet: {} was renamed to {}", old_name, name),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_OLD_NAME", old_name}}
-    );
-    entries_.erase(old_name);
-    if (const auto other = entries_.find(name); other != entries_.end()) {
-        // It waited for a device of this name; that device is filtered by now, with its own rules.
-        other->second->removed = true;
+    std::vector<ManagedInterface*> interfaces;
+    std::ranges::transform(entries, std::back_inserter(interfaces), [](const EntryRef& entry) {
+        return &entry->managed;
+    });
+    ZCO_TRY(const std::vector<RenamedInterface> renamed, co_await io_.offload([&interfaces] {
+        return Outcome<std::vector<RenamedInterface>>(packet::follow_renames(interfaces));
+    }));
+    std::map<std::string, std::string> new_names;
+    for (const RenamedInterface& one : renamed) {
+        const std::string& name = one.interface->desired().name;
+        new_names.emplace(one.old_name, name);
+        log::notice(
+            std::format("packet: {} was renamed to {}", one.old_name, name),
+            {{"ZSYNC_INTERFACE", name}, {"ZSYNC_OLD_NAME", one.old_name}}
+        );
     }
-    entries_.insert_or_assign(name, entry);
-    co_await rename_in_forwards(std::move(old_name), name);
+    // All at once: names that were exchanged are free only then.
+    std::vector<EntryRef> moving;
+    for (const auto& [old_name, name] : new_names) {
+        const auto found = entries_.find(old_name);
+        refresh(*found->second);
+        moving.push_back(found->second);
+        entries_.erase(found);
+    }
+    for (const EntryRef& entry : moving) {
+        if (const auto other = entries_.find(entry->view.name); other != entries_.end()) {
+            // It waited for a device of this name; that device is filtered by now, with its own
+            // rules.
+            other->second->removed = true;
+        }
+        entries_.insert_or_assign(entry->view.name, entry);
+    }
+    if (!new_names.empty()) {
+        co_await rename_in_forwards(std::move(new_names));
+    }
+    co_return !renamed.empty();
 }
 
 Task<Outcome<void>> Service::start() {
@@ -151,14 +181,17 @@ Task<Outcome<void>> Service::start() {
             entries_.emplace(name, std::make_shared<Entry>(store_, bpf_dir_, std::move(unknown)));
         }
     }
-    for (const auto& [name, entry] : std::map(entries_)) {
+    for (const auto& [name, entry] : entries_) {
         const bool rules_known = known.contains(name);
         ZCO_CHECK(co_await io_.offload([&managed = entry->managed, rules_known] {
             managed.adopt(rules_known);
-            managed.reconcile();
         }));
         refresh(*entry);
-        co_await rekey(entry, name);
+    }
+    ZCO_CHECK(co_await follow_names());
+    for (const auto& [name, entry] : entries_) {
+        ZCO_CHECK(co_await io_.offload([&managed = entry->managed] { managed.reconcile(); }));
+        refresh(*entry);
         log_state(entry->view);
     }
     co_return {};
@@ -181,15 +214,11 @@ Task<Result<void>> Service::follow_links() {
 
 Task<Outcome<void>> Service::reconcile() {
     ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
-    bool changed = false;
+    ZCO_TRY(bool changed, co_await follow_names());
     for (const auto& [name, entry] : std::map(entries_)) {
-        if (entry->removed) {
-            continue;
-        }
         ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
         ZCO_CHECK(co_await io_.offload([&managed = entry->managed] { managed.reconcile(); }));
         const InterfaceView before = std::exchange(entry->view, entry->managed.view());
-        co_await rekey(entry, name);
         if (entry->view != before) {
             log_state(entry->view);
             changed = true;
@@ -573,25 +602,53 @@ Service::read_limits(std::string name, std::uint32_t keys_max) {
     });
 }
 
-Task<Outcome<SampledHook>> Service::read_samples(std::string name, std::string hook) {
-    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
-    co_return co_await io_.offload([&managed = held.entry->managed, &hook] {
+Task<Outcome<Service::Samples>> Service::read_samples(std::string name, std::string hook) {
+    ZCO_TRY(HeldEntry held, co_await hold_to_read(name));
+    const auto [place, is_new] = held.entry->sampled.insert(hook);
+    if (!is_new) {
+        co_return fail(
+            CoreError::limit_reached,
+            std::format(
+                "what rules of {} sample at '{}' is being captured already; wait until that ends",
+                name,
+                printable(hook)
+            )
+        );
+    }
+    Samples samples(held.entry, *place);
+    ZCO_TRY(samples.source_, co_await io_.offload([&managed = held.entry->managed, &hook] {
         return managed.read_samples(hook);
+    }));
+    co_return samples;
+}
+
+Task<Outcome<std::size_t>>
+Service::take_samples(Samples& samples, std::size_t packets_max, const PacketSource::Visit& visit) {
+    // Nothing is loaded meanwhile: the rules are known of every packet that waits.
+    Entry& entry = *samples.entry_;
+    ZCO_TRY(const Mutex::Lock lock, co_await entry.mutex.lock());
+    if (entry.removed) {
+        co_return fail(PacketError::not_attached, entry.view.name + " was detached");
+    }
+    co_return co_await io_.offload([&] {
+        return entry.managed.take_samples(samples.hook_, *samples.source_, packets_max, visit);
     });
 }
 
-Task<Outcome<std::size_t>> Service::take_samples(
-    std::string name,
-    std::string hook,
-    SampledHook& samples,
-    std::size_t packets_max,
-    const PacketSource::Visit& visit
-) {
-    // Nothing is loaded meanwhile: the rules are known of every packet that waits.
-    ZCO_TRY(const HeldEntry held, co_await hold_to_read(name));
-    co_return co_await io_.offload([&, &managed = held.entry->managed] {
-        return managed.take_samples(hook, samples, packets_max, visit);
-    });
+Service::Samples::Samples(std::shared_ptr<Entry> entry, std::string hook)
+    : entry_(std::move(entry)), hook_(std::move(hook)) {}
+
+Service::Samples& Service::Samples::operator=(Samples&& other) noexcept {
+    std::swap(entry_, other.entry_);
+    std::swap(hook_, other.hook_);
+    std::swap(source_, other.source_);
+    return *this;
+}
+
+Service::Samples::~Samples() {
+    if (entry_) {
+        entry_->sampled.erase(hook_);
+    }
 }
 
 Task<Outcome<ShapeReading>> Service::read_shape(std::string name) {

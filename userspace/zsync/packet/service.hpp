@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -93,16 +94,13 @@ public:
     Task<Outcome<std::vector<LimitReading>>> read_limits(std::string name, std::uint32_t keys_max);
     /// The classes of what the interface sends; none without a shape.
     Task<Outcome<ShapeReading>> read_shape(std::string name);
-    /// What the rules of a hook, by its `hook_name`, sample (`PacketError::no_samples`).
-    Task<Outcome<SampledHook>> read_samples(std::string name, std::string hook);
-    /// Takes of them, by the rules of now.
-    Task<Outcome<std::size_t>> take_samples(
-        std::string name,
-        std::string hook,
-        SampledHook& samples,
-        std::size_t packets_max,
-        const PacketSource::Visit& visit
-    );
+    class Samples;
+    /// What the rules of a hook, by its `hook_name`, sample: `PacketError::no_samples`, and
+    /// `CoreError::limit_reached` while somebody else reads them.
+    Task<Outcome<Samples>> read_samples(std::string name, std::string hook);
+    /// Takes of them, by the rules of now and whatever the interface is called by now.
+    Task<Outcome<std::size_t>>
+    take_samples(Samples& samples, std::size_t packets_max, const PacketSource::Visit& visit);
     /// Brings configured interfaces up: attached, with the rules of their files. Every one is
     /// tried; the fault names all that failed.
     Task<Outcome<void>> configure(std::vector<ConfiguredInterface> configured);
@@ -123,7 +121,8 @@ private:
         ManagedInterface managed;
         InterfaceView view;
         bool removed = false;
-        bool cannot_adapt = false; ///< its adaptive limits; it is said once
+        std::set<std::string> sampled; ///< hooks whose samples are being read
+        bool cannot_adapt = false;     ///< its adaptive limits; it is said once
     };
     // Shared: a reader that waits for the entry's mutex keeps it alive past its removal.
     using EntryRef = std::shared_ptr<Entry>;
@@ -147,9 +146,10 @@ private:
     /// Of the next temporary rule to expire; nothing without one.
     [[nodiscard]] std::optional<std::uint64_t> next_expiry_us() const;
     Task<Outcome<void>> save_forwards(std::vector<DesiredForward> forwards);
-    /// Has an entry whose device is called otherwise go by that name, and its forwards as well.
-    Task<void> rekey(EntryRef entry, std::string old_name);
-    Task<void> rename_in_forwards(std::string old_name, std::string name);
+    /// Has entries whose devices are called otherwise go by these names, and their forwards as
+    /// well; whether there were any. With `commands_` held.
+    Task<Outcome<bool>> follow_names();
+    Task<void> rename_in_forwards(std::map<std::string, std::string> new_names);
 
     Io io_;
     store::Store& store_;
@@ -160,6 +160,28 @@ private:
     Notify changes_;
     Notify adaptive_; ///< there may be adaptive limits
     Notify expiries_; ///< the next expiry may be another one
+};
+
+/// The samples of a hook while somebody reads them, and nobody else can. Destroyed on the service's
+/// thread.
+class Service::Samples {
+public:
+    Samples() = default;
+    Samples(Samples&& other) noexcept { *this = std::move(other); }
+    Samples& operator=(Samples&& other) noexcept;
+    ~Samples();
+
+    [[nodiscard]] SampledHook& source() { return *source_; }
+    /// Ends the reading where it may take long.
+    void close() noexcept { source_.reset(); }
+
+private:
+    friend class Service;
+    Samples(std::shared_ptr<Entry> entry, std::string hook);
+
+    std::shared_ptr<Entry> entry_;
+    std::string hook_;
+    std::optional<SampledHook> source_;
 };
 
 } // namespace zsync::packet

@@ -70,32 +70,40 @@ Task<Outcome<void>> Service::save_forwards(std::vector<DesiredForward> forwards)
     co_return {};
 }
 
-Task<void> Service::rename_in_forwards(std::string old_name, std::string name) {
-    std::vector<DesiredForward> kept = forwards_;
-    const auto found = std::ranges::find_if(kept, [&](const DesiredForward& forward) {
-        return std::ranges::contains(forward.ports, old_name);
-    });
-    if (found == kept.end()) {
+Task<void> Service::rename_in_forwards(std::map<std::string, std::string> new_names) {
+    std::vector<DesiredForward> kept;
+    std::vector<DesiredForward> waiting;
+    for (DesiredForward forward : forwards_) {
+        bool is_renamed = false;
+        for (std::string& port : forward.ports) {
+            if (const auto found = new_names.find(port); found != new_names.end()) {
+                port = found->second;
+                is_renamed = true;
+            }
+        }
+        (is_renamed ? kept : waiting).push_back(std::move(forward));
+    }
+    if (kept.empty()) {
         co_return;
     }
-    std::ranges::replace(found->ports, old_name, name);
-    const DesiredForward renamed = *found;
-    // A pair that waited for a device of this name would be a second one of the same interface.
-    std::erase_if(kept, [&](const DesiredForward& other) {
-        return other != renamed && std::ranges::contains(other.ports, name);
-    });
+    // A pair that waited for a device of a new name would be a second one of the same interface.
+    for (DesiredForward& forward : waiting) {
+        const bool is_second = std::ranges::any_of(kept, [&forward](const DesiredForward& other) {
+            return std::ranges::any_of(forward.ports, [&other](const std::string& port) {
+                return std::ranges::contains(other.ports, port);
+            });
+        });
+        if (!is_second) {
+            kept.push_back(std::move(forward));
+        }
+    }
     forwards_ = kept;
     const CancelProtection protection;
     if (const auto saved = co_await save_forwards(std::move(kept)); !saved) {
-        log::error(
-            std::format(
-                "packet: {} and {} would not forward after a restart: {}",
-                renamed.ports[0],
-                renamed.ports[1],
-                saved.error().message()
-            ),
-            {{"ZSYNC_INTERFACE", name}, {"ZSYNC_OLD_NAME", old_name}}
-        );
+        log::error(std::format(
+            "packet: pairs of renamed interfaces would not forward after a restart: {}",
+            saved.error().message()
+        ));
     }
 }
 
