@@ -142,6 +142,27 @@ def test_journal_records_have_fields_of_their_own(service):
         assert record["_TRANSPORT"] == "journal" and record["SYSLOG_IDENTIFIER"] == "zsyncd"
 
 
+def test_an_alert_is_a_journal_record_with_fields_of_its_own(service):
+    service.write("/etc/zsync/zsyncd.toml", "[packet.interfaces.alerting0]\nanalyse_every = 1\n[packet.alerts]\nicmp_flood_per_second = 5\n")
+    service.sh(
+        "ip netns add attacker;"
+        "ip link add alerting0 type veth peer name eth0 netns attacker;"
+        "ip addr add 192.0.2.1/24 dev alerting0; ip link set alerting0 up;"
+        "ip -n attacker addr add 192.0.2.2/24 dev eth0; ip -n attacker link set eth0 up"
+    )
+    try:
+        service.run("systemctl", "restart", UNIT)
+        service.sh("ip netns exec attacker ping -q -c 12 -i 0.02 192.0.2.1")
+        query = ["-u", UNIT, "-o", "json", "ZSYNC_ALERT=icmp_flood"]
+        record = json.loads(service.wait("the record", lambda: service.journal(*query)).splitlines()[0])
+        fields = {"ZSYNC_INTERFACE": "alerting0", "ZSYNC_SOURCE": "192.0.2.2", "ZSYNC_DESTINATION": "192.0.2.1"}
+        warning = "4"
+        assert record.items() >= (fields | {"PRIORITY": warning, "SYSLOG_IDENTIFIER": "zsyncd"}).items(), record
+        assert record["MESSAGE"].startswith("alerting0: icmp_flood: ") and record["CODE_FILE"].endswith("packet_analyses.cpp")
+    finally:
+        service.sh("zsyncctl packet detach alerting0; ip netns del attacker")
+
+
 def test_state_and_runtime_folders_are_the_daemons_and_the_configuration_is_not(service):
     owners = service.sh("stat -c '%U %a %n' /var/lib/zsync /run/zsync /sys/fs/bpf/zsync /etc/zsync").splitlines()
     assert owners == [

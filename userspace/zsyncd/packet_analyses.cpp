@@ -352,7 +352,10 @@ void PacketAnalyses::tell(const std::string& ifname, std::vector<Alert> alerts) 
     for (Alert& alert : alerts) {
         log::warning(
             std::format("{}: {}: {}", ifname, name_of(alert.kind), alert.reason),
-            {{"ZSYNC_INTERFACE", ifname}, {"ZSYNC_ALERT", std::string(name_of(alert.kind))}}
+            {{"ZSYNC_INTERFACE", ifname},
+             {"ZSYNC_ALERT", std::string(name_of(alert.kind))},
+             {"ZSYNC_SOURCE", shown(alert.subject.source)},
+             {"ZSYNC_DESTINATION", shown(alert.subject.destination)}}
         );
         tell_(ifname, alert);
         if (found == wishes_.end()) {

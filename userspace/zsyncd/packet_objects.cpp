@@ -107,10 +107,7 @@ void PacketObjects::tell(const std::string& ifname, const packet::analysis::Aler
         return;
     }
     const packet::analysis::AlertSubject& subject = alert.subject;
-    const auto text_of = [](const packet::analysis::Address& address) {
-        return address == packet::analysis::Address{} ? std::string() : to_string(address);
-    };
-    if (const std::string source = text_of(subject.source);
+    if (const std::string source = shown(subject.source);
         drop_source_seconds_ > 0 && !source.empty()) {
         constexpr double usec_a_second = 1e6;
         scope_.spawn(
@@ -126,8 +123,8 @@ void PacketObjects::tell(const std::string& ifname, const packet::analysis::Aler
         PacketInterfaceObject::alert,
         std::string(name_of(alert.kind)),
         alert.time_ns / 1000,
-        text_of(subject.source),
-        text_of(subject.destination),
+        shown(subject.source),
+        shown(subject.destination),
         subject.protocol == 0 ? std::string()
                               : packet::analysis::name_of_protocol(subject.protocol),
         subject.port,

@@ -40,6 +40,9 @@ struct AlertSubject {
     friend bool operator==(const AlertSubject&, const AlertSubject&) = default;
 };
 
+/// An address of a subject in words; empty where it has none.
+[[nodiscard]] std::string shown(const Address& address);
+
 struct Alert {
     AlertKind kind = AlertKind::syn_flood;
     std::uint64_t time_ns = 0; ///< of the packet that made it certain

@@ -269,14 +269,11 @@ void write_content(JsonWriter& json, const FlowContent& content) {
 
 void write_alert(JsonWriter& json, const Alert& alert) {
     const AlertSubject& subject = alert.subject;
-    const auto write_address = [&json](std::string_view name, const Address& address) {
-        json.field(name, address == Address{} ? "" : to_string(address));
-    };
     json.begin_object();
     json.field("kind", name_of(alert.kind));
     json.field("time_us", alert.time_ns / 1000);
-    write_address("source", subject.source);
-    write_address("destination", subject.destination);
+    json.field("source", shown(subject.source));
+    json.field("destination", shown(subject.destination));
     json.field("protocol", subject.protocol == 0 ? "" : name_of_protocol(subject.protocol));
     json.field("port", subject.port);
     json.field("domain", subject.domain);

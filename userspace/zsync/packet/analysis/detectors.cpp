@@ -69,6 +69,10 @@ std::string_view why_bogon(const Packet& packet) {
 
 } // namespace
 
+std::string shown(const Address& address) {
+    return address == Address{} ? std::string() : to_string(address);
+}
+
 std::string_view name_of(AlertKind kind) noexcept {
     constexpr std::array<std::string_view, static_cast<std::size_t>(AlertKind::count)> names{
         "syn_flood",
