@@ -1,6 +1,8 @@
 """Rules that limit: what zsyncctl and the bus show of them, another rate, and a restart."""
 
+import contextlib
 import json
+import os
 import pathlib
 import re
 import signal
@@ -127,6 +129,59 @@ def test_an_adaptive_limit_follows_what_the_device_itself_drops(lab):
     assert dropped() > before
     (queue,) = json.loads(near.run("tc", "-j", "-s", "qdisc", "show", "dev", near.ifname, "root").stdout)
     assert queue["drops"] == 0
+    rises(lab)
+
+
+@contextlib.contextmanager
+def overwhelmed_backlog(lab):
+    """Another veth pair between the two sides, whose receiver hands packets to the backlog of one processor, which needs far
+    longer for each than a sender on another one. Gives what keeps it busy for a while."""
+    near, far = f"{lab.near.ifname}s", f"{lab.far.ifname}s"
+    lab.near.ip("link", "add", near, "type", "veth", "peer", "name", far, "netns", lab.far.namespace)
+    try:
+        lab.near.ip("addr", "add", "198.51.100.1/24", "dev", near)
+        lab.near.ip("link", "set", near, "up")
+        lab.far.ip("addr", "add", "198.51.100.2/24", "dev", far)
+        lab.far.ip("link", "set", far, "up")
+        lab.near.ip("neigh", "replace", "198.51.100.2", "lladdr", lab.far.link(far)["address"], "nud", "permanent", "dev", near)
+        steer = f"echo 2 >/sys/class/net/{far}/queues/rx-0/rps_cpus"
+        command("ip", "netns", "exec", lab.far.namespace, "sh", "-ec", steer)
+        rules = "\n".join(f"udp dport {port} drop" for port in range(10_000, 14_000))
+        hook = f"type filter hook ingress device {far} priority 0"
+        lab.far.run("nft", "-f", "-", input=f"table netdev slow {{\nchain long {{\n{hook}\n{rules}\n}}\n}}\n")
+        with lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            so_sndbufforce = 32  # what waits in the backlog still counts for the sender
+            sender.setsockopt(socket.SOL_SOCKET, so_sndbufforce, 1 << 24)
+
+            def flood() -> None:
+                for _ in range(20_000):
+                    sender.sendto(b"", ("198.51.100.2", 9))
+
+            yield flood
+    finally:
+        lab.near.ip("link", "del", near)
+
+
+def backlog_drops() -> int:
+    lines = pathlib.Path("/proc/net/softnet_stat").read_text().splitlines()
+    return sum(int(line.split()[1], 16) for line in lines)
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="needs two processors: one that sends, one that falls behind")
+def test_an_adaptive_limit_follows_the_backlog_before_the_stack(lab):
+    """The device of the limit loses nothing itself: its host has too much to do with what comes elsewhere."""
+    lab.filter(ADAPTIVE.format("drops"))
+    before = backlog_drops()
+    mine = os.sched_getaffinity(0)
+    with overwhelmed_backlog(lab) as flood:
+        os.sched_setaffinity(0, {0})
+        try:
+            falls_while(lab, flood, FULL // 4)
+        finally:
+            os.sched_setaffinity(0, mine)
+    assert backlog_drops() > before
+    device = lab.near.link()["stats64"]
+    assert device["tx"]["dropped"] == 0 and device["rx"].get("missed_errors", 0) == 0
     rises(lab)
 
 
