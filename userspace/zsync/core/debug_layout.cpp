@@ -63,6 +63,7 @@ constinit const DebugNumber DebugLayout::numbers[] = {
     {"state.ready", std::to_underlying(TaskState::ready)},
     {"state.running", std::to_underlying(TaskState::running)},
     {"state.finished", std::to_underlying(TaskState::finished)},
+    {"frame.promise", 2 * sizeof(void*)}, // behind what resumes and what destroys it
     {"promise.caller", offsetof(PromiseBase, caller)},
     {"promise.where", offsetof(PromiseBase, where)},
     {"place.file", offsetof(Place, file)},

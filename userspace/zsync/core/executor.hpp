@@ -7,6 +7,7 @@
 #include <zsync/core/result.hpp>
 #include <zsync/core/task_record.hpp>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,6 +15,21 @@
 namespace zsync {
 
 class OperationWait;
+
+/// Tasks that are ready, in the order in which they run: a list through their records.
+struct ReadyTasks {
+    ReadyTasks() = default;
+    ReadyTasks(const ReadyTasks&) = delete;
+    ReadyTasks& operator=(const ReadyTasks&) = delete;
+    ~ReadyTasks() = default;
+
+    [[nodiscard]] bool empty() const noexcept { return end == &first; }
+    /// For who goes through all of it: the last link holds nothing else.
+    void terminate() noexcept { *end = nullptr; }
+
+    TaskRecord* first;         ///< unless it is empty
+    TaskRecord** end = &first; ///< where the next task goes: the last one's link
+};
 
 /// One optional or required feature, and whether it is there.
 struct RuntimeFeature {
@@ -42,7 +58,9 @@ public:
     [[nodiscard]] virtual bool start(TaskRecord& record, Concurrency concurrency) noexcept = 0;
     /// As `start`, and where nothing can run beside the caller, runs the task here to its end.
     void start_anyhow(TaskRecord& record) noexcept {
-        if (!start(record, Concurrency::allowed)) {
+        if (record.resumption_ == Resumption::of_coroutine) [[likely]] {
+            make_ready(record);
+        } else if (!start(record, Concurrency::allowed)) {
             run_inline(record);
         }
     }
@@ -57,14 +75,22 @@ public:
     virtual void cancel(OperationWait& wait) noexcept = 0;
     /// Waits on the task's own thread until it has been woken.
     virtual void park(TaskRecord& record) noexcept = 0;
-    /// The task has been woken: it is to run.
+    /// The task, which has a thread of its own, has been woken: it is to run.
     virtual void unpark(TaskRecord& record) noexcept = 0;
+    /// A worker's task is to run in its turn.
+    void make_ready(TaskRecord& record) noexcept {
+        record.state_ = TaskState::ready;
+        *ready_.end = &record;
+        ready_.end = &record.next_ready_;
+    }
     virtual void add_timer(TimedSuspension& timer, TimePoint deadline) noexcept = 0;
     virtual void remove_timer(TimedSuspension& timer) noexcept = 0;
     /// The time by this executor's clock: CLOCK_MONOTONIC, or a simulation's own.
     [[nodiscard]] virtual TimePoint now() const noexcept { return Clock::now(); }
     /// The time to within one turn of the executor: for ages that people read.
-    [[nodiscard]] virtual TimePoint recent_time() noexcept { return now(); }
+    [[nodiscard]] TimePoint recent_time() noexcept {
+        return time_is_recent_ ? recent_time_ : look_at_clock();
+    }
 
     /// Runs the executor's first task, and with it everything else, on this thread to its end.
     virtual void run_root(TaskRecord& root) noexcept = 0;
@@ -78,6 +104,8 @@ public:
     [[nodiscard]] const Ledger::Account& account() const noexcept { return account_; }
 
 protected:
+    /// Reads the clock; one that has turns keeps it in `recent_time_` until the next of them.
+    [[nodiscard]] virtual TimePoint look_at_clock() noexcept { return now(); }
     /// Adds what only the executor knows of a task.
     virtual void describe(const TaskRecord& /*record*/, TaskInfo& /*info*/) const {}
     /// Before it is taken apart: tells what its tasks have left.
@@ -100,12 +128,28 @@ protected:
     friend class Ledger;
     friend struct DebugLayout;
     CycleClock cycles_;
-    bool resumes_simply_ = true; ///< in order of arrival
+    ReadyTasks ready_; ///< a worker's
+    /// How tasks of each kind are resumed: these, where they run in order of arrival.
+    std::array<Resumption, task_kind_count> resumptions_ = {
+        Resumption::of_coroutine, Resumption::of_fiber, Resumption::otherwise
+    };
+    bool time_is_recent_ = false;
+    TimePoint recent_time_;
     TaskRecord* root_ = nullptr;
     Ledger::Account account_;
     Executor* next_executor_ = nullptr; ///< of the process, for debuggers
-    std::uint64_t next_task_id_ = 1;
-    std::uint64_t task_count_ = 0;
+    std::uint64_t last_task_id_ = 0;
+    std::uint64_t ended_tasks_ = 0;
 };
+
+inline void Suspension::wake() noexcept {
+    TaskRecord& record = task();
+    record.suspension_ = nullptr;
+    if (record.kind_ != TaskKind::thread) [[likely]] {
+        record.executor_->make_ready(record);
+    } else {
+        wake_thread(record);
+    }
+}
 
 } // namespace zsync

@@ -28,8 +28,11 @@ void FramePool::clear_at_thread_exit() noexcept {
 bool FramePool::fetch(std::size_t index) noexcept {
     const FreeFrames batch = FrameStore::take(index);
     lists_[index] = batch.first;
-    lengths_[index] = batch.count;
     fetched_ += batch.count;
+    std::uint64_t count = batch.count;
+    for (FreeFrame* frame = batch.first; frame != nullptr; frame = frame->next) {
+        frame->count = count--;
+    }
     return batch.first != nullptr;
 }
 
@@ -37,13 +40,13 @@ void* FramePool::allocate_otherwise(std::size_t size, FrameUse use) {
     clear_at_thread_exit();
     const std::size_t index = class_of(size);
     const bool traced = Ledger::traces();
-    if (index < class_count && !keeps_nothing_ && !traced && fetch(index)) [[likely]] {
+    if (index < class_count && most_kept_ != 0 && !traced && fetch(index)) [[likely]] {
         return allocate(size, use);
     }
     ++fetched_;
     void* frame = ::operator new(index < class_count ? (index + 1) * class_bytes : size);
     if (traced) [[unlikely]] {
-        if (!keeps_nothing_) {
+        if (most_kept_ != 0) {
             clear();
         }
         Ledger::frame_made(frame, use);
@@ -64,7 +67,7 @@ void FramePool::free_otherwise(void* memory, std::size_t size) noexcept {
     }
     auto* first = static_cast<FreeFrame*>(memory);
     FreeFrame* last = first;
-    if (keeps_nothing_) {
+    if (most_kept_ == 0) {
         ++given_back_;
     } else {
         first->next = lists_[index];
@@ -72,7 +75,6 @@ void FramePool::free_otherwise(void* memory, std::size_t size) noexcept {
             last = last->next;
         }
         lists_[index] = last->next;
-        lengths_[index] -= limits::frames_given_back - 1;
         given_back_ += limits::frames_given_back;
     }
     last->next = nullptr;
@@ -81,25 +83,18 @@ void FramePool::free_otherwise(void* memory, std::size_t size) noexcept {
 
 FramePoolStats FramePool::stats() const noexcept {
     std::uint64_t pooled = 0;
-    if (!keeps_nothing_) {
-        for (const std::uint32_t length : lengths_) {
-            pooled += length;
-        }
+    for (const FreeFrame* list : lists_) {
+        pooled += length(list);
     }
     return {.live = fetched_ - given_back_ - pooled, .pooled = pooled, .heap = fetched_};
 }
 
 void FramePool::clear() noexcept {
-    if (!keeps_nothing_) {
-        for (const std::uint32_t length : lengths_) {
-            given_back_ += length;
-        }
-    }
     for (FreeFrame*& list : lists_) {
+        given_back_ += length(list);
         FrameStore::give_back(std::exchange(list, nullptr));
     }
-    keeps_nothing_ = true;
-    lengths_.fill(limits::pooled_frames_max); // what is freed later is not kept
+    most_kept_ = 0;
 }
 
 FramePoolStats frame_pool_stats() noexcept { return frame_pool.stats(); }

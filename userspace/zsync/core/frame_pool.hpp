@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace zsync {
 
@@ -28,19 +29,19 @@ public:
         if (index < class_count && lists_[index] != nullptr) [[likely]] {
             FreeFrame* frame = lists_[index];
             lists_[index] = frame->next;
-            --lengths_[index];
             return frame;
         }
         return allocate_otherwise(size, use);
     }
     void free(void* memory, std::size_t size) noexcept {
         const std::size_t index = class_of(size);
-        if (index < class_count && lengths_[index] < limits::pooled_frames_max) [[likely]] {
-            auto* frame = static_cast<FreeFrame*>(memory);
-            frame->next = lists_[index];
-            lists_[index] = frame;
-            ++lengths_[index];
-            return;
+        if (index < class_count) [[likely]] {
+            FreeFrame* const rest = lists_[index];
+            const std::uint64_t kept = length(rest);
+            if (kept < most_kept_) [[likely]] {
+                lists_[index] = ::new (memory) FreeFrame{.next = rest, .count = kept + 1};
+                return;
+            }
         }
         free_otherwise(memory, size);
     }
@@ -58,16 +59,20 @@ private:
     static constexpr std::size_t class_of(std::size_t size) noexcept {
         return (size - 1) / class_bytes;
     }
+    static std::uint64_t length(const FreeFrame* first) noexcept {
+        return first != nullptr ? first->count : 0;
+    }
     void* allocate_otherwise(std::size_t size, FrameUse use);
     [[nodiscard]] bool fetch(std::size_t index) noexcept;
     void free_otherwise(void* memory, std::size_t size) noexcept;
 
-    std::array<FreeFrame*, class_count> lists_;
-    std::array<std::uint32_t, class_count> lengths_;
-    std::uint64_t fetched_;
-    std::uint64_t given_back_;
-    bool clears_at_exit_;
-    bool keeps_nothing_;
+    // How long a list is stands in its frames: a counter beside it would be read and written twice
+    // for each frame that comes and goes, and each time wait for the time before.
+    std::array<FreeFrame*, class_count> lists_{};
+    std::uint64_t most_kept_ = limits::pooled_frames_max; ///< of a class; 0: nothing is kept
+    std::uint64_t fetched_ = 0;
+    std::uint64_t given_back_ = 0;
+    bool clears_at_exit_ = false;
 };
 
 inline thread_local constinit FramePool frame_pool{};

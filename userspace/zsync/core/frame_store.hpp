@@ -10,6 +10,7 @@ namespace zsync {
 /// A frame that nobody uses, linked to others of its size.
 struct FreeFrame {
     FreeFrame* next;
+    std::uint64_t count; ///< in a pool: how many there are from here on, this one included
 };
 
 /// A batch of them.

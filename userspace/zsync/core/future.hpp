@@ -23,6 +23,7 @@ class FutureTaskBase : public TaskRecord {
 protected:
     friend class FutureWaitBase;
     using TaskRecord::TaskRecord;
+    /// Under the runtime lock.
     void wake_waiter() noexcept;
 
 private:
@@ -35,7 +36,7 @@ template <class T> class FutureTask final : public FutureTaskBase {
 
 public:
     FutureTask(
-        Executor& executor, TaskKind kind, TaskRecord* parent, TaskName name, PromiseBase& root
+        Executor& executor, TaskKind kind, TaskRecord* parent, TaskName&& name, PromiseBase& root
     )
         : FutureTaskBase(executor, kind, parent, nullptr, std::move(name), root) {}
 
@@ -51,6 +52,7 @@ public:
     /// It was never started, and is not going to be.
     void give_up() noexcept {
         value_.reset();
+        const RuntimeLock lock;
         leave();
     }
 

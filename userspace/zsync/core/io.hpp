@@ -250,7 +250,7 @@ public:
 private:
     static constexpr std::uintptr_t kind_mask = 3;
     template <class T>
-    FutureTask<T>* make_future_task(TaskName name, Task<T> task, TaskRecord* parent) const {
+    FutureTask<T>* make_future_task(TaskName&& name, Task<T>&& task, TaskRecord* parent) const {
         typename Task<T>::Handle root = task.release();
         return new FutureTask<T>(executor(), kind(), parent, std::move(name), root.promise());
     }

@@ -36,13 +36,16 @@ public:
     using Stored = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
     JoinSetTask(
-        Executor& executor, TaskKind kind, TaskRecord* parent, TaskName name, PromiseBase& root
+        Executor& executor, TaskKind kind, TaskRecord* parent, TaskName&& name, PromiseBase& root
     )
         : JoinSetTaskBase(executor, kind, parent, nullptr, std::move(name), root) {}
 
     [[nodiscard]] Stored& value() noexcept { return *value_; }
     /// It could not be started.
-    void give_up() noexcept { leave(); }
+    void give_up() noexcept {
+        const RuntimeLock lock;
+        leave();
+    }
 
 private:
     void finish(PromiseBase& root) noexcept override {
@@ -241,7 +244,7 @@ public:
     }
 
 private:
-    Record& make_record(TaskName name, PromiseBase& root) {
+    Record& make_record(TaskName&& name, PromiseBase& root) {
         return *new Record(
             io().executor(), io().kind(), TaskRecord::current(), std::move(name), root
         );

@@ -85,9 +85,9 @@ Origin origin_here(std::string place = {}) {
 /// Of an await that has just ended: its frame and those around it are there.
 Origin origin_of(const PromiseBase& promise) {
     Origin origin = origin_here(place_of(promise.where));
-    for (const PromiseBase* outer = promise.caller;
+    for (const PromiseBase* outer = promise.outer();
          outer != nullptr && origin.chain.size() < limits::await_chain_max;
-         outer = outer->caller) {
+         outer = outer->outer()) {
         origin.chain.push_back(place_of(outer->where));
     }
     return origin;

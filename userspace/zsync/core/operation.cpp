@@ -242,4 +242,33 @@ void SleepWait::interrupt(CoreError reason) noexcept {
     wake();
 }
 
+namespace {
+
+/// A wait that is over as it begins.
+class Pause final : public Suspension {
+public:
+    bool suspend(PromiseBase& promise) noexcept {
+        const RuntimeLock lock;
+        if (!begin(promise)) {
+            was_canceled = true;
+            return false;
+        }
+        wake();
+        return park();
+    }
+    void interrupt(CoreError /*reason*/) noexcept override {}
+    [[nodiscard]] std::string_view kind() const noexcept override { return "yield"; }
+
+    bool was_canceled = false;
+};
+
+} // namespace
+
+bool YieldWait::suspend_otherwise(PromiseBase& promise) noexcept {
+    Pause pause;
+    const bool suspends = pause.suspend(promise);
+    canceled_ = pause.was_canceled;
+    return suspends;
+}
+
 } // namespace zsync

@@ -225,25 +225,26 @@ private:
 };
 
 /// Lets other tasks run. Awaits to `Result<void>`, so it is a cancellation point too.
-class YieldWait final : public Suspension, public Awaitable {
+class YieldWait final : public Awaitable {
 public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     bool suspend(PromiseBase& promise) noexcept {
-        const RuntimeLock lock;
-        canceled_ = !begin(promise);
-        if (canceled_) {
-            return false;
+        // Is in `promise` too, where it would be known two reads later.
+        TaskRecord& record = *TaskRecord::current();
+        if (record.resumption_ != Resumption::of_coroutine || record.cancel_pending_) [[unlikely]] {
+            return suspend_otherwise(promise);
         }
-        wake();
-        return park();
+        record.leaf_ = &promise;
+        record.executor_->make_ready(record);
+        return true;
     }
     [[nodiscard]] Result<void> await_resume() const noexcept {
         return canceled_ ? Result<void>(fail(CoreError::canceled)) : Result<void>();
     }
-    void interrupt(CoreError /*reason*/) noexcept override {}
-    [[nodiscard]] std::string_view kind() const noexcept override { return "yield"; }
 
 private:
+    bool suspend_otherwise(PromiseBase& promise) noexcept;
+
     bool canceled_ = false;
 };
 

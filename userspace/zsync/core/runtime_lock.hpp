@@ -13,7 +13,12 @@ namespace zsync {
 /// tens of nanoseconds and never over a wait or a system call.
 class RuntimeLock {
 public:
-    RuntimeLock() noexcept : held_(threaded_.load(std::memory_order_relaxed) != 0) {
+    /// Whether there are threads to exclude.
+    [[nodiscard]] static bool is_needed() noexcept {
+        return threaded_.load(std::memory_order_relaxed) != 0;
+    }
+
+    RuntimeLock() noexcept : held_(is_needed()) {
         if (held_) [[unlikely]] {
             mutex().lock();
             ++depth_;

@@ -11,49 +11,54 @@ Scope::Scope(Io io, TaskName name, OnFailure on_failure)
 
 Scope::~Scope() { ZASSERT(size_ == 0, "a scope ends with children alive; join it first"); }
 
-TaskRef Scope::begin(TaskRecord& record) noexcept {
-    TaskRef handle(record);
-    {
-        const RuntimeLock lock;
-        ++size_;
-        if (canceling_) {
-            record.request_end();
-        }
+// Counted with it is the reference that its starter gets.
+inline TaskRef Scope::count(TaskRecord& child) noexcept {
+    const RuntimeLock lock;
+    ++child.references_;
+    ++size_;
+    if (canceling_) [[unlikely]] {
+        child.request_end();
     }
-    record.executor().start_anyhow(record);
+    return {child, TaskRef::Counted()};
+}
+
+TaskRef Scope::begin(TaskRecord& child) noexcept {
+    TaskRef handle = count(child);
+    child.executor().start_anyhow(child);
     return handle;
 }
 
-Result<TaskRef> Scope::begin_concurrent(TaskRecord& record) noexcept {
-    TaskRef handle(record);
-    {
-        const RuntimeLock lock;
-        ++size_;
-        if (canceling_) {
-            record.request_end();
-        }
-    }
-    if (record.executor().start(record, Concurrency::required)) {
+Result<TaskRef> Scope::begin_concurrent(TaskRecord& child) noexcept {
+    TaskRef handle = count(child);
+    if (child.executor().start(child, Concurrency::required)) {
         return handle;
     }
     const RuntimeLock lock;
     --size_;
-    record.leave();
+    child.leave();
     return fail(CoreError::concurrency_unavailable);
 }
 
-void Scope::child_done(std::optional<Error> failure) noexcept {
+// In one: whoever joins must find the task finished.
+void Scope::child_ended(TaskRecord& child) noexcept {
     const RuntimeLock lock;
-    --size_;
-    if (failure && !failure->is_canceled() && !failure_) {
-        failure_ = failure;
-        if (on_failure_ == OnFailure::cancel_siblings) {
-            cancel();
+    Scope& scope = *child.scope_;
+    if (--scope.size_ == 0 && scope.join_ != nullptr) {
+        std::exchange(scope.join_, nullptr)->wake();
+    }
+    child.leave();
+}
+
+void Scope::child_failed(TaskRecord& child, const Error& failure) noexcept {
+    const RuntimeLock lock;
+    Scope& scope = *child.scope_;
+    if (!failure.is_canceled() && !scope.failure_) {
+        scope.failure_ = failure;
+        if (scope.on_failure_ == OnFailure::cancel_siblings) {
+            scope.cancel();
         }
     }
-    if (size_ == 0 && join_ != nullptr) {
-        std::exchange(join_, nullptr)->wake();
-    }
+    child_ended(child);
 }
 
 void Scope::cancel() noexcept {
@@ -100,14 +105,14 @@ Result<void> Scope::Join::await_resume() noexcept {
         return fail(CoreError::deadlock);
     }
     scope_.canceling_ = false;
+    if (!scope_.failure_ && !joiner_->task->needs_cancel()) [[likely]] {
+        return {};
+    }
     const std::optional<Error> failure = std::exchange(scope_.failure_, std::nullopt);
     if (joiner_->task->take_cancel()) {
         return fail(CoreError::canceled);
     }
-    if (failure) {
-        return fail(*failure);
-    }
-    return {};
+    return fail(*failure);
 }
 
 } // namespace zsync

@@ -43,12 +43,14 @@ public:
     /// than `canceled` counts as failed. Its frame is freed when it ends, not when it is joined.
     template <class T>
         requires std::is_void_v<T> || std::is_same_v<T, Result<void>>
-    TaskRef spawn(TaskName name, Task<T> task);
+    TaskRef spawn(TaskName name, Task<T> task) {
+        return start(std::move(name), std::move(task));
+    }
     /// Starts a call of any callable whose result is void or `Result<void>`, or a `Task` of those.
     template <class F, class... Args>
         requires Callable<F, Args...>
     TaskRef spawn(TaskName name, F&& function, Args&&... args) {
-        return spawn(
+        return start(
             std::move(name), make_task(std::forward<F>(function), std::forward<Args>(args)...)
         );
     }
@@ -89,9 +91,12 @@ public:
 
 private:
     template <class T> friend class ScopeTask;
-    TaskRef begin(TaskRecord& record) noexcept;
-    Result<TaskRef> begin_concurrent(TaskRecord& record) noexcept;
-    void child_done(std::optional<Error> failure) noexcept;
+    template <class T> TaskRef start(TaskName&& name, Task<T>&& task);
+    inline TaskRef count(TaskRecord& child) noexcept;
+    TaskRef begin(TaskRecord& child) noexcept;
+    Result<TaskRef> begin_concurrent(TaskRecord& child) noexcept;
+    static void child_ended(TaskRecord& child) noexcept;
+    static void child_failed(TaskRecord& child, const Error& failure) noexcept;
 
     Io io_;
     TaskRecord* owner_;
@@ -110,7 +115,7 @@ public:
         TaskKind kind,
         TaskRecord* parent,
         Scope* scope,
-        TaskName name,
+        TaskName&& name,
         PromiseBase& root
     )
         : TaskRecord(executor, kind, parent, scope, std::move(name), root) {}
@@ -118,23 +123,19 @@ public:
 private:
     void finish(PromiseBase& root) noexcept override {
         auto frame = Task<T>::Handle::from_address(root.frame().address());
-        std::optional<Error> failure;
         if constexpr (!std::is_void_v<T>) {
-            if (Result<void> result = frame.promise().take(); !result) {
-                failure = result.error();
+            if (Result<void> result = frame.promise().take(); !result) [[unlikely]] {
+                frame.destroy();
+                Scope::child_failed(*this, result.error());
+                return;
             }
         }
         frame.destroy();
-        // In one: whoever joins must find the task finished.
-        const RuntimeLock lock;
-        scope()->child_done(failure);
-        leave();
+        Scope::child_ended(*this);
     }
 };
 
-template <class T>
-    requires std::is_void_v<T> || std::is_same_v<T, Result<void>>
-TaskRef Scope::spawn(TaskName name, Task<T> task) {
+template <class T> TaskRef Scope::start(TaskName&& name, Task<T>&& task) {
     typename Task<T>::Handle root = task.release();
     return begin(
         *new ScopeTask<T>(io_.executor(), io_.kind(), owner_, this, std::move(name), root.promise())

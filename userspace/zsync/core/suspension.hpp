@@ -41,8 +41,8 @@ protected:
     /// Gives the processor to others until `wake`. To be returned from `await_suspend`: true
     /// suspends a coroutine; tasks with a stack of their own wait in here, and then go on.
     [[nodiscard]] bool park() noexcept;
-    /// Ends the wait; the task runs in its turn.
-    void wake() noexcept;
+    /// Ends the wait; the task runs in its turn. Defined with `Executor`.
+    inline void wake() noexcept;
     /// The task has waited on its own thread, and goes on. Under the runtime lock.
     void end_here() noexcept;
     /// Ends the wait and runs the task at once. Only from its worker's own loop.
@@ -57,6 +57,7 @@ private:
     friend class ThreadExecutor;
     friend class Worker;
     void park_here() noexcept;
+    static void wake_thread(TaskRecord& record) noexcept;
 
     PromiseBase* promise_; ///< set by `begin`
 };

@@ -10,6 +10,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <type_traits>
@@ -23,8 +24,8 @@ struct FinalAwaiter {
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
         PromiseBase& promise = self.promise();
-        if (promise.caller != nullptr) {
-            return promise.caller->frame();
+        if (promise.caller) {
+            return promise.caller;
         }
         promise.task->root_ended(promise);
         return std::noop_coroutine();
@@ -75,6 +76,32 @@ public:
     static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
 };
 
+/// Room for what a coroutine returns. Whether something is in it only a destructor has to know.
+template <class T> class ReturnedValue {
+public:
+    template <class U> void emplace(U&& value) { value_.emplace(std::forward<U>(value)); }
+    [[nodiscard]] T taken() && { return *std::move(value_); }
+
+private:
+    std::optional<T> value_;
+};
+
+template <class T>
+    requires std::is_trivially_destructible_v<T>
+class ReturnedValue<T> {
+public:
+    ReturnedValue() noexcept {} // NOLINT(modernize-use-equals-default): nothing is in it
+    template <class U> void emplace(U&& value) {
+        std::construct_at(&value_, std::forward<U>(value));
+    }
+    [[nodiscard]] T taken() && { return std::move(value_); }
+
+private:
+    union {
+        T value_;
+    };
+};
+
 template <class T> class TaskPromise : public TaskPromiseCommon {
 public:
     /// Before its first await a coroutine is shown at its own place.
@@ -83,10 +110,10 @@ public:
     }
     Task<T> get_return_object() noexcept;
     template <class U = T> void return_value(U&& value) { value_.emplace(std::forward<U>(value)); }
-    [[nodiscard]] T take() { return *std::move(value_); }
+    [[nodiscard]] T take() { return std::move(value_).taken(); }
 
 private:
-    std::optional<T> value_;
+    ReturnedValue<T> value_;
 };
 
 template <> class TaskPromise<void> : public TaskPromiseCommon {
@@ -140,9 +167,8 @@ public:
         template <class Promise>
         Handle await_suspend(std::coroutine_handle<Promise> caller) noexcept {
             PromiseBase& child = child_.promise();
-            PromiseBase& awaiting = caller.promise();
-            child.task = awaiting.task;
-            child.caller = &awaiting;
+            child.task = caller.promise().task;
+            child.caller = caller;
             return child_;
         }
         T await_resume() { return child_.promise().take(); }
@@ -157,12 +183,12 @@ public:
         PromiseBase& outer = waiting_frame(here);
         StackFrame frame;
         frame.promise.task = outer.task;
-        frame.promise.caller = &outer;
+        frame.promise.caller = outer.frame();
         frame.promise.where = here;
         outer.task->context()->frame = &frame.promise;
         PromiseBase& child = handle_.promise();
         child.task = outer.task;
-        child.caller = &frame.promise;
+        child.caller = frame.promise.frame();
         handle_.resume();
         outer.task->context()->frame = &outer;
         return handle_.promise().take();

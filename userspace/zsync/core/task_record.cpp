@@ -52,21 +52,15 @@ TaskRecord::TaskRecord(
     TaskKind kind,
     TaskRecord* parent,
     Scope* scope,
-    TaskName name,
+    TaskName&& name,
     PromiseBase& root
 )
     : executor_(&executor), leaf_(&root), parent_(parent), scope_(scope), name_(std::move(name)),
-      kind_(kind), resumption_(
-                       !executor.resumes_simply_     ? Resumption::otherwise
-                       : kind == TaskKind::coroutine ? Resumption::of_coroutine
-                       : kind == TaskKind::fiber     ? Resumption::of_fiber
-                                                     : Resumption::otherwise
-                   ),
+      kind_(kind), resumption_(executor.resumptions_[std::to_underlying(kind)]),
       started_(executor.recent_time()) {
     root.task = this;
     const RuntimeLock lock;
-    id_ = executor.next_task_id_++;
-    ++executor.task_count_;
+    id_ = ++executor.last_task_id_;
     TaskRecord*& siblings = parent != nullptr ? parent->children_ : executor.root_;
     sibling_next_ = siblings;
     if (siblings != nullptr) {
@@ -82,8 +76,18 @@ TaskRecord::TaskRecord(
 
 TaskRecord::~TaskRecord() = default;
 
+void TaskRecord::release_locked() noexcept {
+    bool last = false;
+    {
+        const RuntimeLock lock;
+        last = --references_ == 0;
+    }
+    if (last) {
+        delete this;
+    }
+}
+
 void TaskRecord::leave() noexcept {
-    const RuntimeLock lock;
     state_ = TaskState::finished;
     ZSYNC_PROBE_TASK(task__end, *this);
     if (kind_ != TaskKind::thread) {
@@ -92,7 +96,7 @@ void TaskRecord::leave() noexcept {
     if (current_ == this) {
         current_ = nullptr;
     }
-    --executor_->task_count_;
+    ++executor_->ended_tasks_;
     if (context_ != nullptr && context_->given == this) {
         context_->given = nullptr;
     }
@@ -108,10 +112,19 @@ void TaskRecord::leave() noexcept {
 }
 
 void TaskRecord::root_ended(PromiseBase& root) noexcept {
+    // On threads children may be leaving at this moment.
+    if (RuntimeLock::is_needed() || children_ != nullptr) [[unlikely]] {
+        end_with_children(root);
+    } else {
+        finish(root);
+    }
+}
+
+// Futures that went out of scope unfinished; scopes cannot end like that.
+void TaskRecord::end_with_children(PromiseBase& root) noexcept {
     {
         const RuntimeLock lock;
         if (children_ != nullptr) {
-            // Futures that went out of scope unfinished; scopes cannot end like that.
             ending_ = true;
             leaf_ = &root;
             if (current_ == this) {
@@ -194,7 +207,7 @@ std::vector<std::string> TaskRecord::await_chain() const {
     std::vector<std::string> chain;
     for (const PromiseBase* frame = state_ == TaskState::finished ? nullptr : leaf_;
          frame != nullptr && chain.size() < limits::await_chain_max;
-         frame = frame->caller) {
+         frame = frame->outer()) {
         chain.push_back(place_of(frame->where));
     }
     return chain;
@@ -256,13 +269,7 @@ void Suspension::park_here() noexcept {
     record.executor_->park(record);
 }
 
-void Suspension::wake() noexcept {
-    TaskRecord& record = task();
-    record.suspension_ = nullptr;
-    if (record.kind_ != TaskKind::thread) [[likely]] {
-        static_cast<Worker*>(record.executor_)->make_ready(record);
-        return;
-    }
+void Suspension::wake_thread(TaskRecord& record) noexcept {
     record.state_ = TaskState::ready;
     record.executor_->unpark(record);
 }
@@ -288,7 +295,6 @@ PromiseBase& waiting_frame(std::source_location here) noexcept {
 }
 
 void FutureTaskBase::wake_waiter() noexcept {
-    const RuntimeLock lock;
     if (waiter_ != nullptr) {
         std::exchange(waiter_, nullptr)->wake();
     }
@@ -377,7 +383,7 @@ std::vector<TaskInfo> Executor::tasks() const {
 
 std::uint64_t Executor::task_count() const noexcept {
     const RuntimeLock lock;
-    return task_count_;
+    return last_task_id_ - ended_tasks_;
 }
 
 } // namespace zsync

@@ -27,14 +27,22 @@ class TaskRecord;
 /// The part of a coroutine's promise that does not depend on its result: its place in the chain of
 /// awaits that makes up a task.
 struct PromiseBase {
-    TaskRecord* task = nullptr;    ///< null until the coroutine runs
-    PromiseBase* caller = nullptr; ///< who awaits this coroutine; null at the task's root
-    std::source_location where;    ///< the `co_await` it is suspended at
+    TaskRecord* task = nullptr;     ///< null until the coroutine runs
+    std::source_location where;     ///< the `co_await` it is suspended at
+    std::coroutine_handle<> caller; ///< whose frame awaits this one; none at the task's root
 
     /// The coroutine's frame. Valid because the base is the promise's first part and no promise is
     /// aligned to more than 16 bytes (`TaskPromise` asserts both).
     [[nodiscard]] std::coroutine_handle<> frame() noexcept {
         return std::coroutine_handle<PromiseBase>::from_promise(*this);
+    }
+    /// The promise in a frame, which must be there.
+    [[nodiscard]] static PromiseBase& of(std::coroutine_handle<> frame) noexcept {
+        return std::coroutine_handle<PromiseBase>::from_address(frame.address()).promise();
+    }
+    /// The caller's promise; null at the task's root.
+    [[nodiscard]] const PromiseBase* outer() const noexcept {
+        return caller ? &of(caller) : nullptr;
     }
 };
 
@@ -61,6 +69,8 @@ enum class TaskKind : std::uint8_t {
     fiber,     ///< a pooled stack on a worker's thread, which it leaves while it waits
     thread,    ///< a thread, which it blocks while it waits
 };
+
+constexpr std::size_t task_kind_count = 3;
 
 /// `coroutine`, `fiber`, `thread`.
 [[nodiscard]] std::string_view name_of(TaskKind kind) noexcept;
@@ -180,7 +190,7 @@ protected:
         TaskKind kind,
         TaskRecord* parent,
         Scope* scope,
-        TaskName name,
+        TaskName&& name,
         PromiseBase& root
     );
     virtual ~TaskRecord();
@@ -188,7 +198,8 @@ protected:
     /// Takes the result out of the root coroutine, destroys its frame and tells whom it concerns.
     /// `root` is the task's root promise.
     virtual void finish(PromiseBase& root) noexcept = 0;
-    /// At the end of `finish`: leaves the tree, gives up the runtime's reference.
+    /// At the end of `finish`: leaves the tree, gives up the runtime's reference. Under the
+    /// runtime lock.
     void leave() noexcept;
     [[nodiscard]] Scope* scope() const noexcept { return scope_; }
 
@@ -200,6 +211,7 @@ private:
     friend class Suspension;
     friend class TaskOrder;
     friend class TaskRef;
+    friend class YieldWait;
     friend struct DebugLayout;
     friend class Worker;
     friend class ThreadExecutor;
@@ -210,23 +222,22 @@ private:
         ++references_;
     }
     void release() noexcept {
-        bool last = false;
-        {
-            const RuntimeLock lock;
-            last = --references_ == 0;
-        }
-        if (last) {
+        if (RuntimeLock::is_needed()) [[unlikely]] {
+            release_locked();
+        } else if (--references_ == 0) {
             delete this;
         }
     }
+    void release_locked() noexcept;
+    void end_with_children(PromiseBase& root) noexcept;
 
     static thread_local constinit TaskRecord* current_;
 
     Executor* executor_;
     PromiseBase* leaf_;                ///< the innermost frame; stale while the task runs
     Suspension* suspension_ = nullptr; ///< what it waits for
-    TaskRecord* next_ready_ = nullptr;
-    StackContext* context_ = nullptr; ///< null for coroutines
+    TaskRecord* next_ready_;           ///< in `ReadyTasks`, but for the last in it
+    StackContext* context_ = nullptr;  ///< null for coroutines
     TaskRecord* parent_;
     TaskRecord* children_ = nullptr;
     TaskRecord* sibling_next_ = nullptr;
@@ -253,7 +264,11 @@ private:
 /// A handle to a task that may have finished. Copyable within the worker's thread.
 class TaskRef {
 public:
+    struct Counted {};
+
     TaskRef() noexcept = default;
+    /// For a reference that has been counted.
+    TaskRef(TaskRecord& record, Counted /*already*/) noexcept : record_(&record) {}
     explicit TaskRef(TaskRecord& record) noexcept : record_(&record) { record.retain(); }
     TaskRef(const TaskRef& other) noexcept : record_(other.record_) {
         if (record_ != nullptr) {

@@ -196,17 +196,17 @@ unsigned Ring::deliver() noexcept {
 }
 
 [[gnu::always_inline]] inline void Worker::run_first() noexcept {
-    TaskRecord& record = *ready_first_;
-    ready_first_ = record.next_ready_;
-    if (ready_first_ == nullptr) {
-        ready_end_ = &ready_first_;
+    TaskRecord& record = *ready_.first;
+    ready_.first = record.next_ready_;
+    if (ready_.end == &record.next_ready_) {
+        ready_.end = &ready_.first;
     }
     record.state_ = TaskState::running;
     resume(record, *record.leaf_);
 }
 
 template <bool watched> [[gnu::always_inline]] inline void Worker::wait_and_deliver() noexcept {
-    const bool idle = ready_first_ == nullptr && root_ != nullptr &&
+    const bool idle = ready_.empty() && root_ != nullptr &&
                       (busy_poll_ <= Duration::zero() || !finds_news_polling()) &&
                       (inbox_ == nullptr || inbox_->go_to_sleep());
     busy_cycles_ += CycleClock::now() - busy_since_;
@@ -233,7 +233,7 @@ template <bool watched> [[gnu::always_inline]] inline void Worker::wait_and_deli
         }
     }
     if constexpr (watched) {
-        if (idle && woken_for_nothing && ready_first_ == nullptr) {
+        if (idle && woken_for_nothing && ready_.empty()) {
             detector_->rest();
         }
     }
@@ -262,9 +262,10 @@ template <bool watched> [[gnu::always_inline]] inline void Worker::wait_and_deli
 // nothing costs no system call.
 void Worker::turn_by_urgency() noexcept {
     ++turns_;
+    time_is_recent_ = false;
     ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
     bring_most_urgent_first();
-    if (ready_first_ != nullptr) {
+    if (!ready_.empty()) {
         ordered_now_ = true;
         run_first();
         ordered_now_ = false; // also where it could not be run
@@ -280,6 +281,7 @@ void Worker::turn_by_urgency() noexcept {
 
 void Worker::turn() noexcept {
     ++turns_;
+    time_is_recent_ = false;
     ZSYNC_PROBE(turn__enter, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
     run_ready();
     if (detector_) [[unlikely]] {
@@ -290,15 +292,32 @@ void Worker::turn() noexcept {
     ZSYNC_PROBE(turn__leave, "8@%0 8@%1", ZSYNC_PROBE_VALUE(this), ZSYNC_PROBE_FIELD(turns_));
 }
 
+// What is ready behind a task stays first while that one runs, so it is kept at hand: stored and
+// read back each time it would cost as much as the rest of this loop.
 void Worker::run_ready() noexcept {
-    for (std::uint32_t resumed = 0;
-         ready_first_ != nullptr && resumed < limits::resumes_per_turn_max;
-         ++resumed) {
-        if (simulated_) [[unlikely]] {
+    std::uint32_t left = limits::resumes_per_turn_max;
+    if (simulated_) [[unlikely]] {
+        for (; !ready_.empty() && left > 0; --left) {
             bring_any_first();
+            run_first();
         }
-        run_first();
     }
+    TaskRecord* next = ready_.empty() ? nullptr : ready_.first;
+    for (; next != nullptr && left > 0; --left) {
+        TaskRecord& record = *next;
+        const bool is_last = ready_.end == &record.next_ready_;
+        if (is_last) {
+            ready_.end = &ready_.first;
+        } else {
+            next = record.next_ready_;
+        }
+        record.state_ = TaskState::running;
+        resume(record, *record.leaf_);
+        if (is_last) {
+            next = ready_.empty() ? nullptr : ready_.first;
+        }
+    }
+    ready_.first = next;
     TaskRecord::leave_current();
 }
 

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <zsync/core/assert.hpp>
+#include <zsync/core/executor.hpp>
 #include <zsync/core/result.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/suspension.hpp>
-#include <zsync/core/task_record.hpp>
 #include <zsync/core/timer_wheel.hpp>
 
 #include <cstdint>

@@ -49,7 +49,7 @@ Worker::Worker(std::unique_ptr<OperationQueue> queue, RunOrder order)
     if (order == RunOrder::urgency) {
         order_ = std::make_unique<TaskOrder>();
         // Every resume is measured, which is also where tasks are told to wait for their turn.
-        resumes_simply_ = false;
+        resumptions_.fill(Resumption::otherwise);
     }
 }
 
@@ -92,6 +92,12 @@ void Worker::settle_and_stop() noexcept {
 }
 
 TimePoint Worker::now() const noexcept { return queue_->now(); }
+
+TimePoint Worker::look_at_clock() noexcept {
+    recent_time_ = now();
+    time_is_recent_ = true;
+    return recent_time_;
+}
 
 std::vector<RuntimeFeature> Worker::features() const { return queue_->features(); }
 
@@ -155,25 +161,26 @@ TaskRecord* Worker::host_of_guests() noexcept {
 }
 
 void Worker::bring_any_first() noexcept {
+    ready_.terminate();
     std::size_t count = 0;
-    for (const TaskRecord* at = ready_first_; at != nullptr && count < limits::simulated_choice_max;
+    for (const TaskRecord* at = ready_.first; at != nullptr && count < limits::simulated_choice_max;
          at = at->next_ready_) {
         ++count;
     }
-    TaskRecord** chosen = &ready_first_;
+    TaskRecord** chosen = &ready_.first;
     for (std::size_t left = queue_->choose(count); left > 0; --left) {
         chosen = &(*chosen)->next_ready_;
     }
     TaskRecord* record = *chosen;
+    if (chosen == &ready_.first) {
+        return;
+    }
     *chosen = record->next_ready_;
-    if (ready_end_ == &record->next_ready_) {
-        ready_end_ = chosen;
+    if (ready_.end == &record->next_ready_) {
+        ready_.end = chosen;
     }
-    record->next_ready_ = ready_first_;
-    if (ready_first_ == nullptr) {
-        ready_end_ = &record->next_ready_;
-    }
-    ready_first_ = record;
+    record->next_ready_ = ready_.first;
+    ready_.first = record;
 }
 
 bool Worker::start(TaskRecord& record, Concurrency concurrency) noexcept {
@@ -280,14 +287,15 @@ void Worker::describe(const TaskRecord& record, TaskInfo& info) const {
 // The ready list is kept in order: tasks that asked for something by urgency, then all others by
 // arrival. What has been made ready since the last call is behind that.
 void Worker::bring_most_urgent_first() noexcept {
+    ready_.terminate();
     TaskRecord* arrived = std::exchange(*unordered_, nullptr);
-    ready_end_ = unordered_;
+    ready_.end = unordered_;
     while (arrived != nullptr) {
         TaskRecord& record = *arrived;
         arrived = record.next_ready_;
-        TaskRecord** place = ready_end_;
+        TaskRecord** place = ready_.end;
         if (const TaskOrder::Entry* entry = order_->find(record)) {
-            place = &ready_first_;
+            place = &ready_.first;
             while (*place != nullptr && !TaskOrder::is_before(entry, order_->find(**place))) {
                 place = &(*place)->next_ready_;
             }
@@ -295,12 +303,12 @@ void Worker::bring_most_urgent_first() noexcept {
         record.next_ready_ = *place;
         *place = &record;
         if (record.next_ready_ == nullptr) {
-            ready_end_ = &record.next_ready_;
+            ready_.end = &record.next_ready_;
         }
     }
     // The first is taken out next, and its link with it.
-    const bool is_last = ready_first_ == nullptr || ready_first_->next_ready_ == nullptr;
-    unordered_ = is_last ? &ready_first_ : ready_end_;
+    const bool is_last = ready_.first == nullptr || ready_.first->next_ready_ == nullptr;
+    unordered_ = is_last ? &ready_.first : ready_.end;
 }
 
 } // namespace zsync

@@ -100,13 +100,6 @@ public:
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
     [[nodiscard]] std::vector<RuntimeFeature> features() const override;
     [[nodiscard]] TimePoint now() const noexcept override;
-    [[nodiscard]] TimePoint recent_time() noexcept override {
-        if (time_turn_ != turns_) {
-            time_turn_ = turns_;
-            turn_time_ = now();
-        }
-        return turn_time_;
-    }
 
     /// \name For the runtime's own parts
     /// \{
@@ -122,12 +115,6 @@ public:
     void remove_timer(TimedSuspension& timer) noexcept override { timers_.remove(timer); }
     /// The next fiber that starts gets a stack of this size, whole pages.
     void set_next_stack(std::size_t bytes) noexcept { next_stack_bytes_ = bytes; }
-    void make_ready(TaskRecord& record) noexcept {
-        record.state_ = TaskState::ready;
-        record.next_ready_ = nullptr;
-        *ready_end_ = &record;
-        ready_end_ = &record.next_ready_;
-    }
     /// Runs a task until it waits again. The current task stays set.
     static void resume(TaskRecord& record, PromiseBase& leaf) noexcept;
     /// The wait has ended: its task goes on at once, from its worker's loop.
@@ -174,6 +161,7 @@ private:
     void wait_and_deliver_watched() noexcept;
     [[nodiscard]] bool finds_news_polling() noexcept;
     [[nodiscard]] static std::uint64_t resumes_of(const TaskRecord* first) noexcept;
+    [[nodiscard]] TimePoint look_at_clock() noexcept override;
     void describe(const TaskRecord& record, TaskInfo& info) const override;
     void drain() noexcept;
 
@@ -181,20 +169,16 @@ private:
     Ring* ring_; ///< the queue, when it is the kernel's
     bool simulated_;
     TimerWheel timers_;
-    TaskRecord* ready_first_ = nullptr;
-    TaskRecord** ready_end_ = &ready_first_;
     std::uint64_t turns_ = 0;
     CycleClock::Cycles busy_cycles_ = 0;
     CycleClock::Cycles busy_since_ = 0;
     std::uint64_t resumes_of_ended_ = 0;
     std::unique_ptr<StallDetector> detector_; ///< null while nobody watches
-    std::uint64_t time_turn_ = ~0ULL;         ///< the turn that `turn_time_` was taken in
-    TimePoint turn_time_;
-    CycleClock::Cycles stretch_began_ = 0; ///< when the current task was given the processor
+    CycleClock::Cycles stretch_began_ = 0;    ///< when the current task was given the processor
     /// Null when tasks run in order of arrival.
     std::unique_ptr<TaskOrder> order_;
     /// What of the ready list has not been put in order; the rest of it is.
-    TaskRecord** unordered_ = &ready_first_;
+    TaskRecord** unordered_ = &ready_.first;
     bool ordered_now_ = false; ///< the task to be resumed is the most urgent one
     Duration busy_poll_{};
     std::unique_ptr<OperationQueue> queue_;

@@ -69,7 +69,7 @@ private:
 template <class T> class GuestTask final : public TaskRecord {
 public:
     GuestTask(
-        Io io, TaskRecord& host, TaskName name, PromiseBase& root, RemoteCallOf<T>& call
+        Io io, TaskRecord& host, TaskName&& name, PromiseBase& root, RemoteCallOf<T>& call
     ) noexcept
         : TaskRecord(io.executor(), io.kind(), &host, nullptr, std::move(name), root), call_(call) {
     }
@@ -85,7 +85,10 @@ private:
         frame.destroy();
         RemoteCallOf<T>& call = call_;
         const bool has_cancel_left = needs_cancel();
-        leave();
+        {
+            const RuntimeLock lock;
+            leave();
+        }
         call.guest_ended(has_cancel_left);
     }
 

@@ -22,7 +22,6 @@ NUMBERS_MAX, TASKS_MAX, CHAIN_MAX, NAME_MAX = 256, 10_000_000, 1000, 4096
 # What the classes that a task can wait in are called for people. Those of operations end in Wait and have an opcode.
 WAITS = {
     "SleepWait": "sleep",
-    "YieldWait": "yield",
     "RecvStreamState": "recv stream",
     "AcceptNext": "accept stream",
     "SendStreamState": "send stream",
@@ -168,7 +167,8 @@ class Task:
         frames, promise = [], self.layout.field(self.record, "task.leaf")
         while promise and len(frames) < CHAIN_MAX:
             frames.append((promise, Place(self.layout, promise)))
-            promise = self.layout.field(promise, "promise.caller")
+            frame = self.layout.field(promise, "promise.caller")
+            promise = frame + self.layout["frame.promise"] if frame else 0
         return frames
 
     def at(self) -> str:
