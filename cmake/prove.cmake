@@ -15,6 +15,14 @@ function(zsync_unit_test name)
     gtest_discover_tests(${name} NO_PRETTY_VALUES PROPERTIES LABELS unit TIMEOUT 60 DISCOVERY_TIMEOUT 60)
 endfunction()
 
+# zsync_sanitized_asio(source...)
+# Sources of this folder that include Boost.Asio, of which TSan has to be told what it does not see: tests/asio/sanitized_asio.hpp.
+function(zsync_sanitized_asio)
+    if(ZSYNC_TESTS AND ZSYNC_SANITIZE MATCHES thread)
+        set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "-include;${PROJECT_SOURCE_DIR}/tests/asio/sanitized_asio.hpp")
+    endif()
+endfunction()
+
 # zsync_root_test(NAME USES subsystem... [LIBRARIES external...] SOURCES file...)
 # The same for tests against the real kernel: they need root, make their own namespaces, and take turns.
 function(zsync_root_test name)

@@ -50,7 +50,7 @@ def operations(io: str) -> set[str]:
 
 def headers() -> dict[str, str]:
     """Of the libraries that have suspension points."""
-    paths = [path for folder in ("core", "coord") for path in sorted((LIBRARY / folder).glob("*.hpp"))]
+    paths = [path for folder in ("core", "coord", "asio", "c") for path in sorted((LIBRARY / folder).glob("*.hpp"))]
     return {str(path.relative_to(LIBRARY)): path.read_text() for path in paths}
 
 
@@ -74,6 +74,13 @@ def test_every_line_of_the_table_is_about_something_that_is_there():
         method = awaits.split("::")[-1]
         is_coroutine = any(re.search(rf"Task<[^;{{]*>\s+{method}\(", text) for text in headers().values())
         assert awaits in known or is_coroutine, f"{name}: no awaitable is called {awaits}"
+
+
+def test_every_operation_for_c_is_cancelled_at_every_time():
+    header = COMMENT.sub("", (LIBRARY / "c" / "zsync.h").read_text())
+    offered = set(re.findall(r"zsync_operation\*\s+(zsync_\w+)\(", header))
+    played = set(re.findall(r'\{"(zsync_\w+)', (TOP / "tests" / "c" / "c_cancel_test.c").read_text()))
+    assert len(offered) >= 9 and offered == played
 
 
 def test_the_headers_are_read_as_they_are():

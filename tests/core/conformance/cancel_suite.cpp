@@ -247,7 +247,9 @@ std::vector<PointRow> suspension_points() {
           task_points(),
           stream_points(),
           worker_points(),
-          limiter_points()}) {
+          limiter_points(),
+          asio_points(),
+          callback_points()}) {
         all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -61,6 +61,8 @@ std::vector<PointRow> task_points();
 std::vector<PointRow> stream_points();
 std::vector<PointRow> worker_points();
 std::vector<PointRow> limiter_points();
+std::vector<PointRow> asio_points();
+std::vector<PointRow> callback_points();
 
 template <class P> std::unique_ptr<Point> make_point(Io io) {
     if constexpr (std::constructible_from<P, Io>) {

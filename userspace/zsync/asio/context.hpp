@@ -207,7 +207,8 @@ private:
 
 /// Runs `body(context, args...)` in a context of its own, and joins it on every path: a body that
 /// fails stops it first. `body` is a function that gives a `Task<Result<...>>`; its arguments are
-/// kept here.
+/// kept here. A cancel that comes while it is joined drops what is left in the context and gives
+/// `canceled`, whatever the body gave.
 template <class Body, class... Args>
 auto in_context(Io io, Body body, Args... args)
     -> decltype(body(std::declval<Context&>(), std::move(args)...)) {

@@ -79,6 +79,8 @@ public:
     /// \{
     [[nodiscard]] Context& home() const noexcept { return *home_; }
     [[nodiscard]] boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
+    /// Whether it is one of another context, as far as that is known.
+    [[nodiscard]] bool is_foreign() const noexcept { return work_.has_value(); }
     /// The results are stored. On the worker's thread.
     void ended() noexcept {
         if (starting_) {
@@ -174,20 +176,32 @@ private:
     bool interrupted_ = false;
 };
 
-/// Memory of operations, from the worker's own free lists.
+/// Memory of operations, from the worker's own free lists; that of an operation of another context,
+/// which may be freed on another thread, from the heap.
 template <class T> struct FrameAllocator {
     using value_type = T;
-    FrameAllocator() noexcept = default;
-    template <class U> FrameAllocator(const FrameAllocator<U>& /*other*/) noexcept {}
+    explicit FrameAllocator(bool of_another_context) noexcept : foreign(of_another_context) {}
+    template <class U>
+    // NOLINTNEXTLINE(google-explicit-constructor): allocators are rebound so
+    FrameAllocator(const FrameAllocator<U>& other) noexcept : foreign(other.foreign) {}
     [[nodiscard]] T* allocate(std::size_t count) {
-        return static_cast<T*>(allocate_frame(count * sizeof(T), FrameUse::operation));
+        const std::size_t bytes = count * sizeof(T);
+        void* const memory =
+            foreign ? ::operator new(bytes) : allocate_frame(bytes, FrameUse::operation);
+        return static_cast<T*>(memory);
     }
     void deallocate(T* memory, std::size_t count) noexcept {
-        free_frame(memory, count * sizeof(T));
+        if (foreign) {
+            ::operator delete(memory, count * sizeof(T));
+        } else {
+            free_frame(memory, count * sizeof(T));
+        }
     }
-    template <class U> bool operator==(const FrameAllocator<U>& /*other*/) const noexcept {
-        return true;
+    template <class U> bool operator==(const FrameAllocator<U>& other) const noexcept {
+        return foreign == other.foreign;
     }
+
+    bool foreign;
 };
 
 /// Where Asio calls handlers of operations that have ended while they were started: at once, so
@@ -244,7 +258,9 @@ public:
     [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept {
         return operation_->slot();
     }
-    [[nodiscard]] static allocator_type get_allocator() noexcept { return {}; }
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+        return allocator_type(operation_ != nullptr && operation_->is_foreign());
+    }
     [[nodiscard]] immediate_executor_type get_immediate_executor() const noexcept {
         return immediate_executor_type(operation_->home());
     }

@@ -28,7 +28,7 @@ namespace zsync::c {
 /// task's next suspension point; without one the wait just goes on. Values that are pointers are
 /// the library's, and may be gone when the task runs: copy what they refer to in a `Callback` of
 /// your own type, or keep the library from freeing it.
-template <class... Values> class Callback : public Suspension, public Awaitable {
+template <class... Values> class Callback final : public Suspension, public Awaitable {
     using Stored = std::tuple<std::decay_t<Values>...>;
 
 public:
