@@ -9,6 +9,7 @@
 #include <zsync/core/thread_executor.hpp>
 #include <zsync/core/worker.hpp>
 
+#include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -78,7 +79,7 @@ Task<Result<void>> future(Io io) {
 }
 
 Task<Result<void>> chunk(Io io, Pair* ends) {
-    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256)); // LINE: pool
     RecvStream in(io, ends->near, pool);
     (void)::send(ends->far.get(), "x", 1, 0);
     ZCO_TRY(Chunk got, co_await in.next()); // LINE: next
@@ -129,6 +130,34 @@ Task<Result<void>> accepting(Io io, Fd* listening) {
     co_return {};
 }
 
+Task<Result<void>> accepted(Io io, Fd* listening) {
+    AcceptStream connections(io, *listening); // LINE: connections
+    const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    (void)::getsockname(listening->get(), generic, &length);
+    (void)::connect(client.get(), generic, length);
+    ZCO_TRY(Fd server, co_await connections.next());
+    keep(std::move(server));
+    co_return {};
+}
+
+/// A stream of a socket that a task has opened.
+Task<Result<void>> reading(Io io) {
+    std::array<int, 2> ends{};
+    (void)::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data());
+    Fd& socket = keep(Fd(ends[0])); // LINE: reading
+    keep(Fd(ends[1]));
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
+    RecvStream& in = keep(RecvStream(io, socket, pool));
+    auto first = io.async(read_one, &in);
+    (void)co_await io.yield();
+    (void)co_await io.yield();
+    (void)co_await first.cancel();
+    co_return {};
+}
+
 Task<Result<void>> one_datagram(DatagramStream* stream) {
     ZCO_TRY(const ReceivedDatagram datagram, co_await stream->next());
     co_return {};
@@ -165,6 +194,8 @@ int run_one(std::string_view kind) {
         {"count", [io] { return count(io, &sockets()); }},
         {"stream", [io] { return stream(io, &sockets()); }},
         {"accepting", [io] { return accepting(io, &listener()); }},
+        {"accepted", [io] { return accepted(io, &listener()); }},
+        {"reading", [io] { return reading(io); }},
         {"datagrams",
          [io] { return datagrams(io, &keep(Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)))); }
         },

@@ -42,7 +42,7 @@ bool is_of_a_shortage(int error) noexcept {
 } // namespace
 
 AcceptStreamState::AcceptStreamState(Worker* worker, int listener, const std::source_location& made)
-    : StandingRequest(worker, made), worker_(worker), fd_(listener),
+    : StandingRequest(worker, made), worker_(worker), made_(made), fd_(listener),
       multishot_(worker != nullptr && worker->queue().has_multishot_accept()) {}
 
 AcceptStream::AcceptStream(Io io, FdRef listener, std::source_location made) {
@@ -51,7 +51,7 @@ AcceptStream::AcceptStream(Io io, FdRef listener, std::source_location made) {
 }
 
 std::string AcceptStreamState::describe() const {
-    return std::format("accept stream of descriptor {}", fd_);
+    return std::format("accept stream of descriptor {}{}", fd_, Ledger::opened(fd_));
 }
 
 void AcceptStreamState::stop() noexcept { worker_->queue().queue_cancel(*this); }
@@ -109,7 +109,8 @@ void AcceptStreamState::queue(Fd client) noexcept {
 }
 
 Fd AcceptStreamState::take() noexcept {
-    Fd client = std::move(arrived_[first_++]);
+    // From here on it is the task's that takes it.
+    Fd client(arrived_[first_++].release(), made_);
     if (first_ == arrived_.size()) {
         arrived_.clear();
         first_ = 0;

@@ -56,6 +56,7 @@ private:
     std::size_t first_ = 0;
     AcceptNext* waiter_ = nullptr;
     Worker* worker_;
+    std::source_location made_;
     TimePoint again_at_; ///< no descriptor was left: not before then
     int fd_;
     int error_ = 0;

@@ -16,8 +16,9 @@
 
 namespace zsync {
 
-Result<std::shared_ptr<BufferPool>>
-BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
+Result<std::shared_ptr<BufferPool>> BufferPool::create(
+    Io io, std::uint32_t buffers, std::uint32_t buffer_bytes, std::source_location made
+) {
     if (!std::has_single_bit(buffers) || buffers > limits::pool_buffers_max || buffer_bytes == 0) {
         return fail(CoreError::invalid_argument);
     }
@@ -37,7 +38,7 @@ BufferPool::create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes) {
         return fail(os_error(errno));
     }
     pool->memory_ = static_cast<std::byte*>(memory);
-    Ledger::pool_made(*pool, io.executor());
+    Ledger::pool_made(*pool, io.executor(), made);
     // While the ledger traces each buffer is taken: the kernel would not say who takes which.
     if (io.kind() != TaskKind::thread && !Ledger::traces()) {
         static_assert(sizeof(ProvidedBuffer) == sizeof(io_uring_buf));

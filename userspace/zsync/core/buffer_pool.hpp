@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <span>
 #include <utility>
 #include <vector>
@@ -88,8 +89,12 @@ public:
     /// `buffers` is a power of two up to `limits::pool_buffers_max`; `buffer_bytes` is the most
     /// that one chunk holds. Fails with `invalid_argument`, or the system's error (memory, ring
     /// limits).
-    static Result<std::shared_ptr<BufferPool>>
-    create(Io io, std::uint32_t buffers, std::uint32_t buffer_bytes);
+    static Result<std::shared_ptr<BufferPool>> create(
+        Io io,
+        std::uint32_t buffers,
+        std::uint32_t buffer_bytes,
+        std::source_location made = std::source_location::current()
+    );
     BufferPool(const BufferPool&) = delete;
     BufferPool& operator=(const BufferPool&) = delete;
     ~BufferPool();

@@ -56,7 +56,7 @@ DatagramStream::DatagramStream(
 }
 
 std::string DatagramStreamState::describe() const {
-    return std::format("datagram stream of descriptor {}", fd_);
+    return std::format("datagram stream of descriptor {}{}", fd_, Ledger::opened(fd_));
 }
 
 void DatagramStreamState::stop() noexcept { worker_->queue().queue_cancel(*this); }

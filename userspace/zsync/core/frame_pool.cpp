@@ -89,6 +89,16 @@ FramePoolStats FramePool::stats() const noexcept {
     return {.live = fetched_ - given_back_ - pooled, .pooled = pooled, .heap = fetched_};
 }
 
+std::vector<const void*> FramePool::kept() const {
+    std::vector<const void*> frames;
+    for (const FreeFrame* frame : lists_) {
+        for (; frame != nullptr; frame = frame->next) {
+            frames.push_back(frame);
+        }
+    }
+    return frames;
+}
+
 void FramePool::clear() noexcept {
     for (FreeFrame*& list : lists_) {
         given_back_ += length(list);

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <vector>
 
 namespace zsync {
 
@@ -46,6 +47,8 @@ public:
         free_otherwise(memory, size);
     }
     [[nodiscard]] FramePoolStats stats() const noexcept;
+    /// The frames that nobody uses.
+    [[nodiscard]] std::vector<const void*> kept() const;
     /// For threads that may free frames without ever having made one.
     void clear_at_thread_exit() noexcept;
     /// Gives everything back, and what is freed from here on too; at the end of the thread, and

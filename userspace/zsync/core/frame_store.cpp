@@ -8,6 +8,7 @@
 #include <bit>
 #include <mutex>
 #include <new>
+#include <set>
 
 namespace zsync {
 namespace {
@@ -122,6 +123,11 @@ bool owns(const void* frame) noexcept {
     return false;
 }
 
+/// Where the frames of a slab begin.
+constexpr std::uint32_t color_of(std::size_t size_class) noexcept {
+    return static_cast<std::uint32_t>(size_class % slab_colors * color_bytes);
+}
+
 Slab* new_slab(std::size_t size_class) noexcept {
     void* memory = nullptr;
     if (store.empty != nullptr) {
@@ -143,7 +149,7 @@ Slab* new_slab(std::size_t size_class) noexcept {
     }
     Slab* slab = ::new (memory) Slab;
     slab->frame_bytes = static_cast<std::uint32_t>((size_class + 1) * FrameStore::class_bytes);
-    slab->fresh += static_cast<std::uint32_t>(size_class % slab_colors * color_bytes);
+    slab->fresh += color_of(size_class);
     link(store.with_room[size_class], *slab);
     return slab;
 }
@@ -170,6 +176,21 @@ void give_back_one(FreeFrame& frame) noexcept {
     }
     if (--slab.used == 0) {
         release(slab);
+    }
+}
+
+void add_taken(const Slab& slab, std::vector<std::span<const std::byte>>& frames) {
+    std::set<const void*> free;
+    for (const FreeFrame* frame = slab.free; frame != nullptr; frame = frame->next) {
+        free.insert(frame);
+    }
+    const auto* const memory = reinterpret_cast<const std::byte*>(&slab);
+    const std::size_t size_class = slab.frame_bytes / FrameStore::class_bytes - 1;
+    for (std::uint32_t at = sizeof(Slab) + color_of(size_class); at < slab.fresh;
+         at += slab.frame_bytes) {
+        if (!free.contains(memory + at)) {
+            frames.emplace_back(memory + at, slab.frame_bytes);
+        }
     }
 }
 
@@ -218,6 +239,21 @@ void FrameStore::give_back(FreeFrame* first) noexcept {
             ::operator delete(frame);
         }
     }
+}
+
+std::vector<std::span<const std::byte>> FrameStore::taken() {
+    std::vector<std::span<const std::byte>> frames;
+    const std::scoped_lock guard(store.mutex);
+    for (std::size_t n = 0; n < store.region_count; ++n) {
+        const bool last = n + 1 == store.region_count;
+        const std::uintptr_t end = last ? store.unused : store.regions[n].end;
+        for (std::uintptr_t at = store.regions[n].begin; at != end; at += slab_bytes) {
+            if (const Slab& slab = *std::bit_cast<const Slab*>(at); slab.used != 0) {
+                add_taken(slab, frames);
+            }
+        }
+    }
+    return frames;
 }
 
 } // namespace zsync

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace zsync {
 
@@ -32,6 +34,8 @@ public:
     [[nodiscard]] static FreeFrames take(std::size_t size_class) noexcept;
     /// Takes back a list of frames; those that came from the heap go there.
     static void give_back(FreeFrame* first) noexcept;
+    /// The frames that pools have, in use or not; those from the heap are not among them.
+    [[nodiscard]] static std::vector<std::span<const std::byte>> taken();
 };
 
 } // namespace zsync

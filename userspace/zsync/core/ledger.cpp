@@ -10,17 +10,26 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <compare>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <format>
+#include <link.h>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace zsync {
 namespace {
+
+/// One line, or more, for a person.
+using Lines = std::vector<std::string>;
 
 /// Who made something, and where.
 struct Origin {
@@ -55,7 +64,8 @@ struct Book {
     std::unordered_map<const void*, Origin> chunks;   ///< by the buffer
     std::unordered_map<const void*, Origin> requests; ///< by the stream's state
     std::map<int, Origin> descriptors;
-    std::map<const BufferPool*, const Executor*> pools;
+    std::map<const BufferPool*, Origin> pools;
+    std::unordered_set<const void*> told; ///< frames, of which a worker has told when it ended
     std::array<bool, limits::ledger_executors_max + 1> slot_taken{}; ///< by a live executor
 };
 
@@ -64,6 +74,117 @@ constinit std::array<std::atomic<std::int64_t>, limits::ledger_executors_max + 1
 
 /// Whether two executors have lived at a time.
 constinit std::atomic<bool> had_several{false};
+
+/// A place in the program, and what was there: an executor, by its slot, and a task, by its name.
+struct Maker {
+    std::uint16_t slot;
+    const void* place; ///< what a std::source_location holds
+    std::string task;
+
+    auto operator<=>(const Maker&) const = default;
+    [[nodiscard]] std::string text() const {
+        const auto made = std::bit_cast<std::source_location>(place);
+        return std::format(" at {} by a task \"{}\"", place_of(made), task);
+    }
+};
+
+/// Of every descriptor two bytes: the number of who opened it, 0 where that is not known. There may
+/// be many descriptors, opened at few places.
+class Openings {
+public:
+    void add(int fd, std::uint16_t slot, const std::source_location& made, std::string_view task) {
+        if (Number* number = find(fd, true)) {
+            const auto* place = std::bit_cast<const void*>(made);
+            number->store(number_of(slot, place, task), std::memory_order_relaxed);
+        }
+    }
+    void remove(int fd) {
+        if (Number* number = find(fd, false)) {
+            number->store(0, std::memory_order_relaxed);
+        }
+    }
+    /// Null where that is not known.
+    [[nodiscard]] const Maker* of(int fd) {
+        const Number* number = find(fd, false);
+        const std::uint16_t found = number != nullptr ? number->load(std::memory_order_relaxed) : 0;
+        const std::lock_guard guard(mutex_);
+        return found != 0 ? makers_[found - 1] : nullptr;
+    }
+    [[nodiscard]] Lines of_slot(std::uint16_t slot) {
+        Lines lines;
+        for (std::size_t page = 0; page < pages_.size(); ++page) {
+            const bool used = pages_[page].load(std::memory_order_acquire) != nullptr;
+            for (std::size_t n = 0; used && n < page_size; ++n) {
+                const auto fd = static_cast<int>(page * page_size + n);
+                if (const Maker* maker = of(fd); maker != nullptr && maker->slot == slot) {
+                    lines.push_back(std::format("descriptor {}, opened{}", fd, maker->text()));
+                }
+            }
+        }
+        return lines;
+    }
+
+private:
+    using Number = std::atomic<std::uint16_t>;
+    static constexpr std::size_t page_size = 1024;
+    using Page = std::array<Number, page_size>;
+
+    Number* find(int fd, bool makes) {
+        const auto at = static_cast<std::size_t>(fd);
+        if (at >= limits::ledger_descriptors_max) {
+            return nullptr;
+        }
+        std::atomic<Page*>& page = pages_[at / page_size];
+        Page* found = page.load(std::memory_order_acquire);
+        if (found == nullptr && makes) {
+            const std::lock_guard guard(mutex_);
+            found = page.load(std::memory_order_acquire);
+            if (found == nullptr) {
+                found = new Page{};
+                page.store(found, std::memory_order_release);
+            }
+        }
+        return found != nullptr ? &(*found)[at % page_size] : nullptr;
+    }
+
+    std::uint16_t number_of(std::uint16_t slot, const void* place, std::string_view task) {
+        // A thread opens most of its descriptors at few places.
+        struct Recent {
+            const Maker* maker = nullptr;
+            std::uint16_t number = 0;
+        };
+        thread_local constinit std::array<Recent, 8> recent{};
+        const auto hash = reinterpret_cast<std::uintptr_t>(place) / alignof(std::max_align_t);
+        Recent& last = recent[hash % recent.size()];
+        if (last.maker != nullptr && last.maker->place == place && last.maker->slot == slot &&
+            last.maker->task == task) {
+            return last.number;
+        }
+        Maker maker{.slot = slot, .place = place, .task = std::string(task)};
+        const std::lock_guard guard(mutex_);
+        if (makers_.size() == limits::ledger_makers_max && !numbers_.contains(maker)) {
+            return 0;
+        }
+        const auto number = static_cast<std::uint16_t>(makers_.size() + 1);
+        const auto [found, added] = numbers_.try_emplace(std::move(maker), number);
+        if (added) {
+            makers_.push_back(&found->first);
+        }
+        last = {.maker = &found->first, .number = found->second};
+        return found->second;
+    }
+
+    std::array<std::atomic<Page*>, limits::ledger_descriptors_max / page_size> pages_{};
+    std::mutex mutex_;
+    std::map<Maker, std::uint16_t> numbers_;
+    std::vector<const Maker*> makers_; ///< by number, from 1
+};
+
+Openings& openings() noexcept {
+    // Never destroyed, as the book.
+    static Openings& openings = *new Openings;
+    return openings;
+}
 
 Book& book() noexcept {
     // Never destroyed: descriptors of static objects are closed after everything else.
@@ -93,9 +214,6 @@ Origin origin_of(const PromiseBase& promise) {
     return origin;
 }
 
-/// One line, or more, for a person.
-using Lines = std::vector<std::string>;
-
 std::string counted(std::size_t count, std::string_view noun) {
     return std::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
@@ -112,10 +230,11 @@ std::string frame_text(const void* memory, const Frame& frame) {
     if (frame.use == FrameUse::task) {
         const auto& record = *static_cast<const TaskRecord*>(memory);
         return std::format(
-            "task {} \"{}\" ({}), started{}",
+            "task {} \"{}\" ({}){}{}",
             record.id(),
             record.name(),
             record.is_finished() ? "has ended, but a Future or TaskRef keeps it" : "lives",
+            frame.origin.executor != nullptr ? ", started" : "",
             frame.origin.text()
         );
     }
@@ -124,9 +243,10 @@ std::string frame_text(const void* memory, const Frame& frame) {
     // g++ calls the body of a coroutine that runs by a name nobody would know.
     const bool readable = !function.empty() && !function.contains(".Frame");
     return std::format(
-        "frame of {}{}, made{}",
+        "frame of {}{}{}{}",
         readable ? std::format("{}, ", function) : "the coroutine at ",
         place_of(promise.where),
+        frame.origin.executor != nullptr ? ", made" : "",
         frame.origin.text()
     );
 }
@@ -157,7 +277,64 @@ Lines frame_lines(const Executor& executor, FrameUse use) {
     return lines;
 }
 
-Lines descriptor_lines(const Executor& executor) {
+/// Whether it points to the program's instructions, as the first word of a coroutine's frame does.
+bool is_code(const void* address) {
+    const auto at = reinterpret_cast<std::uintptr_t>(address);
+    const auto holds = [](dl_phdr_info* object, std::size_t /*size*/, void* wanted) {
+        const auto sought = *static_cast<const std::uintptr_t*>(wanted) - object->dlpi_addr;
+        const std::span headers(object->dlpi_phdr, object->dlpi_phnum);
+        return std::ranges::any_of(
+                   headers,
+                   [sought](const ElfW(Phdr) & header) {
+                       return header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0 &&
+                              sought - header.p_vaddr < header.p_memsz;
+                   }
+               )
+                   ? 1
+                   : 0;
+    };
+    auto wanted = at;
+    return ::dl_iterate_phdr(holds, &wanted) != 0;
+}
+
+/// What is left in the pool of this thread, which has made all there is: coroutines' frames, and
+/// records of tasks that have ended. Without a trace.
+struct LiveFrames {
+    Lines tasks;
+    Lines frames;
+};
+
+LiveFrames live_frames(const Executor& executor) {
+    std::vector<const void*> kept = frame_pool.kept();
+    std::ranges::sort(kept);
+    LiveFrames live;
+    for (const std::span<const std::byte> memory : FrameStore::taken()) {
+        const void* const frame = memory.data();
+        if (std::ranges::binary_search(kept, frame)) {
+            continue;
+        }
+        {
+            const std::lock_guard guard(book().mutex);
+            const bool enough =
+                live.tasks.size() + live.frames.size() == limits::ledger_frames_told_max;
+            if (enough || !book().told.insert(frame).second) {
+                continue;
+            }
+        }
+        if (is_code(*static_cast<const void* const*>(frame))) {
+            live.frames.push_back(frame_text(frame, {.use = FrameUse::coroutine, .origin = {}}));
+        } else if (memory.size() >= sizeof(TaskRecord) &&
+                   &static_cast<const TaskRecord*>(frame)->executor() == &executor) {
+            live.tasks.push_back(frame_text(frame, {.use = FrameUse::task, .origin = {}}));
+        }
+    }
+    return live;
+}
+
+Lines descriptor_lines(const Executor& executor, std::uint16_t slot) {
+    if (!Ledger::traces()) {
+        return openings().of_slot(slot);
+    }
     Lines lines;
     const std::lock_guard guard(book().mutex);
     for (const auto& [fd, origin] : book().descriptors) {
@@ -176,24 +353,25 @@ struct PoolLeaks {
 };
 
 PoolLeaks pool_leaks(const Executor& executor) {
-    std::vector<const BufferPool*> pools;
+    std::vector<std::pair<const BufferPool*, std::string>> pools;
     {
         const std::lock_guard guard(book().mutex);
         for (const auto& [pool, owner] : book().pools) {
-            if (owner == &executor) {
-                pools.push_back(pool);
+            if (owner.executor == &executor) {
+                pools.emplace_back(pool, owner.text());
             }
         }
     }
     PoolLeaks leaks;
-    for (const BufferPool* pool : pools) {
+    for (const auto& [pool, made] : pools) {
         ++leaks.pools;
         leaks.chunks += pool->stats().held;
         leaks.lines.push_back(std::format(
-            "buffer pool of {} x {} bytes lives, {} held",
+            "buffer pool of {} x {} bytes lives, {} held, made{}",
             pool->stats().buffers,
             pool->buffer_bytes(),
-            counted(pool->stats().held, "buffer")
+            counted(pool->stats().held, "buffer"),
+            made
         ));
         std::ranges::move(Ledger::chunks_of(*pool), std::back_inserter(leaks.lines));
     }
@@ -288,10 +466,10 @@ void Ledger::settle(Executor& executor, std::string_view kind, std::vector<std::
     }
     const Account& account = executor.account_;
     const Lines tasks = task_lines(executor);
-    const Lines ended = frame_lines(executor, FrameUse::task);
-    const Lines frames = frame_lines(executor, FrameUse::coroutine);
+    Lines ended = frame_lines(executor, FrameUse::task);
+    Lines frames = frame_lines(executor, FrameUse::coroutine);
     const PoolLeaks pools = pool_leaks(executor);
-    const Lines open = descriptor_lines(executor);
+    const Lines open = descriptor_lines(executor, account.slot);
     const std::int64_t open_count =
         account.slot != 0 ? descriptors[account.slot].load(std::memory_order_relaxed) : 0;
     // Without a trace nobody knows whose a frame is, and one may be freed by another thread than it
@@ -303,6 +481,12 @@ void Ledger::settle(Executor& executor, std::string_view kind, std::vector<std::
         // A stream's is told as its request.
         const auto told = static_cast<std::int64_t>(requests.size());
         frame_count = std::max<std::int64_t>(live - account.frames_before - told, 0);
+        if (frame_count != 0) {
+            LiveFrames found = live_frames(executor);
+            ended = std::move(found.tasks);
+            frames = std::move(found.frames);
+            frame_count = std::max<std::int64_t>(frame_count - std::ssize(ended), 0);
+        }
     }
     std::string head;
     add(head, tasks.size() + ended.size(), "task");
@@ -315,14 +499,14 @@ void Ledger::settle(Executor& executor, std::string_view kind, std::vector<std::
         return;
     }
     std::string text = std::format("zsync: a {} ends and leaves {}\n", kind, head);
-    for (const Lines* lines :
-         {&tasks, &ended, &std::as_const(requests), &pools.lines, &open, &frames}) {
+    const std::array<const Lines*, 6> all{&tasks, &ended, &requests, &pools.lines, &open, &frames};
+    for (const Lines* lines : all) {
         for (const std::string& line : *lines) {
             text += std::format("  {}\n", line);
         }
     }
     if (!policy.trace) {
-        text += "  ZSYNC_LEAKS=trace tells where each was made\n";
+        text += "  ZSYNC_LEAKS=trace tells more of where each was made\n";
     }
     if (policy.action == LeakAction::fatal) {
         text += "zsync: ZSYNC_LEAKS makes that fatal\n";
@@ -382,9 +566,13 @@ void Ledger::request_ended(const void* request) noexcept {
     book().requests.erase(request);
 }
 
-void Ledger::pool_made(BufferPool& pool, const Executor& executor) noexcept {
+void Ledger::pool_made(
+    BufferPool& pool, const Executor& executor, const std::source_location& made
+) noexcept {
+    Origin origin = origin_here(place_of(made));
+    origin.executor = &executor;
     const std::lock_guard guard(book().mutex);
-    book().pools.emplace(&pool, &executor);
+    book().pools.emplace(&pool, std::move(origin));
 }
 
 void Ledger::pool_ended(const BufferPool& pool) noexcept {
@@ -421,6 +609,11 @@ std::string Ledger::made(const void* request) {
                                           : std::string();
 }
 
+std::string Ledger::opened(int fd) {
+    const Maker* maker = openings().of(fd);
+    return maker != nullptr ? ", opened" + maker->text() : "";
+}
+
 std::uint16_t Fd::enter(int fd, const std::source_location& made) noexcept {
     const TaskRecord* task = TaskRecord::current();
     if (task == nullptr) {
@@ -431,6 +624,7 @@ std::uint16_t Fd::enter(int fd, const std::source_location& made) noexcept {
         return 0;
     }
     descriptors[slot].fetch_add(1, std::memory_order_relaxed);
+    openings().add(fd, slot, made, task->name());
     if (Ledger::traces()) [[unlikely]] {
         Origin origin = origin_here(place_of(made));
         const std::lock_guard guard(book().mutex);
@@ -441,6 +635,7 @@ std::uint16_t Fd::enter(int fd, const std::source_location& made) noexcept {
 
 void Fd::strike(int fd, std::uint16_t slot) noexcept {
     descriptors[slot].fetch_sub(1, std::memory_order_relaxed);
+    openings().remove(fd);
     if (Ledger::traces()) [[unlikely]] {
         const std::lock_guard guard(book().mutex);
         book().descriptors.erase(fd);

@@ -32,13 +32,14 @@ enum class LeakAction : std::uint8_t {
 ///
 /// When an executor ends, its tasks must have ended, and so must every request to the kernel;
 /// chunks must be back in their pools and pools gone; descriptors that its tasks opened must be
-/// closed, and coroutine frames and task records freed. Counting costs next to nothing and is
-/// always on.
+/// closed, and coroutine frames and task records freed. What is left is told with what is known of
+/// it: where and by which task a descriptor was opened or a pool made, where a frame waits. That
+/// costs next to nothing and is always on.
 ///
-/// With `trace` the ledger also remembers where each was made, to say so: file and line, task, and
+/// With `trace` the ledger also remembers where everything else was made: file and line, task, and
 /// for what a task awaited, its chain of awaits. That costs a lock and a table entry for each frame
 /// and descriptor, and streams ask for every chunk, as without `buffer_ring`: for tests, and to
-/// find a leak that the counts have shown.
+/// find a leak of which the rest does not tell enough.
 struct LeakPolicy {
     /// Fails with `invalid_argument` on a word that is not known. Null is the default.
     static Outcome<LeakPolicy> parse(const char* words);
@@ -83,13 +84,17 @@ public:
     static void chunk_returned(const std::byte* buffer) noexcept;
     static void request_made(const void* request, const std::source_location& made) noexcept;
     static void request_ended(const void* request) noexcept;
-    static void pool_made(BufferPool& pool, const Executor& executor) noexcept;
+    static void pool_made(
+        BufferPool& pool, const Executor& executor, const std::source_location& made
+    ) noexcept;
     static void pool_ended(const BufferPool& pool) noexcept;
     /// Chunks that a task has taken; traced only.
     [[nodiscard]] static std::uint64_t chunks_of(const TaskRecord& task) noexcept;
     /// Where the chunks of a pool, or a request, were made, a line each; empty where nobody traces.
     [[nodiscard]] static std::vector<std::string> chunks_of(const BufferPool& pool);
     [[nodiscard]] static std::string made(const void* request);
+    /// Where and by which task a descriptor was opened; empty where no task did.
+    [[nodiscard]] static std::string opened(int fd);
     /// \}
 
 private:

@@ -107,6 +107,13 @@ constexpr std::uint32_t task_threads_max = 64;
 constexpr std::size_t channel_capacity_max = std::size_t{1} << 20;
 /// Executors of a process whose descriptors the ledger can tell apart at a time.
 constexpr std::size_t ledger_executors_max = 255;
+/// Descriptors of which the ledger remembers who opened them; larger numbers are only counted.
+constexpr std::size_t ledger_descriptors_max = 1U << 20;
+/// Places, each with a task's name and its executor, that the ledger remembers; what more there are
+/// are only counted.
+constexpr std::size_t ledger_makers_max = 65535;
+/// Frames of which a worker that ends tells where they wait.
+constexpr std::size_t ledger_frames_told_max = 32;
 /// Await chain entries given for a task.
 constexpr std::uint32_t await_chain_max = 32;
 

@@ -98,7 +98,7 @@ SendStream::SendStream(
 }
 
 std::string SendStreamState::describe() const {
-    return std::format("send stream of descriptor {}", fd_);
+    return std::format("send stream of descriptor {}{}", fd_, Ledger::opened(fd_));
 }
 
 void SendStreamState::stop() noexcept {

@@ -93,7 +93,7 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
 }
 
 std::string RecvStreamState::describe() const {
-    return std::format("recv stream of descriptor {}", fd_);
+    return std::format("recv stream of descriptor {}{}", fd_, Ledger::opened(fd_));
 }
 
 void RecvStreamState::stop() noexcept { worker_->queue().queue_cancel(target()); }
