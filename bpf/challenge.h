@@ -3,24 +3,27 @@
  * The SYN-cookie challenge, for XDP: a SYN for a listening socket of this host is answered from here,
  * and the socket hears of a client only when his ACK brings the cookie back. Nothing is remembered.
  *
- * The cookie is the kernel's own, made and checked for the listening socket: making one tells the
- * socket to accept cookies. That the kernel makes one while the socket's queue has room, it wants
- * net.ipv4.tcp_syncookies at 2. The cookie carries the client's MSS. Window scaling, SACK and timestamps
- * are not agreed on, as they are not by any cookie without timestamps: what the stack would later decode
- * from a timestamp is shifted by a secret that programs cannot learn.
+ * The cookie is ours: see cookie.h. Who brings a good one back is handed over to TCX with what was agreed
+ * on, and from there to the listening socket, as a request that its ACK completes (Linux 6.9,
+ * bpf_sk_assign_tcp_reqsk): see handover.h. So window scaling, SACK and timestamps are what client and
+ * host would have agreed on; without timestamps there is no room to remember any of it. The kernel
+ * takes such requests unless net.ipv4.tcp_syncookies is 0.
  *
  * The answer leaves by XDP_TX, but on a veth by redirection to itself: there XDP_TX wakes the other end
  * only if that has a program, and the answer would lie in its ring until something else does.
  *
  * Packets of a connection that there is find its socket and pass, as do those for no socket: a closed
- * port answers as it did, and what is forwarded is not challenged.
+ * port answers as it did, and what is forwarded is not challenged. Neither are SYNs for sockets of
+ * MPTCP, which the kernel lets no program hand requests to.
  */
 #ifndef ZSYNC_CHALLENGE_H
 #define ZSYNC_CHALLENGE_H
 
 #include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "cookie.h"
 #include "generation.h"
 #include "parse.h"
 
@@ -28,15 +31,32 @@
 #define ZSYNC_IPV6_BYTES 40
 #define ZSYNC_TCP_BYTES 20
 #define ZSYNC_TCP_BYTES_MAX 60
-/* A TCP header with the option MSS and nothing else. */
+/* A TCP header with the option MSS, and with all that can be agreed on. */
 #define ZSYNC_ANSWER_BYTES 24
+#define ZSYNC_LONG_ANSWER_BYTES 40
 /* What the client may send with his ACK: more than an initial congestion window of 10 segments. */
 #define ZSYNC_ANSWER_WINDOW 29200
 #define ZSYNC_ANSWER_HOPS 64
+/* Behind Ethernet and one tag: TCX finds the headers of that. */
+#define ZSYNC_CHALLENGE_LINK_BYTES_MAX 18
 #define ZSYNC_TCP_SYN 0x02
 #define ZSYNC_TCP_RST 0x04
 #define ZSYNC_TCP_ACK 0x10
+#define ZSYNC_TCP_OPTION_END 0
+#define ZSYNC_TCP_OPTION_NOP 1
 #define ZSYNC_TCP_OPTION_MSS 2
+#define ZSYNC_TCP_OPTION_SCALE 3
+#define ZSYNC_TCP_OPTION_SACK 4
+#define ZSYNC_TCP_OPTION_TIMESTAMPS 8
+#define ZSYNC_TCP_OPTION_TIMESTAMPS_BYTES 10
+/* Of a client that says none. */
+#define ZSYNC_MSS_USUAL 536
+#define ZSYNC_MSS_USUAL_IPV6 1220
+
+/* A socket of which is asked whether it is MPTCP's. */
+struct tcp_sock {
+	_Bool is_mptcp;
+} __attribute__((preserve_access_index));
 
 ZSYNC_INLINE void zsync_store16(__u8 *p, __u16 value)
 {
@@ -108,37 +128,131 @@ ZSYNC_INLINE struct bpf_sock *zsync_socket_of(struct xdp_md *ctx,
 	return bpf_skc_lookup_tcp(ctx, &key, sizeof(key.ipv6), BPF_F_CURRENT_NETNS, 0);
 }
 
-/* The SYN-ACK behind the network header, without its checksum. */
-ZSYNC_INLINE void zsync_write_answer(const __u8 *syn, __u8 *answer, __s64 cookie)
+/* Reads the options of a header of `bytes` that lies in `header`, which has room behind its end. */
+ZSYNC_INLINE void zsync_read_options(const __u8 *header, __u32 bytes, struct zsync_tcp_options *read)
 {
+	__u32 at = ZSYNC_TCP_BYTES;
+
+	read->mss = 0;
+	read->scale = ZSYNC_AGREED_NO_SCALE;
+	read->sack = 0;
+	read->timestamps = 0;
+	while (ZSYNC_MAY_LOOP() && at < bytes) {
+		const __u8 *option = header + (at & (ZSYNC_CHALLENGE_HEADER_BYTES - 1));
+		__u32 size = 1;
+
+		ZSYNC_MEET();
+		if (option[0] == ZSYNC_TCP_OPTION_END)
+			break;
+		if (option[0] != ZSYNC_TCP_OPTION_NOP) {
+			size = option[1];
+			if (size < 2 || at + size > bytes)
+				break;
+			if (option[0] == ZSYNC_TCP_OPTION_MSS && size == 4)
+				read->mss = zsync_load16(option + 2);
+			if (option[0] == ZSYNC_TCP_OPTION_SCALE && size == 3)
+				read->scale = option[2] > ZSYNC_SCALE_MAX ? ZSYNC_SCALE_MAX :
+									    option[2];
+			if (option[0] == ZSYNC_TCP_OPTION_SACK && size == 2)
+				read->sack = 1;
+			if (option[0] == ZSYNC_TCP_OPTION_TIMESTAMPS &&
+			    size == ZSYNC_TCP_OPTION_TIMESTAMPS_BYTES) {
+				read->timestamps = 1;
+				read->time = zsync_load32(option + 2);
+				read->echo = zsync_load32(option + 6);
+			}
+		}
+		at += size;
+		asm volatile("" : "+r"(at));
+	}
+}
+
+ZSYNC_INLINE void zsync_peers(const struct zsync_packet *packet, __u32 client_number,
+			      struct zsync_cookie_peers *peers)
+{
+	peers->addresses[0] = packet->source.high;
+	peers->addresses[1] = packet->source.low;
+	peers->addresses[2] = packet->destination.high;
+	peers->addresses[3] = packet->destination.low;
+	peers->ports = (__u32)packet->source_port << 16 | packet->destination_port;
+	peers->client_number = client_number;
+	peers->ipv6 = packet->network != ZSYNC_NETWORK_IPV4;
+}
+
+/* What of a SYN's offer the host takes, for a cookie: nothing where nothing could be remembered. */
+ZSYNC_INLINE __u32 zsync_agree(const struct zsync_tcp_options *offer)
+{
+	__u32 agreed = ZSYNC_AGREED_TIMESTAMPS;
+
+	if (!offer->timestamps || !(config.challenge_takes & ZSYNC_AGREED_TIMESTAMPS))
+		return 0;
+	agreed |= config.challenge_takes & ZSYNC_AGREED_SCALE_MASK ? offer->scale :
+								     ZSYNC_AGREED_NO_SCALE;
+	if (offer->sack)
+		agreed |= config.challenge_takes & ZSYNC_AGREED_SACK;
+	return agreed;
+}
+
+/* The SYN-ACK behind the network header, without its checksum; how long it is. */
+ZSYNC_INLINE __u32 zsync_write_answer(struct zsync_challenge *room, const struct zsync_packet *packet,
+				      __u64 now)
+{
+	const __u8 *syn = room->transport;
+	__u8 *answer = room->answer;
+	struct zsync_tcp_options *offer = &room->options;
+	__u32 ipv6 = packet->network != ZSYNC_NETWORK_IPV4;
+	__u32 agreed = zsync_agree(offer);
+	__u32 bytes = agreed ? ZSYNC_LONG_ANSWER_BYTES : ZSYNC_ANSWER_BYTES;
+	__u32 mss = offer->mss ? offer->mss : ipv6 ? ZSYNC_MSS_USUAL_IPV6 : ZSYNC_MSS_USUAL;
+	__u32 cookie;
+
+	zsync_peers(packet, zsync_load32(syn + 4), &room->peers);
+	cookie = zsync_cookie_make(&room->key, &room->peers, now, mss, agreed);
 	zsync_store16(answer, zsync_load16(syn + 2));
 	zsync_store16(answer + 2, zsync_load16(syn));
-	zsync_store32(answer + 4, (__u32)cookie);
+	zsync_store32(answer + 4, cookie);
 	zsync_store32(answer + 8, zsync_load32(syn + 4) + 1);
-	answer[12] = ZSYNC_ANSWER_BYTES / 4 << 4;
+	answer[12] = bytes / 4 << 4;
 	answer[13] = ZSYNC_TCP_SYN | ZSYNC_TCP_ACK;
 	zsync_store16(answer + 14, ZSYNC_ANSWER_WINDOW);
 	zsync_store32(answer + 16, 0);
 	answer[20] = ZSYNC_TCP_OPTION_MSS;
 	answer[21] = 4;
-	zsync_store16(answer + 22, (__u16)(cookie >> 32));
+	zsync_store16(answer + 22, ipv6 ? config.challenge_mss - 20 : config.challenge_mss);
+	if (!agreed)
+		return bytes;
+	answer[24] = agreed & ZSYNC_AGREED_SACK ? ZSYNC_TCP_OPTION_SACK : ZSYNC_TCP_OPTION_NOP;
+	answer[25] = agreed & ZSYNC_AGREED_SACK ? 2 : ZSYNC_TCP_OPTION_NOP;
+	answer[26] = ZSYNC_TCP_OPTION_TIMESTAMPS;
+	answer[27] = ZSYNC_TCP_OPTION_TIMESTAMPS_BYTES;
+	zsync_store32(answer + 28, zsync_cookie_timestamp(now, agreed));
+	zsync_store32(answer + 32, offer->time);
+	answer[36] = ZSYNC_TCP_OPTION_NOP;
+	if ((agreed & ZSYNC_AGREED_SCALE_MASK) == ZSYNC_AGREED_NO_SCALE) {
+		answer[37] = ZSYNC_TCP_OPTION_NOP;
+		answer[38] = ZSYNC_TCP_OPTION_NOP;
+		answer[39] = ZSYNC_TCP_OPTION_NOP;
+	} else {
+		answer[37] = ZSYNC_TCP_OPTION_SCALE;
+		answer[38] = 3;
+		answer[39] = ZSYNC_HANDOVER_SCALE;
+	}
+	return bytes;
 }
 
-/* Turns the frame with a SYN into the frame with its answer; 0 when done. */
-ZSYNC_INLINE int zsync_answer(struct xdp_md *ctx, const struct zsync_packet *packet, __u32 transport,
-			      struct zsync_challenge *room, __s64 cookie)
+/* Puts an answer of `bytes`, a constant, in the place of the SYN behind a network header; 0 when done. */
+ZSYNC_INLINE int zsync_place_answer(struct xdp_md *ctx, const struct zsync_packet *packet,
+				    __u32 transport, struct zsync_challenge *room, const __u32 bytes)
 {
-	__u32 sum = ZSYNC_PROTOCOL_TCP + ZSYNC_ANSWER_BYTES;
+	__u32 sum = ZSYNC_PROTOCOL_TCP + bytes;
 	__u8 *ip = room->network;
 
-	if (bpf_xdp_adjust_tail(ctx, (int)(transport + ZSYNC_ANSWER_BYTES) -
-					     (int)bpf_xdp_get_buff_len(ctx)))
+	if (bpf_xdp_adjust_tail(ctx, (int)(transport + bytes) - (int)bpf_xdp_get_buff_len(ctx)))
 		return -1;
-	zsync_write_answer(room->transport, room->answer, cookie);
 	if (packet->network == ZSYNC_NETWORK_IPV4) {
 		zsync_swap(ip + 12, ip + 16, 4);
 		ip[1] = 0;
-		zsync_store16(ip + 2, ZSYNC_IPV4_BYTES + ZSYNC_ANSWER_BYTES);
+		zsync_store16(ip + 2, ZSYNC_IPV4_BYTES + bytes);
 		zsync_store32(ip + 4, 0x4000); /* no id, may not be fragmented */
 		ip[8] = ZSYNC_ANSWER_HOPS;
 		zsync_store16(ip + 10, 0);
@@ -149,19 +263,51 @@ ZSYNC_INLINE int zsync_answer(struct xdp_md *ctx, const struct zsync_packet *pac
 	} else {
 		zsync_swap(ip + 8, ip + 24, 16);
 		zsync_store32(ip, 0x60000000);
-		zsync_store16(ip + 4, ZSYNC_ANSWER_BYTES);
+		zsync_store16(ip + 4, bytes);
 		ip[7] = ZSYNC_ANSWER_HOPS;
 		sum += zsync_sum(ip + 8, 32);
 		if (bpf_xdp_store_bytes(ctx, transport - ZSYNC_IPV6_BYTES, ip, ZSYNC_IPV6_BYTES))
 			return -1;
 	}
-	sum += zsync_sum(room->answer, ZSYNC_ANSWER_BYTES);
+	sum += zsync_sum(room->answer, bytes);
 	zsync_store16(room->answer + 16, zsync_checksum(sum));
-	if (bpf_xdp_store_bytes(ctx, transport, room->answer, ZSYNC_ANSWER_BYTES) ||
+	if (bpf_xdp_store_bytes(ctx, transport, room->answer, bytes) ||
 	    bpf_xdp_load_bytes(ctx, 0, room->link, sizeof(room->link)))
 		return -1;
 	zsync_swap(room->link, room->link + 6, 6);
 	return bpf_xdp_store_bytes(ctx, 0, room->link, sizeof(room->link)) ? -1 : 0;
+}
+
+/* Turns the frame with a SYN into the frame with its answer; 0 when done. */
+ZSYNC_INLINE int zsync_answer(struct xdp_md *ctx, const struct zsync_packet *packet, __u32 transport,
+			      struct zsync_challenge *room)
+{
+	if (zsync_write_answer(room, packet, bpf_ktime_get_coarse_ns()) == ZSYNC_ANSWER_BYTES)
+		return zsync_place_answer(ctx, packet, transport, room, ZSYNC_ANSWER_BYTES);
+	return zsync_place_answer(ctx, packet, transport, room, ZSYNC_LONG_ANSWER_BYTES);
+}
+
+/* Whether an ACK brings a cookie back; what was agreed on is then left to be handed over. */
+ZSYNC_INLINE int zsync_verify(const struct zsync_packet *packet, struct zsync_challenge *room)
+{
+	const struct zsync_tcp_options *options = &room->options;
+	struct zsync_handover_record *left = &room->left;
+	__u32 agreed = 0;
+	__u32 mss;
+
+	if (options->timestamps)
+		agreed = ZSYNC_AGREED_TIMESTAMPS | (options->echo & ZSYNC_AGREED_BITS);
+	zsync_peers(packet, zsync_load32(room->transport + 4) - 1, &room->peers);
+	mss = zsync_cookie_check(&room->key, &room->peers, bpf_ktime_get_coarse_ns(),
+				 zsync_load32(room->transport + 8) - 1, agreed);
+	if (!mss)
+		return 0;
+	left->mss = mss;
+	left->agreed = agreed;
+	left->time = options->time;
+	left->echo = options->echo;
+	left->does = ZSYNC_HANDOVER_REQUEST;
+	return 1;
 }
 
 /* Copies the headers that the kernel wants to see. The number of bytes of TCP's, or 0: it must follow
@@ -178,11 +324,13 @@ ZSYNC_INLINE __u32 zsync_copy_headers(struct xdp_md *ctx, const struct zsync_pac
 		return 0;
 	if (packet->network == ZSYNC_NETWORK_IPV4) {
 		if (packet->length - cursor->bytes != ZSYNC_IPV4_BYTES ||
+		    transport > ZSYNC_CHALLENGE_LINK_BYTES_MAX + ZSYNC_IPV4_BYTES ||
 		    bpf_xdp_load_bytes(ctx, transport - ZSYNC_IPV4_BYTES, room->network,
 				       ZSYNC_IPV4_BYTES))
 			return 0;
 	} else {
 		if (packet->length - cursor->bytes != ZSYNC_IPV6_BYTES ||
+		    transport > ZSYNC_CHALLENGE_LINK_BYTES_MAX + ZSYNC_IPV6_BYTES ||
 		    bpf_xdp_load_bytes(ctx, transport - ZSYNC_IPV6_BYTES, room->network,
 				       ZSYNC_IPV6_BYTES))
 			return 0;
@@ -196,6 +344,14 @@ ZSYNC_INLINE __u32 zsync_copy_headers(struct xdp_md *ctx, const struct zsync_pac
 	return bpf_xdp_load_bytes(ctx, transport, room->transport, bytes) ? 0 : bytes;
 }
 
+/* Whether MPTCP listens by the socket. */
+ZSYNC_INLINE int zsync_is_mptcp(struct bpf_sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	return tcp && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
+}
+
 /* What becomes of a packet that its rule challenges and passes: XDP_PASS, XDP_DROP, or XDP_TX with the
  * answer in its place.
  */
@@ -204,10 +360,9 @@ ZSYNC_INLINE int zsync_challenge(struct xdp_md *ctx, struct zsync_stats *stats,
 				 const struct zsync_cursor *cursor, struct zsync_challenge *room)
 {
 	__u8 kind = packet->tcp_flags & (ZSYNC_TCP_SYN | ZSYNC_TCP_RST | ZSYNC_TCP_ACK);
-	__u32 network_bytes = packet->network == ZSYNC_NETWORK_IPV4 ? ZSYNC_IPV4_BYTES :
-								      ZSYNC_IPV6_BYTES;
 	int action = XDP_DROP;
 	struct bpf_sock *sk;
+	int listens, mptcp;
 	__u32 bytes;
 
 	if (!packet->has_tcp_flags || (kind != ZSYNC_TCP_SYN && kind != ZSYNC_TCP_ACK))
@@ -215,25 +370,29 @@ ZSYNC_INLINE int zsync_challenge(struct xdp_md *ctx, struct zsync_stats *stats,
 	sk = zsync_socket_of(ctx, packet);
 	if (!sk)
 		return XDP_PASS;
-	if (sk->state != BPF_TCP_LISTEN) {
-		bpf_sk_release(sk);
+	listens = sk->state == BPF_TCP_LISTEN;
+	mptcp = listens && zsync_is_mptcp(sk);
+	bpf_sk_release(sk);
+	if (!listens)
+		return XDP_PASS;
+	if (mptcp) {
+		stats->challenges_passed++;
 		return XDP_PASS;
 	}
 	bytes = zsync_copy_headers(ctx, packet, cursor, room);
+	ZSYNC_MEET();
 	if (bytes >= ZSYNC_TCP_BYTES && bytes <= ZSYNC_TCP_BYTES_MAX) {
+		room->key = (struct zsync_cookie_key){ { config.handover.cookie_key[0],
+							 config.handover.cookie_key[1] } };
+		zsync_read_options(room->transport, bytes, &room->options);
+		ZSYNC_MEET();
 		if (kind == ZSYNC_TCP_SYN) {
-			__s64 cookie = bpf_tcp_gen_syncookie(sk, (void *)room->network, network_bytes,
-							     (void *)room->transport, bytes);
-
-			if (cookie > 0 &&
-			    !zsync_answer(ctx, packet, cursor->offset, room, cookie))
+			if (!zsync_answer(ctx, packet, cursor->offset, room))
 				action = XDP_TX;
-		} else if (!bpf_tcp_check_syncookie(sk, (void *)room->network, network_bytes,
-						    (void *)room->transport, bytes)) {
+		} else if (zsync_verify(packet, room)) {
 			action = XDP_PASS;
 		}
 	}
-	bpf_sk_release(sk);
 	if (action == XDP_TX)
 		stats->challenges_sent++;
 	else if (action == XDP_PASS)

@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "cookie.h"
 #include "limit.h"
 #include "parse.h"
 #include "shape.h"
@@ -63,13 +64,20 @@ struct zsync_hit {
 #endif
 };
 
+/* More than a TCP header, and a power of two. */
+#define ZSYNC_CHALLENGE_HEADER_BYTES 64
+
 /* Room for a challenge: the headers of the packet, and of the answer. */
 struct zsync_challenge {
 	__u8 link[12];
 	__u8 network[40];
-	__u8 transport[60];
-	__u8 answer[24];
+	__u8 transport[ZSYNC_CHALLENGE_HEADER_BYTES + 16]; /* what an option may seem to have */
+	__u8 answer[40];
+	struct zsync_tcp_options options;
+	struct zsync_cookie_peers peers;
+	struct zsync_cookie_key key;
 	__u32 answered; /* until the program's end, else 0 */
+	struct zsync_handover_record left; /* likewise what it does */
 };
 
 /*

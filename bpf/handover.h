@@ -13,9 +13,18 @@
 
 #include <linux/types.h>
 
+#define ZSYNC_HANDOVER_MARK 1
+#define ZSYNC_HANDOVER_REQUEST 2
+
 struct zsync_handover_record {
 	__u32 token; /* 0: nothing is to be done */
 	__u32 mark;
+	/* Of a connection that a listening socket is to be handed: see cookie.h. */
+	__u32 time; /* the ACK's timestamp, and what it echoes */
+	__u32 echo;
+	__u16 mss;
+	__u8 agreed;
+	__u8 does; /* bits of the above */
 };
 
 /*
@@ -25,12 +34,17 @@ struct zsync_handover_record {
  * too far behind. With this much before the record it is in sight there too.
  */
 #define ZSYNC_HANDOVER_LINK_BYTES 14
-#define ZSYNC_HANDOVER_BYTES 24
+#define ZSYNC_HANDOVER_BYTES 36
 #define ZSYNC_HANDOVER_AT (ZSYNC_HANDOVER_BYTES - sizeof(struct zsync_handover_record))
 
 /* Kept as long as the program that reads records, over generations. */
 struct zsync_handover_secret {
+	__u64 cookie_key[2];
 	__u32 token;
+	__u32 reserved;
 };
+
+/* By how much this host shifts its windows in connections that are handed over: up to 64 MiB, in KiB. */
+#define ZSYNC_HANDOVER_SCALE 10
 
 #endif

@@ -64,24 +64,36 @@ ZSYNC_INLINE __u32 zsync_frame_bytes(struct xdp_md *ctx)
 	return ctx->data_end - ctx->data;
 }
 
-/* Writes what handover.h says before a packet that passes; whether a mark has found no room there: such
- * a packet must not go on unmarked.
+/* Rules with one of these leave records before packets. */
+#define HANDS_OVER (config.actions & (1U << ZSYNC_MARK | 1U << ZSYNC_CHALLENGE))
+
+/* Writes what handover.h says before a packet that passes; whether something that is to be done has found
+ * no room there: such a packet must not go on.
  */
-ZSYNC_INLINE int zsync_hand_over(struct xdp_md *ctx, const struct zsync_hit *hit)
+ZSYNC_INLINE int zsync_hand_over(struct xdp_md *ctx, const struct scratch *room)
 {
+	const struct zsync_handover_record *request = &room->challenge.left;
+	__u8 does = room->hit.marked ? ZSYNC_HANDOVER_MARK : 0;
 	struct zsync_handover_record *left;
 	__u8 *before;
 
+	if (config.actions >> ZSYNC_CHALLENGE & 1)
+		does |= request->does;
 	if (bpf_xdp_adjust_meta(ctx, -ZSYNC_HANDOVER_BYTES))
-		return hit->marked;
+		return does;
 	before = (__u8 *)(long)ctx->data_meta;
 	if (before + ZSYNC_HANDOVER_BYTES > (__u8 *)(long)ctx->data)
-		return hit->marked;
+		return does;
 	/* GRO compares all of it. */
-	__builtin_memset(before, 0, ZSYNC_HANDOVER_AT);
+	__builtin_memset(before, 0, ZSYNC_HANDOVER_BYTES);
 	left = (struct zsync_handover_record *)(before + ZSYNC_HANDOVER_AT);
-	left->token = hit->marked ? config.handover.token : 0;
-	left->mark = hit->mark;
+	if (!does)
+		return 0;
+	if (does & ZSYNC_HANDOVER_REQUEST)
+		*left = *request;
+	left->token = config.handover.token;
+	left->mark = room->hit.mark;
+	left->does = does;
 	return 0;
 }
 
@@ -134,12 +146,13 @@ int zsync_xdp(struct xdp_md *ctx)
 			}
 		}
 	}
-	if (config.actions >> ZSYNC_MARK & 1) {
-		if (!drop && zsync_hand_over(ctx, &room->hit)) {
+	if (HANDS_OVER) {
+		if (!drop && zsync_hand_over(ctx, room)) {
 			interface->unmarked++;
 			drop = 1;
 		}
 		room->hit.marked = 0;
+		room->challenge.left.does = 0;
 	}
 	if (config.flow_lines && !reason) {
 		/* A challenge may have moved the frame. */

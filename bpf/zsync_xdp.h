@@ -149,6 +149,8 @@ struct zsync_config {
 	__u32 limit_parts; /* what keys are made of, of all rules that limit */
 	__u32 limits_sliding; /* some rule has such a limit */
 	__u32 limits_adaptive; /* likewise */
+	__u32 challenge_takes; /* what of a SYN's offer the host takes: ZSYNC_AGREED_... of cookie.h */
+	__u32 challenge_mss; /* that the device takes, of IPv4 */
 	__u32 answers_redirected; /* answers to challenges leave by redirection: see challenge.h */
 	struct zsync_handover_secret handover; /* see handover.h */
 	__u32 flow_lines; /* of the flow table that packets are counted into, or none: see flow.h */
@@ -186,7 +188,8 @@ struct zsync_stats {
 	__u64 challenges_sent; /* SYNs of those dropped: answered with a cookie */
 	__u64 challenges_verified; /* ACKs of those passed: they brought a cookie back */
 	__u64 challenges_refused; /* of those dropped: ACKs without a cookie, SYNs without an answer */
-	__u64 unmarked; /* of those dropped: their driver has no room for the mark before a packet */
+	__u64 challenges_passed; /* SYNs and ACKs for MPTCP, which is not challenged */
+	__u64 unmarked; /* of those dropped: their driver has no room for a record before a packet */
 };
 
 /* Bytes of a sampled packet that fit a small record: all headers, nearly always. */

@@ -65,6 +65,7 @@ Object::HookRow hook_row(const packet::HookReading& reading) {
         {"challenges_refused", stats.challenges_refused},
         {"sampled", stats.sampled},
         {"samples_lost", stats.samples_lost},
+        {"challenges_passed", stats.challenges_passed},
         {"unmarked", stats.unmarked},
         {"unjudged", stats.unjudged},
     };

@@ -64,6 +64,7 @@ std::map<std::string, std::uint64_t> packet_limits() {
         {"limit_adapt_steps", filter::limit_adapt_steps},
         {"limit_keys_shown_max", filter::limit_keys_shown_max},
         {"flow_age_interval_ms", filter::flow_age_interval_ms},
+        {"handover_linger_ms", filter::handover_linger_ms},
         {"sample_every_max", filter::sample_every_max},
         {"shape_classes_max", filter::shape_classes_max},
         {"shape_slots", filter::shape_slots},

@@ -116,6 +116,7 @@ Result<InterfaceStats> read_stats(const Fd& stats) {
         sum.challenges_sent += record.challenges_sent;
         sum.challenges_verified += record.challenges_verified;
         sum.challenges_refused += record.challenges_refused;
+        sum.challenges_passed += record.challenges_passed;
         sum.unmarked += record.unmarked;
     }
     return sum;

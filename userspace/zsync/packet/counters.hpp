@@ -48,7 +48,8 @@ struct InterfaceStats {
     std::uint64_t challenges_sent = 0;     ///< of those dropped: SYNs answered with a cookie
     std::uint64_t challenges_verified = 0; ///< of those passed: ACKs that brought a cookie back
     std::uint64_t challenges_refused = 0;  ///< of those dropped: ACKs without one, odd SYNs
-    std::uint64_t unmarked = 0; ///< of those dropped: the driver has no room for their mark
+    std::uint64_t challenges_passed = 0;   ///< of those passed: for MPTCP, not challenged
+    std::uint64_t unmarked = 0; ///< of those dropped: the driver has no room for what they bear
     std::uint64_t unjudged = 0; ///< dropped because too many packets were under way on a CPU
 };
 

@@ -69,7 +69,7 @@ Pins pins_of(const FilterOptions& options) {
 /// What the old rules marked is on its way to the stack, maybe over another processor's backlog,
 /// and gets its mark there.
 void let_handovers_arrive() {
-    std::this_thread::sleep_for(std::chrono::milliseconds(limits::mark_linger_ms));
+    std::this_thread::sleep_for(std::chrono::milliseconds(limits::handover_linger_ms));
 }
 
 } // namespace
@@ -148,7 +148,7 @@ Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& 
     if (meta_.mode != XdpMode::generic) {
         ZTRY(check_redirects(rules, names));
     }
-    const bool answers_redirected =
+    const Challenges challenges =
         ZTRY(check_challenges(rules, ifname_, meta_.mode != XdpMode::generic));
     Tables tables = ZTRY(compile(rules, slots, names));
     tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
@@ -157,7 +157,9 @@ Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& 
         maps.flows = ZTRY(make_flow_maps());
     }
     tables.config.flow_lines = count_flows_ ? ZTRY(flow_lines_of(maps.flows)) : 0;
-    tables.config.answers_redirected = answers_redirected ? 1 : 0;
+    tables.config.answers_redirected = challenges.answers_redirected ? 1 : 0;
+    tables.config.challenge_takes = challenges.takes;
+    tables.config.challenge_mss = challenges.mss;
     tables.config.handover = ZTRY(prepare_handover(rules, maps));
     return load_program(tables, maps, hook_);
 }
@@ -174,7 +176,7 @@ Filter::prepare_handover(const RuleSet& rules, SharedMaps& maps) const {
                 PacketError::mode_unavailable,
                 std::format(
                     "{} is in another network namespace, from where it cannot be given what marks "
-                    "its packets; attach it there",
+                    "its packets and takes its connections; attach it there",
                     ifname_
                 )
             );

@@ -30,7 +30,7 @@ std::unexpected<Fault> cannot(const std::string& ifname, int error) {
     return fail(
         Error(no_right ? PacketError::not_permitted : PacketError::program_refused, error),
         std::format(
-            "cannot attach what marks packets that {} receives: {}",
+            "cannot attach what marks packets that {} receives and takes its connections: {}",
             ifname,
             os_error(error).message()
         )
@@ -64,7 +64,7 @@ Result<zsync_handover_secret> new_secret() {
 
 bool hands_over(const RuleSet& rules) {
     return std::ranges::any_of(rules.rules, [](const Rule& rule) {
-        return rule.actions.mark.has_value();
+        return rule.actions.mark.has_value() || rule.actions.challenge;
     });
 }
 
@@ -76,8 +76,8 @@ Outcome<void> check_handover(std::uint32_t ifindex, const std::string& ifname, b
     return fail(
         PacketError::mode_unavailable,
         std::format(
-            "rules mark, but before Linux {}.{} the driver of {}, tun, keeps no marks of an XDP "
-            "program in native mode: attach {} in generic mode",
+            "rules mark or challenge, but before Linux {}.{} the driver of {}, tun, keeps nothing "
+            "for that with a packet in native mode: attach {} in generic mode",
             tun_keeps_metadata.first,
             tun_keeps_metadata.second,
             ifname,

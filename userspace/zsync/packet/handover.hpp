@@ -1,4 +1,5 @@
-// What does to received packets what the XDP program cannot do itself: `mark`. Private to the
+// What does to received packets what the XDP program cannot do itself: `mark`, and to
+// take who answers a `challenge`. Private to the
 // packet subsystem.
 #pragma once
 

@@ -10,6 +10,9 @@
 #include <format>
 #include <fstream>
 #include <optional>
+extern "C" {
+#include <bpf/cookie.h>
+}
 
 namespace zsync::packet {
 
@@ -74,6 +77,12 @@ Outcome<bool> takes_frames(const std::string& name, std::uint32_t ifindex) {
     return (facts.feature_flags & NETDEV_XDP_ACT_NDO_XMIT) != 0;
 }
 
+/// A number of net.ipv4; 0 where the kernel has none.
+int tcp_setting(const std::string& name) {
+    int value = 0;
+    return std::ifstream("/proc/sys/net/ipv4/" + name) >> value ? value : 0;
+}
+
 } // namespace
 
 Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names) {
@@ -99,27 +108,23 @@ Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names) {
     return {};
 }
 
-Outcome<bool> check_challenges(const RuleSet& rules, const std::string& ifname, bool driver) {
+Outcome<Challenges> check_challenges(const RuleSet& rules, const std::string& ifname, bool driver) {
     if (std::ranges::none_of(rules.rules, [](const Rule& rule) {
             return rule.actions.challenge;
         })) {
-        return false;
+        return Challenges{};
     }
-    int mode = 0;
-    if (!(std::ifstream("/proc/sys/net/ipv4/tcp_syncookies") >> mode) || mode != 2) {
+    if (tcp_setting("tcp_syncookies") == 0) {
         return fail(
             PacketError::challenge_unavailable,
-            std::format(
-                "rules challenge, but net.ipv4.tcp_syncookies is {}, with which the kernel makes "
-                "no cookies on demand: set it to 2 (sysctl -w net.ipv4.tcp_syncookies=2, and in "
-                "/etc/sysctl.d)",
-                mode
-            )
+            "rules challenge, but net.ipv4.tcp_syncookies is 0, with which the kernel takes no "
+            "connection that a cookie proves: set it to 1 (sysctl -w net.ipv4.tcp_syncookies=1, "
+            "and in /etc/sysctl.d)"
         );
     }
     const InterfaceFacts found = ZTRY(interface_facts(ifname));
-    const bool by_redirection = driver && found.kind == "veth";
-    if (by_redirection && !ZTRY(takes_frames(ifname, found.ifindex))) {
+    Challenges challenges{.answers_redirected = driver && found.kind == "veth"};
+    if (challenges.answers_redirected && !ZTRY(takes_frames(ifname, found.ifindex))) {
         return fail(
             PacketError::challenge_unavailable,
             std::format(
@@ -130,7 +135,14 @@ Outcome<bool> check_challenges(const RuleSet& rules, const std::string& ifname, 
             )
         );
     }
-    return by_redirection;
+    challenges.takes |= tcp_setting("tcp_window_scaling") != 0 ? ZSYNC_AGREED_SCALE_MASK : 0;
+    challenges.takes |= tcp_setting("tcp_sack") != 0 ? ZSYNC_AGREED_SACK : 0;
+    challenges.takes |= tcp_setting("tcp_timestamps") != 0 ? ZSYNC_AGREED_TIMESTAMPS : 0;
+    constexpr std::uint32_t headers_ipv4 = 40;
+    constexpr std::uint32_t mtu_min = 576;
+    constexpr std::uint32_t mtu_max = 65'535;
+    challenges.mss = std::clamp(found.mtu, mtu_min, mtu_max) - headers_ipv4;
+    return challenges;
 }
 
 } // namespace zsync::packet

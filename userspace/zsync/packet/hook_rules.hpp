@@ -28,10 +28,17 @@ struct NameIds {
 /// they would be lost without a word. `PacketError::mode_unavailable`.
 [[nodiscard]] Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names);
 
+/// What the answers to challenges say and how they leave: all 0 where no rule challenges.
+struct Challenges {
+    bool answers_redirected = false; ///< to the interface itself
+    std::uint32_t takes = 0;         ///< `zsync_config::challenge_takes`
+    std::uint32_t mss = 0;           ///< `zsync_config::challenge_mss`
+};
+
 /// Whether rules that challenge can: the host must take SYN cookies back, and with `driver`, when
-/// the program runs in the driver, the answers must reach the other end of a veth. True when
-/// answers have to be redirected to the interface itself. `PacketError::challenge_unavailable`.
-[[nodiscard]] Outcome<bool>
+/// the program runs in the driver, the answers must reach the other end of a veth.
+/// `PacketError::challenge_unavailable`.
+[[nodiscard]] Outcome<Challenges>
 check_challenges(const RuleSet& rules, const std::string& ifname, bool driver);
 
 } // namespace zsync::packet

@@ -91,8 +91,9 @@ constexpr std::uint64_t limit_adapt_steps = 50;
 constexpr std::uint32_t limit_keys_shown_max = 64;
 /// How often flows are ended whose time is over.
 constexpr std::uint32_t flow_age_interval_ms = 500;
-/// How long received packets still get their marks when the rules that marked them are gone.
-constexpr std::uint32_t mark_linger_ms = 20;
+/// How long received packets still get what rules left to be done that are gone: marks,
+/// connections.
+constexpr std::uint32_t handover_linger_ms = 20;
 /// The sparsest sampling: one packet of so many.
 constexpr std::uint32_t sample_every_max = 1U << 20;
 /// Classes of a shape, `default` among them, and the clocks of classes: those of a live generation,

@@ -8,8 +8,8 @@
 //                                 /limit_lines, /limit_keys    the same of `limit`
 //                                 /flow_lines, /flow_records, /flow_stats, /flow_fragments,
 //                                 /flow_link   the flow table, while flows are counted; shared too
-//                                 /handover_link, /handover_secret    of `mark`; shared too
-//                                 /meta        the generation's own record (meta.hpp)
+//                                 /handover_link, /handover_secret    of `mark` and `challenge`;
+//                                 shared too /meta        the generation's own record (meta.hpp)
 //     BPF_DIR/packet_out/INTERFACE/...         the same, of what the interface sends
 //     BPF_DIR/packet_sockets/INTERFACE.ID.in/...   of what a cgroup's sockets receive; .out: send
 //

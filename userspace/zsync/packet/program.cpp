@@ -335,7 +335,9 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
     program.has_limits = has_limits;
     program.has_shape = has_shape;
     program.has_flows = has_flows;
-    program.has_handover = hook == HookKind::xdp && (tables.config.actions >> ZSYNC_MARK & 1) != 0;
+    program.has_handover =
+        hook == HookKind::xdp &&
+        (tables.config.actions & (1U << ZSYNC_MARK | 1U << ZSYNC_CHALLENGE)) != 0;
     const bpf_program* loaded = bpf_object__find_program_by_name(object.get(), code.program);
     program.fd = Fd(dup(bpf_program__fd(loaded)));
     if (!program.fd || !fill_names(object, tables) || !fill_targets(object, tables)) {

@@ -34,7 +34,7 @@ struct SharedMaps {
     LimitMaps limits;  ///< of `limit`
     Fd shape;          ///< clocks of classes
     FlowMaps flows;    ///< while flows are counted
-    Handover handover; ///< of `mark`, of what an interface receives
+    Handover handover; ///< of `mark` and `challenge`, of what an interface receives
 };
 
 /// New maps of the current layout, all zero.
