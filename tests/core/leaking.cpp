@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <fcntl.h>
 #include <functional>
@@ -44,6 +45,32 @@ Pair& sockets() {
     std::array<int, 2> ends{};
     (void)::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data());
     return keep(Pair{Fd(ends[0]), Fd(ends[1])});
+}
+
+/// A TCP listener, out of the ledger's sight.
+Fd& listener() {
+    Fd& made = keep(Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    (void)::listen(made.get(), 1);
+    return made;
+}
+
+/// A connection to it, where that waits to be accepted.
+Fd client_of(const Fd& listening) {
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    (void)::getsockname(listening.get(), generic, &length);
+    Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    (void)::connect(client.get(), generic, length);
+    return client;
+}
+
+/// Connected sockets as above, over TCP, where one request serves all receives.
+Pair& tcp_sockets() {
+    const Fd& listening = listener();
+    Fd far = client_of(listening);
+    return keep(Pair{Fd(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC)), std::move(far)}
+    );
 }
 
 Task<Result<void>> nothing(Io io) {
@@ -100,6 +127,34 @@ Task<Result<void>> count(Io io, Pair* ends) {
     co_return {};
 }
 
+/// Reads two chunks, and holds them until it is cancelled.
+Task<Result<void>> read_two(Io io, RecvStream* in) {
+    ZCO_TRY(const Chunk first, co_await in->next());
+    ZCO_TRY(const Chunk second, co_await in->next());
+    co_return co_await io.sleep_for(std::chrono::hours(1));
+}
+
+Task<Result<void>> share(Io io, Pair* ends) {
+    ZCO_TRY(auto pool, BufferPool::create(io, 8, 1));
+    RecvStream in(io, ends->near, pool);
+    (void)::send(ends->far.get(), "abcd", 4, 0);
+    for (int n = 0; n < 20; ++n) { // buffers that went back are nobody's
+        (void)::send(ends->far.get(), "x", 1, 0);
+        ZCO_TRY(const Chunk gone, co_await in.next());
+    }
+    ZCO_TRY(const Chunk mine, co_await in.next());
+    auto reading = io.async("reader", read_two, io, &in);
+    ZCO_CHECK(co_await io.sleep_for(std::chrono::milliseconds(5)));
+    const std::vector<TaskInfo> tasks = io.executor().tasks();
+    std::printf(
+        "root holds %d, the reader %d\n",
+        static_cast<int>(tasks[0].buffers),
+        static_cast<int>(tasks[1].buffers)
+    );
+    (void)co_await reading.cancel();
+    co_return {};
+}
+
 Task<Result<Chunk>> read_one(RecvStream* in) { co_return co_await in->next(); }
 
 Task<Result<void>> stream(Io io, Pair* ends) {
@@ -110,13 +165,6 @@ Task<Result<void>> stream(Io io, Pair* ends) {
     (void)co_await io.yield();
     (void)co_await first.cancel(); // the request goes on for the next reader
     co_return {};
-}
-
-/// A TCP listener, out of the ledger's sight.
-Fd& listener() {
-    Fd& made = keep(Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
-    (void)::listen(made.get(), 1);
-    return made;
 }
 
 Task<Result<Fd>> accept_one(AcceptStream* connections) { co_return co_await connections->next(); }
@@ -132,12 +180,7 @@ Task<Result<void>> accepting(Io io, Fd* listening) {
 
 Task<Result<void>> accepted(Io io, Fd* listening) {
     AcceptStream connections(io, *listening); // LINE: connections
-    const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    socklen_t length = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    (void)::getsockname(listening->get(), generic, &length);
-    (void)::connect(client.get(), generic, length);
+    const Fd client = client_of(*listening);
     ZCO_TRY(Fd server, co_await connections.next());
     keep(std::move(server));
     co_return {};
@@ -192,6 +235,7 @@ int run_one(std::string_view kind) {
         {"future", [io] { return future(io); }},
         {"chunk", [io] { return chunk(io, &sockets()); }},
         {"count", [io] { return count(io, &sockets()); }},
+        {"share", [io] { return share(io, &tcp_sockets()); }},
         {"stream", [io] { return stream(io, &sockets()); }},
         {"accepting", [io] { return accepting(io, &listener()); }},
         {"accepted", [io] { return accepted(io, &listener()); }},

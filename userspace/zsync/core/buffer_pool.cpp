@@ -24,8 +24,9 @@ Result<std::shared_ptr<BufferPool>> BufferPool::create(
     }
     const std::shared_ptr<BufferPool> pool(new BufferPool);
     pool->buffer_bytes_ = buffer_bytes;
-    pool->stats_.buffers = buffers;
+    pool->buffers_ = buffers;
     pool->filled_.resize(buffers);
+    pool->holders_.resize(buffers);
     void* memory = ::mmap(
         nullptr,
         std::size_t{buffers} * buffer_bytes,
@@ -54,27 +55,26 @@ Result<std::shared_ptr<BufferPool>> BufferPool::create(
     }
     pool->usual_ = pool->provided_;
     pool->mask_ = buffers - 1;
-    pool->stats_.held = buffers;
     for (std::uint32_t index = 0; index < buffers; ++index) {
         pool->provided_[index].length = buffer_bytes;
-        pool->give_back(static_cast<std::uint16_t>(index));
+        pool->provide(index);
     }
     return pool;
 }
 
 BufferPool::~BufferPool() {
     Ledger::pool_ended(*this);
-    if (stats_.held != 0 && Ledger::traces()) {
+    if (held() != 0 && Ledger::traces()) {
         for (const std::string& chunk : Ledger::chunks_of(*this)) {
             (void)std::fprintf(stderr, "zsync: a buffer pool ends before its %s\n", chunk.c_str());
         }
     }
-    ZASSERT(stats_.held == 0, "a buffer pool ends before one of its chunks");
+    ZASSERT(held() == 0, "a buffer pool ends before one of its chunks");
     if (provided_ != nullptr) {
-        queue_->withdraw_buffers(provided_, stats_.buffers, group_);
+        queue_->withdraw_buffers(provided_, buffers_, group_);
     }
     if (memory_ != nullptr) {
-        ::munmap(memory_, stats_.buffers * buffer_bytes_);
+        ::munmap(memory_, buffers_ * buffer_bytes_);
     }
 }
 
@@ -84,26 +84,27 @@ bool BufferPool::take(std::uint16_t& index) noexcept {
     }
     index = free_.back();
     free_.pop_back();
-    ++stats_.held;
+    note_holder(index, nullptr);
+    ++picked_;
     return true;
 }
 
 void BufferPool::give_back_otherwise(std::uint16_t index) noexcept {
     const RuntimeLock lock;
-    --stats_.held;
     if (Ledger::traces()) [[unlikely]] {
         Ledger::chunk_returned(buffer(index));
     }
     if (provided_ != nullptr) {
         provide(index);
     } else {
+        --picked_;
         free_.push_back(index);
     }
     wake_starved();
 }
 
 void BufferPool::wait_for_buffer(BufferWaiter& stream) noexcept {
-    ++stats_.ran_dry;
+    ++ran_dry_;
     stream.next_starved_ = nullptr;
     (starved_last_ != nullptr ? starved_last_->next_starved_ : starved_first_) = &stream;
     starved_last_ = &stream;
@@ -144,6 +145,26 @@ void BufferPool::wake_starved() noexcept {
 void BufferPool::Echo::complete(std::int32_t /*result*/, std::uint32_t /*flags*/) noexcept {
     const std::shared_ptr<BufferPool> kept = std::move(pool);
     kept->wake_starved();
+}
+
+// The kernel picks in the order of the ring, so the last ones that were provided are still there.
+void BufferPool::count_held(HeldChunks& by_task) const {
+    std::vector<bool> is_free(buffers_);
+    for (const std::uint16_t index : free_) {
+        is_free[index] = true;
+    }
+    if (provided_ != nullptr) {
+        const std::uint32_t tail = provided_[0].reserved;
+        for (std::uint32_t back = 1; back <= buffers_ - held(); ++back) {
+            is_free[provided_[(tail - back) & mask_].index] = true;
+        }
+    }
+    for (std::uint32_t index = 0; index < buffers_; ++index) {
+        const std::uint32_t holder = __atomic_load_n(&holders_[index], __ATOMIC_RELAXED);
+        if (!is_free[index] && holder != 0) {
+            ++by_task[holder];
+        }
+    }
 }
 
 } // namespace zsync

@@ -6,6 +6,7 @@
 #include <zsync/core/operation_queue.hpp>
 #include <zsync/core/result.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -101,8 +102,10 @@ public:
 
     [[nodiscard]] BufferPoolStats stats() const noexcept {
         const RuntimeLock lock;
-        return stats_;
+        return {.buffers = buffers_, .held = held(), .ran_dry = ran_dry_};
     }
+    /// Adds to each task the buffers that it received and that have not gone back.
+    void count_held(HeldChunks& by_task) const;
     [[nodiscard]] std::uint32_t buffer_bytes() const noexcept {
         return static_cast<std::uint32_t>(buffer_bytes_);
     }
@@ -115,18 +118,22 @@ public:
     [[nodiscard]] std::uint16_t group() const noexcept { return group_; }
     [[nodiscard]] bool is_on_ring() const noexcept { return provided_ != nullptr; }
     /// The kernel has picked a buffer.
-    void picked() noexcept { ++stats_.held; }
+    void picked() noexcept { ++picked_; }
+    /// The task that is given a buffer; null for none.
+    void note_holder(std::uint16_t index, const TaskRecord* task) noexcept {
+        // Atomic, because a task on another thread may list the tasks meanwhile.
+        __atomic_store_n(&holders_[index], TaskRecord::key_of(task), __ATOMIC_RELAXED);
+    }
     /// Takes one where there is no ring; false when none is left.
     [[nodiscard]] bool take(std::uint16_t& index) noexcept;
-    void give_back(std::uint16_t index) noexcept {
+    void give_back(std::uint32_t index) noexcept {
         if (usual_ == nullptr) [[unlikely]] {
-            give_back_otherwise(index);
+            give_back_otherwise(static_cast<std::uint16_t>(index));
         } else {
-            --stats_.held;
             provide(index);
         }
     }
-    [[nodiscard]] bool is_dry() const noexcept { return stats_.held == stats_.buffers; }
+    [[nodiscard]] bool is_dry() const noexcept { return held() == buffers_; }
     /// Tells `stream` when a buffer is free.
     void wait_for_buffer(BufferWaiter& stream) noexcept;
     void forget(BufferWaiter& stream) noexcept;
@@ -166,14 +173,24 @@ private:
     }
     void give_back_otherwise(std::uint16_t index) noexcept;
     // io_uring_buf_ring_add(3) and _advance(3) in one.
-    void provide(std::uint16_t index) noexcept {
+    void provide(std::uint32_t index) noexcept {
         ProvidedBuffer* const entries = provided_;
-        ProvidedBuffer& entry = entries[tail_ & mask_];
-        entry.address = reinterpret_cast<std::uintptr_t>(buffer(index));
-        entry.index = index; // its length is the same for all, and stays
-        ++tail_;
         // The kernel reads the tail where the first entry has its unused field.
-        __atomic_store_n(&entries[0].reserved, static_cast<std::uint16_t>(tail_), __ATOMIC_RELEASE);
+        ProvidedBuffer& entry = entries[entries[0].reserved & mask_];
+        entry.address = reinterpret_cast<std::uintptr_t>(memory_ + index * buffer_bytes_);
+        entry.index = static_cast<std::uint16_t>(index);
+        // Its length is the same for all, and stays.
+        // x86-64 lets the kernel see stores in their order: an addition in place is a release.
+        std::atomic_signal_fence(std::memory_order_release);
+        ++entries[0].reserved;
+    }
+    /// Buffers that are not to be had. On a ring what was picked less what came back, of which the
+    /// tail tells the lower half, as good as all: there are fewer than it counts.
+    [[nodiscard]] std::uint32_t held() const noexcept {
+        if (provided_ == nullptr) {
+            return picked_;
+        }
+        return static_cast<std::uint16_t>(picked_ + buffers_ - provided_[0].reserved);
     }
 
     OperationQueue* queue_ = nullptr;
@@ -183,8 +200,10 @@ private:
     std::byte* memory_ = nullptr;
     std::size_t buffer_bytes_ = 0;
     std::uint16_t group_ = 0;
-    std::size_t tail_ = 0; ///< buffers provided to the kernel so far
-    BufferPoolStats stats_;
+    std::uint32_t buffers_ = 0;
+    std::uint32_t picked_ = 0; ///< so far; where there is no ring, less what came back
+    std::uint64_t ran_dry_ = 0;
+    std::vector<std::uint32_t> holders_; ///< who was given each of them last
     BufferWaiter* starved_first_ = nullptr;
     BufferWaiter* starved_last_ = nullptr;
     Echo echo_;

@@ -116,6 +116,7 @@ bool DatagramStreamState::buffer_is_free() noexcept {
 
 void DatagramStreamState::queue(std::uint16_t buffer, std::uint32_t length) noexcept {
     pool_->filled(buffer) = {.length = length, .next = no_buffer};
+    pool_->note_holder(buffer, nullptr);
     (first_ == no_buffer ? first_ : pool_->filled(last_).next) = buffer;
     last_ = buffer;
 }
@@ -173,6 +174,7 @@ ReceivedDatagram DatagramStreamState::take() noexcept {
     const std::uint16_t buffer = first_;
     const BufferPool::Filled filled = pool_->filled(buffer);
     first_ = filled.next;
+    pool_->note_holder(buffer, TaskRecord::current());
     datagram.chunk_ = Chunk(*pool_, buffer, filled.length);
     if (multishot_) {
         tell_of(datagram);

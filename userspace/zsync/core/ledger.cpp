@@ -580,14 +580,15 @@ void Ledger::pool_ended(const BufferPool& pool) noexcept {
     book().pools.erase(&pool);
 }
 
-std::uint64_t Ledger::chunks_of(const TaskRecord& task) noexcept {
+HeldChunks Ledger::held_chunks(const Executor& executor) {
+    HeldChunks by_task;
     const std::lock_guard guard(book().mutex);
-    return static_cast<std::uint64_t>(std::ranges::count_if(
-        book().chunks,
-        [&task](const auto& entry) {
-            return entry.second.executor == &task.executor() && entry.second.task == task.id();
+    for (const auto& [pool, owner] : book().pools) {
+        if (owner.executor == &executor) {
+            pool->count_held(by_task);
         }
-    ));
+    }
+    return by_task;
 }
 
 std::vector<std::string> Ledger::chunks_of(const BufferPool& pool) {

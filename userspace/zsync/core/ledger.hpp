@@ -10,6 +10,7 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace zsync {
@@ -88,8 +89,9 @@ public:
         BufferPool& pool, const Executor& executor, const std::source_location& made
     ) noexcept;
     static void pool_ended(const BufferPool& pool) noexcept;
-    /// Chunks that a task has taken; traced only.
-    [[nodiscard]] static std::uint64_t chunks_of(const TaskRecord& task) noexcept;
+    /// Chunks that are not in the pools of an executor, by the task that received each.
+    [[nodiscard]] static std::unordered_map<std::uint32_t, std::uint64_t>
+    held_chunks(const Executor& executor);
     /// Where the chunks of a pool, or a request, were made, a line each; empty where nobody traces.
     [[nodiscard]] static std::vector<std::string> chunks_of(const BufferPool& pool);
     [[nodiscard]] static std::string made(const void* request);

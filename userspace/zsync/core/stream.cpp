@@ -33,6 +33,7 @@ void RecvStreamState::arm_request() noexcept {
 
 void RecvStreamState::queue(std::uint16_t buffer, std::uint32_t length) noexcept {
     pool_->filled(buffer) = {.length = length, .next = no_buffer};
+    pool_->note_holder(buffer, nullptr);
     if (first_ == no_buffer) {
         first_ = buffer;
     } else {
@@ -266,6 +267,7 @@ Result<Chunk> RecvStreamState::take_otherwise() noexcept {
     if (buffer != no_buffer) {
         const BufferPool::Filled& filled = pool_->filled(buffer);
         first_ = filled.next;
+        pool_->note_holder(buffer, TaskRecord::current());
         if (Ledger::traces()) [[unlikely]] {
             Ledger::chunk_taken(pool_->buffer(buffer), frame());
         }

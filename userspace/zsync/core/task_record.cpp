@@ -151,7 +151,7 @@ std::string_view name_of(TaskKind kind) noexcept {
     return "task";
 }
 
-TaskInfo TaskRecord::info() const {
+TaskInfo TaskRecord::info(const HeldChunks& held) const {
     TaskInfo info{
         .id = id_,
         .parent = parent_ != nullptr ? parent_->id_ : 0,
@@ -191,8 +191,8 @@ TaskInfo TaskRecord::info() const {
     // come.
     const bool begun = resumes_ != 0;
     info.wakeups = begun ? resumes_ - 1U + (state == TaskState::ready ? 1U : 0U) : 0U;
-    if (Ledger::traces()) {
-        info.buffers = Ledger::chunks_of(*this);
+    if (const auto found = held.find(key_of(this)); found != held.end()) {
+        info.buffers = found->second;
     }
     if (kind_ == TaskKind::fiber && context_ != nullptr) {
         info.stack_bytes = static_cast<const Fiber*>(context_)->stack_bytes_used();
@@ -213,8 +213,8 @@ std::vector<std::string> TaskRecord::await_chain() const {
     return chain;
 }
 
-void TaskRecord::collect(std::vector<TaskInfo>& into) const {
-    into.push_back(info());
+void TaskRecord::collect(std::vector<TaskInfo>& into, const HeldChunks& held) const {
+    into.push_back(info(held));
     const std::size_t first = into.size();
     // The newest child is first in the list; people read the oldest first.
     std::vector<const TaskRecord*> children;
@@ -223,7 +223,7 @@ void TaskRecord::collect(std::vector<TaskInfo>& into) const {
     }
     into.reserve(first + children.size());
     for (auto child = children.rbegin(); child != children.rend(); ++child) {
-        (*child)->collect(into);
+        (*child)->collect(into, held);
     }
 }
 
@@ -374,9 +374,10 @@ void Executor::interrupt(TaskRecord& record, CoreError reason) noexcept {
 
 std::vector<TaskInfo> Executor::tasks() const {
     const RuntimeLock lock;
+    const HeldChunks held = Ledger::held_chunks(*this);
     std::vector<TaskInfo> tasks;
     for (const TaskRecord* root = root_; root != nullptr; root = root->next_sibling()) {
-        root->collect(tasks);
+        root->collect(tasks, held);
     }
     return tasks;
 }

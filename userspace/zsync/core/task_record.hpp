@@ -15,6 +15,7 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -98,13 +99,16 @@ struct TaskInfo {
     TaskKind kind = TaskKind::coroutine;
     std::uint64_t resumes = 0;          ///< times it was given the processor
     std::uint64_t wakeups = 0;          ///< times that a wait of its was ended
-    std::uint64_t buffers = 0;          ///< chunks it received and holds; where the ledger traces
+    std::uint64_t buffers = 0;          ///< chunks it received that have not gone back
     std::uint64_t stack_bytes = 0;      ///< the most of its stack that was in use; fibers only
     std::chrono::nanoseconds running{}; ///< time on the processor; 0 where nobody watches
     std::chrono::nanoseconds age{};
     std::uint8_t priority = 0; ///< of a real-time task without a deadline
     std::uint64_t misses = 0;  ///< deadlines that it has missed
 };
+
+/// How many chunks tasks have received that have not gone back, by `TaskRecord::key_of`.
+using HeldChunks = std::unordered_map<std::uint32_t, std::uint64_t>;
 
 /// file:line as in the source tree, whatever directory the build ran in.
 [[nodiscard]] std::string place_of(const std::source_location& where);
@@ -125,17 +129,21 @@ public:
     [[nodiscard]] Executor& executor() const noexcept { return *executor_; }
     [[nodiscard]] TaskKind kind() const noexcept { return kind_; }
     [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+    /// Tells live tasks apart in 32 bits: the half of its address that differs. 0 for none.
+    [[nodiscard]] static std::uint32_t key_of(const TaskRecord* task) noexcept {
+        return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(task));
+    }
     [[nodiscard]] std::string_view name() const noexcept { return name_.text(); }
     /// `waiting` is told from `suspension_`, which saves each wait two writes.
     [[nodiscard]] TaskState state() const noexcept {
         return suspension_ != nullptr || ending_ ? TaskState::waiting : state_;
     }
     [[nodiscard]] bool is_finished() const noexcept { return state_ == TaskState::finished; }
-    [[nodiscard]] TaskInfo info() const;
+    [[nodiscard]] TaskInfo info(const HeldChunks& held) const;
     /// The await chain, innermost first, as file:line.
     [[nodiscard]] std::vector<std::string> await_chain() const;
     /// This task and everything under it, parents first.
-    void collect(std::vector<TaskInfo>& into) const;
+    void collect(std::vector<TaskInfo>& into, const HeldChunks& held) const;
     [[nodiscard]] const TaskRecord* next_sibling() const noexcept { return sibling_next_; }
 
     /// Asks the task to stop: its current or next suspension point returns `canceled`, once. No
