@@ -124,6 +124,10 @@ public:
         // Atomic, because a task on another thread may list the tasks meanwhile.
         __atomic_store_n(&holders_[index], TaskRecord::key_of(task), __ATOMIC_RELAXED);
     }
+    /// The same on a worker, whose tasks nobody else lists; each chunk passes here.
+    void note_holder_here(std::uint16_t index, const TaskRecord* task) noexcept {
+        holders_[index] = TaskRecord::key_of(task);
+    }
     /// Takes one where there is no ring; false when none is left.
     [[nodiscard]] bool take(std::uint16_t& index) noexcept;
     void give_back(std::uint32_t index) noexcept {

@@ -125,7 +125,7 @@ RecvStreamState::hand_over(std::int32_t result, std::uint32_t flags) noexcept {
     attention_ = nothing;
     handed_length_ = static_cast<std::uint32_t>(result);
     handed_buffer_ = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    pool_->note_holder(handed_buffer_, &task());
+    pool_->note_holder_here(handed_buffer_, &task());
     Worker::resume_waiting(*this);
 }
 
