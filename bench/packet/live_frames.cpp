@@ -236,8 +236,7 @@ void measure_flows() {
         }
         living_max = std::max(living_max, reader.counts()->living);
         (void
-        )must(reader.age(epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>(), add)
-        );
+        )must(reader.age(epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>(), add));
     }
     const std::uint64_t arrived = counting.arrived() - before;
     const FlowCounts counts = reader.counts().value();

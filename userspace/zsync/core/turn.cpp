@@ -294,17 +294,14 @@ void Worker::turn() noexcept {
 }
 
 // What is ready behind a task stays first while that one runs, so it is kept at hand: stored and
-// read back each time it would cost as much as the rest of this loop.
-void Worker::run_ready() noexcept {
-    std::uint32_t left = limits::resumes_per_turn_max;
-    if (simulated_) [[unlikely]] {
-        for (; !ready_.empty() && left > 0; --left) {
-            bring_any_first();
-            run_first();
-        }
-    }
+// read back each time it would cost as much as the rest of these loops. There are two, because the
+// switch to a stack leaves a compiler no register to keep anything in.
+template <bool is_simple>
+[[gnu::always_inline]] inline std::uint32_t Worker::run_ready_of(std::uint32_t left) noexcept {
     TaskRecord* next = ready_.empty() ? nullptr : ready_.first;
-    for (; next != nullptr && left > 0; --left) {
+    while (next != nullptr && (next->resumption_ == Resumption::of_coroutine) == is_simple &&
+           left > 0) {
+        --left;
         TaskRecord& record = *next;
         const bool is_last = ready_.end == &record.next_ready_;
         if (is_last) {
@@ -313,12 +310,35 @@ void Worker::run_ready() noexcept {
             next = record.next_ready_;
         }
         record.state_ = TaskState::running;
-        resume(record, *record.leaf_);
+        if constexpr (is_simple) {
+            resume_coroutine(record, *record.leaf_);
+        } else {
+            resume(record, *record.leaf_);
+        }
         if (is_last) {
             next = ready_.empty() ? nullptr : ready_.first;
         }
     }
     ready_.first = next;
+    return left;
+}
+
+[[gnu::noinline]] std::uint32_t Worker::run_ready_coroutines(std::uint32_t left) noexcept {
+    return run_ready_of<true>(left);
+}
+
+void Worker::run_ready() noexcept {
+    std::uint32_t left = limits::resumes_per_turn_max;
+    while (!ready_.empty() && left > 0) {
+        if (simulated_) [[unlikely]] {
+            bring_any_first();
+            run_first();
+            --left;
+            continue;
+        }
+        left = run_ready_coroutines(left);
+        left = run_ready_of<false>(left);
+    }
     TaskRecord::leave_current();
 }
 

@@ -155,6 +155,8 @@ private:
     void turn() noexcept;
     void turn_by_urgency() noexcept;
     void run_ready() noexcept;
+    template <bool is_simple> std::uint32_t run_ready_of(std::uint32_t left) noexcept;
+    std::uint32_t run_ready_coroutines(std::uint32_t left) noexcept;
     void run_first() noexcept;
     void bring_most_urgent_first() noexcept;
     template <bool watched> void wait_and_deliver() noexcept;
