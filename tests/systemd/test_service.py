@@ -140,10 +140,11 @@ def test_journal_records_have_fields_of_their_own(service):
     for record in records:
         assert {"MESSAGE", "PRIORITY", "CODE_FILE", "CODE_LINE", "CODE_FUNC", "SYSLOG_IDENTIFIER"} <= record.keys(), record
         assert record["_TRANSPORT"] == "journal" and record["SYSLOG_IDENTIFIER"] == "zsyncd"
+        assert isinstance(record["CODE_FILE"], str), "a record is written at one place"
 
 
 def test_an_alert_is_a_journal_record_with_fields_of_its_own(service):
-    service.write("/etc/zsync/zsyncd.toml", "[packet.interfaces.alerting0]\nanalyse_every = 1\n[packet.alerts]\nicmp_flood_per_second = 5\n")
+    service.write("/etc/zsync/zsyncd.toml", "[packet.interfaces.alerting0]\nanalyse_every = 1\n")
     service.sh(
         "ip netns add attacker;"
         "ip link add alerting0 type veth peer name eth0 netns attacker;"
@@ -152,13 +153,19 @@ def test_an_alert_is_a_journal_record_with_fields_of_its_own(service):
     )
     try:
         service.run("systemctl", "restart", UNIT)
-        service.sh("ip netns exec attacker ping -q -c 12 -i 0.02 192.0.2.1")
-        query = ["-u", UNIT, "-o", "json", "ZSYNC_ALERT=icmp_flood"]
+        service.sh("ip netns exec attacker nmap -n -Pn -sS --top-ports 60 192.0.2.1")
+        query = ["-u", UNIT, "-o", "json", "ZSYNC_ALERT=port_scan"]
         record = json.loads(service.wait("the record", lambda: service.journal(*query)).splitlines()[0])
-        fields = {"ZSYNC_INTERFACE": "alerting0", "ZSYNC_SOURCE": "192.0.2.2", "ZSYNC_DESTINATION": "192.0.2.1"}
         warning = "4"
-        assert record.items() >= (fields | {"PRIORITY": warning, "SYSLOG_IDENTIFIER": "zsyncd"}).items(), record
-        assert record["MESSAGE"].startswith("alerting0: icmp_flood: ") and record["CODE_FILE"].endswith("packet_analyses.cpp")
+        fields = {
+            "ZSYNC_INTERFACE": "alerting0",
+            "ZSYNC_SOURCE": "192.0.2.2",
+            "ZSYNC_DESTINATION": "192.0.2.1",
+            "PRIORITY": warning,
+            "SYSLOG_IDENTIFIER": "zsyncd",
+        }
+        assert {name: record.get(name) for name in fields} == fields
+        assert record["MESSAGE"].startswith("alerting0: port_scan: ") and record["CODE_FILE"].endswith("packet_analyses.cpp")
     finally:
         service.sh("zsyncctl packet detach alerting0; ip netns del attacker")
 
