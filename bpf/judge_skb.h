@@ -112,13 +112,18 @@ ZSYNC_INLINE enum zsync_malformed parse_skb(struct __sk_buff *skb, struct scratc
 /* Gives the skb the time that its class may leave at, for the qdisc fq; whether it is to be dropped. */
 ZSYNC_INLINE int shape_skb(struct __sk_buff *skb, __u32 class, __u32 packets, __u32 bytes)
 {
-	__u64 now = bpf_ktime_get_ns() << ZSYNC_TICKS_PER_NS_LOG2;
-	__u64 earliest = 0, depart;
+	struct zsync_shape_try try = {
+		.packets = packets,
+		.bytes = bytes,
+		.now = bpf_ktime_get_ns() << ZSYNC_TICKS_PER_NS_LOG2,
+		.flow = bpf_get_hash_recalc(skb),
+	};
+	__u64 depart;
 
 	/* TCP says when it wants to send, of this clock alone. */
 	if (skb->tstamp_type == BPF_SKB_CLOCK_MONOTONIC)
-		earliest = skb->tstamp << ZSYNC_TICKS_PER_NS_LOG2;
-	depart = zsync_shape(class, packets, bytes, now, earliest);
+		try.earliest = skb->tstamp << ZSYNC_TICKS_PER_NS_LOG2;
+	depart = zsync_shape(class, &try);
 	if (!depart)
 		return 1;
 	skb->tstamp = depart >> ZSYNC_TICKS_PER_NS_LOG2;

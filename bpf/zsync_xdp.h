@@ -12,7 +12,7 @@
 
 #include "handover.h"
 
-#define ZSYNC_LAYOUT_VERSION 9
+#define ZSYNC_LAYOUT_VERSION 10
 
 /* A rule's cell: its counter slot, a bit for each action, and whether it drops. */
 #define ZSYNC_SLOT_MASK 0xffffu

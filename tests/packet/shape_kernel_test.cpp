@@ -59,10 +59,15 @@ struct Shaped {
         std::uint64_t departs_ns = 0;
     };
     /// Sends a packet of class `index`, -1 for none, that stands for `wire_bytes` on the wire.
-    [[nodiscard]] Result
-    send(int index, std::uint32_t wire_bytes = 0, std::uint32_t packets = 1, int repeat = 1) const {
+    [[nodiscard]] Result send(
+        int index,
+        std::uint32_t wire_bytes = 0,
+        std::uint32_t packets = 1,
+        int repeat = 1,
+        std::uint16_t flow = 1
+    ) const {
         const auto port = static_cast<std::uint16_t>(index + 1);
-        const Frame frame = ethernet(0x0800) + ipv4({}, udp(1, port, 18));
+        const Frame frame = ethernet(0x0800) + ipv4({}, udp(flow, port, 18));
         __sk_buff skb{};
         skb.wire_len = wire_bytes;
         skb.gso_segs = packets > 1 ? packets : 0;
@@ -89,8 +94,15 @@ struct Shaped {
         EXPECT_EQ(bpf_map_lookup_elem(maps.shape.get(), &slot, &clock), 0);
         return clock;
     }
-    void set_clock(std::uint32_t slot, std::uint64_t guaranteed, std::uint64_t most) const {
+    /// Without a preference for flows that send little, unless `sparse` has come.
+    void set_clock(
+        std::uint32_t slot,
+        std::uint64_t guaranteed,
+        std::uint64_t most,
+        std::uint64_t sparse = std::uint64_t{1} << 63
+    ) const {
         zsync_shape_clock clock{};
+        clock.sparse = sparse;
         clock.guaranteed = guaranteed;
         clock.most = most;
         EXPECT_EQ(bpf_map_update_elem(maps.shape.get(), &slot, &clock, BPF_ANY), 0);
@@ -234,6 +246,68 @@ TEST(Shape, drops_what_would_wait_beyond_the_horizon_and_charges_nothing_for_it)
     EXPECT_EQ(shape.send(0, 1000).verdict, drops);
     shape.set_clock(shape.live.slots[1], 0, ticks_from_now(2000));
     EXPECT_EQ(shape.send(0, 1000).verdict, drops);
+}
+
+namespace {
+
+/// A packet of 1,000 bytes takes 0.8 ms; 400 ms wait for the whole.
+Shaped backlogged() {
+    Shaped shape = shaped(shape_text_of("shape 10mbit horizon 2000ms", {"max 5mbit"}));
+    const std::uint64_t late = (now_ns() + 400'000'000) << ZSYNC_TICKS_PER_NS_LOG2;
+    shape.set_clock(ZSYNC_SHAPE_WHOLE, 0, late, 0);
+    shape.set_clock(shape.live.slots[1], 0, late, 0);
+    return shape;
+}
+
+} // namespace
+
+TEST(Shape, a_flow_that_sends_little_leaves_at_once_and_the_others_pay_for_it) {
+    Lab::enter();
+    for (const int index : {-1, 0}) {
+        const Shaped shape = backlogged();
+        const std::uint64_t late = shape.clock(ZSYNC_SHAPE_WHOLE).most;
+        const Shaped::Result first = shape.send(index, 100);
+        EXPECT_EQ(first.verdict, passes);
+        EXPECT_LE(first.departs_ns, now_ns());
+        EXPECT_EQ(shape.clock(ZSYNC_SHAPE_WHOLE).most, late + Naive::ticks(100, 10'000'000));
+        if (index == 0) {
+            EXPECT_EQ(shape.clock(shape.live.slots[1]).most, late + Naive::ticks(100, 5'000'000));
+        }
+        // What GSO will cut is of a flow that sends much.
+        EXPECT_GE(shape.send(index, 2000, 2, 1, 2).departs_ns, late >> ZSYNC_TICKS_PER_NS_LOG2);
+        // The same flow again, long before a sixty-fourth of the rate allows: it queues up.
+        const Shaped::Result second = shape.send(index, 100);
+        EXPECT_GE(second.departs_ns, late >> ZSYNC_TICKS_PER_NS_LOG2);
+    }
+}
+
+TEST(Shape, packets_of_a_flow_that_wait_are_never_overtaken_by_its_own) {
+    Lab::enter();
+    const Shaped shape = backlogged();
+    std::uint64_t last = 0;
+    for (int i = 0; i < 100; ++i) {
+        const Shaped::Result sent = shape.send(-1, 60);
+        EXPECT_GE(sent.departs_ns, last) << i;
+        last = sent.departs_ns;
+    }
+    EXPECT_GT(last, now_ns());
+}
+
+TEST(Shape, many_flows_of_one_packet_gain_no_more_than_their_share) {
+    Lab::enter();
+    const Shaped shape = backlogged();
+    const std::uint64_t began = now_ns();
+    std::uint64_t at_once_bytes = 0;
+    for (std::uint16_t flow = 1; flow <= 500; ++flow) {
+        const Shaped::Result sent = shape.send(-1, 1000, 1, 1, flow);
+        at_once_bytes += sent.verdict == passes && sent.departs_ns <= now_ns() ? 1000 : 0;
+    }
+    const double took_s = static_cast<double>(now_ns() - began) / 1e9;
+    const double credit_s =
+        static_cast<double>(ZSYNC_SHAPE_SPARSE_CREDIT >> ZSYNC_TICKS_PER_NS_LOG2) / 1e9;
+    constexpr double share_bytes = 10e6 / 8 / 8; // a second
+    EXPECT_GE(at_once_bytes, 1000U);
+    EXPECT_LE(at_once_bytes, share_bytes * (took_s + credit_s) + 1000);
 }
 
 TEST(Shape, no_time_is_given_twice_on_two_processors) {

@@ -3,11 +3,15 @@
 Rates are compared on the wire: iperf3 counts what TCP carries, and a frame of 1,514 bytes carries 1,448 of it.
 """
 
+import contextlib
+import fcntl
 import json
+import os
 import pathlib
 import signal
 import socket
 import statistics
+import struct
 import sys
 import threading
 import time
@@ -182,12 +186,14 @@ def beside_tbf(lab: Lab) -> float:
     return p99
 
 
-def one_class(lab: Lab) -> None:
+def one_class(lab: Lab, tbf_p99: float) -> None:
     lab.load(f"shape {RATE}bit\n")
     check(f"a shape brings fq: {root_qdisc(lab)[:40]}", root_qdisc(lab).startswith("qdisc fq 7a73:"))
     for flows in (1, 8):
-        rate, _ = loaded(lab, flows, f"one class, {flows} flows")
+        rate, p99 = loaded(lab, flows, f"one class, {flows} flows")
         near_is(f"one class with {flows} flows", rate, RATE)
+        # A flow that sends little does not stand behind what others have queued, though it is of their class.
+        check(f"the probe's p99 in their class is {p99:.2f} ms, below tbf's {tbf_p99:.2f}", p99 < tbf_p99)
 
 
 def hierarchy(lab: Lab, tbf_p99: float) -> None:
@@ -244,6 +250,74 @@ def other_rates(lab: Lab) -> None:
     flow.wire_rate()
 
 
+class Tap:
+    """A device of the near side with two sending queues, which this process reads."""
+
+    NAME, OWN, OTHER, RATE = "queues0", "10.99.0.1", "10.99.0.2", 8_000_000
+
+    def __init__(self, lab: Lab):
+        tunsetiff, tap, no_pi, multi_queue = 0x400454CA, 0x0002, 0x1000, 0x0100
+        self.lab = lab
+        self.queues = []
+        with lab.near.entered():
+            for _ in range(2):
+                queue = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+                fcntl.ioctl(queue, tunsetiff, struct.pack("16sH22x", self.NAME.encode(), tap | no_pi | multi_queue))
+                self.queues.append(queue)
+        lab.near.ip("addr", "add", f"{self.OWN}/24", "dev", self.NAME)
+        lab.near.ip("link", "set", self.NAME, "up")
+        lab.near.ip("neigh", "replace", self.OTHER, "lladdr", "02:00:00:00:00:02", "nud", "permanent", "dev", self.NAME)
+
+    def qdiscs(self) -> list[dict]:
+        return json.loads(self.lab.near.run("tc", "-j", "qdisc", "show", "dev", self.NAME).stdout)
+
+    def received(self, seconds: float) -> list[int]:
+        """Bytes that each queue sends within that time, beside a flood of many flows."""
+        senders = [self.lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(16)]
+        counts = [0, 0]
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            for sender in senders:
+                sender.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    sender.sendto(bytes(1000), (self.OTHER, 9))
+            for i, queue in enumerate(self.queues):
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        counts[i] += len(os.read(queue, 2048))
+        for sender in senders:
+            sender.close()
+        return counts
+
+
+def below_mq(lab: Lab) -> None:
+    """A device with several sending queues has a qdisc for each below mq; the shape's clocks are one for all."""
+    tap = Tap(lab)
+    before = tap.qdiscs()
+    check(f"the device's default is mq: {before[0]}", before[0]["kind"] == "mq")
+    lab.ctl("packet", "attach", tap.NAME)
+    (lab.folder / "queues.rules").write_text(f"shape {tap.RATE}bit\n")
+    lab.ctl("packet", "load", tap.NAME, "queues.rules", cwd=lab.folder)
+    found = tap.qdiscs()
+    root = [one for one in found if one.get("root")]
+    check(f"mq is the root: {root}", [(one["kind"], one["handle"]) for one in root] == [("mq", "7a73:")])
+    leaves = {one["kind"] for one in found if not one.get("root")}
+    queues = lab.near.link(tap.NAME)["num_tx_queues"]
+    check(f"with fq for each of its {queues} queues: {leaves}", leaves == {"fq"} and len(found) == queues + 1)
+    tap.received(1)
+    began = time.monotonic()
+    counts = tap.received(WINDOW)
+    rate = 8 * sum(counts) / (time.monotonic() - began)
+    figures["mq"] = {"mbit": round(rate / 1e6, 3), "queues": counts}
+    print("mq", figures["mq"], flush=True)
+    near_is("two queues together", rate, tap.RATE)
+    check(f"both queues carry some of it: {counts}", min(counts) > sum(counts) / 10)
+    lab.ctl("packet", "detach", tap.NAME)
+    check("without it, as before", tap.qdiscs() == before)
+    for queue in tap.queues:
+        os.close(queue)
+
+
 def main() -> None:
     with Lab() as lab:
         serve(lab, 5201, 5202, 5203, 5204)
@@ -252,13 +326,14 @@ def main() -> None:
         before = root_qdisc(lab)
         tbf_p99 = beside_tbf(lab)
         lab.attach()
-        one_class(lab)
+        one_class(lab, tbf_p99)
         # From here on a packet on the link is one on the wire, so that the link's counters count the wire's bytes.
         lab.near.run("ethtool", "-K", lab.near.ifname, "tso", "off", "gso", "off")
         hierarchy(lab, tbf_p99)
         other_rates(lab)
         lab.ctl("packet", "detach", lab.near.ifname)
         check(f"without it, as before: {root_qdisc(lab)}", root_qdisc(lab) == before)
+        below_mq(lab)
 
 
 main()

@@ -15,7 +15,8 @@ extern "C" {
 namespace zsync::packet {
 namespace {
 
-static_assert(sizeof(zsync_shape_clock) == 64);
+static_assert(sizeof(zsync_shape_clock) == 64 && sizeof(zsync_shape_flow_line) == 64);
+static_assert(limits::shape_slots == ZSYNC_SHAPE_SLOTS);
 
 Result<zsync_shape_clock> read_clock(const Fd& clocks, std::uint32_t slot) {
     zsync_shape_clock clock{};
@@ -51,7 +52,7 @@ Outcome<Fd> create_shape_clocks() {
         "zsync_shape",
         sizeof(std::uint32_t),
         sizeof(zsync_shape_clock),
-        limits::shape_slots,
+        ZSYNC_SHAPE_SLOTS + ZSYNC_SHAPE_FLOW_LINES,
         nullptr
     ));
     if (!map) {
