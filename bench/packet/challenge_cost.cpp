@@ -32,6 +32,7 @@ using namespace zsync;
 using namespace zsync::bench;
 using namespace zsync::packet;
 using packet::test::Frame;
+using packet::test::operator+;
 
 namespace {
 

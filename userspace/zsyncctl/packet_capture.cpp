@@ -25,6 +25,11 @@ constexpr std::array options{
         .value = "HOOK",
         .help = "what the rules of a hook (in, out) sample, instead"
     },
+    Option{.name = "--take", .help = "by AF_XDP, what the rules pass: the host gets none of it"},
+    Option{
+        .name = "--force",
+        .help = "with --take, also where this host has an address or its default route"
+    },
     Option{.name = "--count", .value = "N", .help = "end after N packets"},
     Option{.name = "--for", .value = "SECONDS", .help = "end after so long"},
 };
@@ -54,6 +59,18 @@ std::expected<void, UsageError> check(const Invocation& invocation) {
             .message = "samples are captured without conditions",
             .hint = "the rules have chosen them; give either --samples or conditions"
         });
+    }
+    if (invocation.has("--take") &&
+        (invocation.operands.size() > 1 || invocation.has("--samples"))) {
+        return std::unexpected(UsageError{
+            .message = "what is taken is what the rules of the interface pass",
+            .hint = "give --take alone, and say in rules what else is to be dropped"
+        });
+    }
+    if (invocation.has("--force") && !invocation.has("--take")) {
+        return std::unexpected(
+            UsageError{.message = "nothing to force", .hint = "--force is for --take"}
+        );
     }
     if (!count_of(invocation)) {
         return std::unexpected(UsageError{
@@ -88,7 +105,81 @@ Answer<zsync::Fd> open_output(const std::string& path) {
     return file;
 }
 
+/// What came of a capture, to be shown.
+void print_end(
+    Session& session,
+    const std::string& ifname,
+    const std::string& path,
+    const Json& figures,
+    std::string_view how
+) {
+    Json shown{{"ifname", ifname}, {"file", path}};
+    shown.update(figures);
+    session.print_either(
+        shown,
+        std::format(
+            "{}: {} in {}{}, {} lost\n",
+            printable(ifname),
+            counted(figures.at("packets").get<std::uint64_t>(), "packet"),
+            printable(path),
+            how,
+            figures.at("lost").get<std::uint64_t>()
+        )
+    );
+}
+
+Answer<void> take(Session& session) {
+    const std::string& ifname = session.operand(0);
+    const Invocation& invocation = session.invocation();
+    const std::string path = invocation.value("-w").value_or("");
+    Daemon daemon = ZTRY(session.daemon());
+    const zsync::Fd file = ZTRY(open_output(path));
+    daemon.reply_timeout(limits::capture_timeout);
+    const Method method{
+        .path = packet_object(ifname),
+        .interface = names::packet_interface,
+        .name = "Take",
+        .reply_signature = "ttts",
+        .right = "org.zsync1.manage-packet"
+    };
+    const auto answer = daemon.call(
+        method,
+        "ha{sv}",
+        file.get(),
+        3,
+        "count",
+        "t",
+        count_of(invocation).value_or(0),
+        "duration_usec",
+        "t",
+        duration_us_of(invocation).value_or(0),
+        "force",
+        "b",
+        invocation.has("--force") ? 1 : 0
+    );
+    if (!answer) {
+        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
+    }
+    if (path != "-") {
+        const std::string mode = text_at(*answer, 3);
+        print_end(
+            session,
+            ifname,
+            path,
+            {{"packets", number_at(*answer, 0)},
+             {"bytes", number_at(*answer, 1)},
+             {"lost", number_at(*answer, 2)},
+             {"mode", mode}},
+            std::format(", taken from the host by {}", mode)
+        );
+    }
+    return {};
+}
+
 Answer<void> run(Session& session) {
+    if (session.invocation().has("--take")) {
+        return take(session);
+    }
     const std::string& ifname = session.operand(0);
     const Invocation& invocation = session.invocation();
     const std::string condition = session.operands_from(1);
@@ -141,19 +232,14 @@ Answer<void> run(Session& session) {
     if (path == "-") {
         return {};
     }
-    const std::uint64_t packets = number_at(*answer, 0);
-    const std::uint64_t bytes = number_at(*answer, 1);
-    const std::uint64_t lost = number_at(*answer, 2);
-    session.print_either(
-        {{"ifname", ifname}, {"file", path}, {"packets", packets}, {"bytes", bytes}, {"lost", lost}
-        },
-        std::format(
-            "{}: {} in {}, {} lost\n",
-            printable(ifname),
-            counted(packets, "packet"),
-            printable(path),
-            lost
-        )
+    print_end(
+        session,
+        ifname,
+        path,
+        {{"packets", number_at(*answer, 0)},
+         {"bytes", number_at(*answer, 1)},
+         {"lost", number_at(*answer, 2)}},
+        ""
     );
     return {};
 }
@@ -170,7 +256,10 @@ constinit const Verb packet_capture_verb{
         "Both directions: what the filter lets pass, and what the host sends. Conditions are "
         "those\n"
         "of a rule ('proto udp dport 53'), decided in the kernel. With --samples it is what rules\n"
-        "with 'sample' copy, dropped packets too, each with its rule and verdict. It ends with\n"
+        "with 'sample' copy, dropped packets too, each with its rule and verdict. With --take it "
+        "is\n"
+        "what the rules pass, from AF_XDP sockets on all queues, at rates where copies are lost:\n"
+        "THE HOST DOES NOT SEE WHAT IS TAKEN. For ports that a switch mirrors to. It ends with\n"
         "--count, --for or Ctrl-C, and the file is whole in each case.",
     .options = options,
     .check = check,

@@ -13,6 +13,12 @@ constexpr std::size_t jobs_max = 128;
 constexpr std::uint32_t replays_max = 2;
 /// Captures at the same time: each has a ring of 4 MiB.
 constexpr std::uint32_t captures_max = 16;
+/// Interfaces that packets are taken from at the same time, queues of one, frames to receive into
+/// for all of them (64 MiB), and entries of the rings that nothing is sent by.
+constexpr std::uint32_t takes_max = 4;
+constexpr std::uint32_t take_queues_max = 64;
+constexpr std::uint32_t take_frames = 1U << 15;
+constexpr std::uint32_t take_send_entries = 64;
 /// How often a capture of samples looks whether the rules sample still.
 constexpr std::uint64_t sampled_rules_check_ms = 500;
 /// The longest that a capture may be asked to take; one without an end may take longer.

@@ -51,9 +51,28 @@ Outcome<WorkerAddress> PacketForwards::worker() {
     return (*workers_)[0];
 }
 
+Outcome<PacketForwards::Reservation> PacketForwards::reserve(const std::string& port) {
+    follow_renames();
+    if (find(port) || reserved_.contains(port)) {
+        return fail(
+            packet::PacketError::already_attached,
+            std::format(
+                "{} {} already", port, reserved_.contains(port) ? "is taken from" : "forwards"
+            )
+        );
+    }
+    return Reservation(reserved_, port);
+}
+
 Task<Outcome<void>> PacketForwards::start(ForwardOptions options) {
     follow_renames();
     for (const std::string& port : options.ports) {
+        if (reserved_.contains(port)) {
+            co_return fail(
+                packet::PacketError::already_attached,
+                std::format("{} is taken from: end that before it forwards", port)
+            );
+        }
         if (const RunRef other = find(port)) {
             co_return fail(
                 packet::PacketError::already_attached,
@@ -112,6 +131,9 @@ std::string PacketForwards::hindrance_of(const packet::DesiredForward& wanted) c
         }
         if (found->second.state != packet::InterfaceState::attached) {
             return std::format("{} is {}", port, name_of(found->second.state));
+        }
+        if (reserved_.contains(port)) {
+            return std::format("{} is taken from", port);
         }
     }
     return {};

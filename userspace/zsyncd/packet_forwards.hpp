@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +47,28 @@ public:
     /// Begins what is to forward and does not, where both interfaces are filtered. What hinders it
     /// is told in the log, once.
     Task<Result<void>> restore();
+    /// A port that somebody else receives by: no pair begins to forward there as long.
+    class Reservation {
+    public:
+        Reservation(std::set<std::string>& ports, std::string port)
+            : ports_(&ports), port_(std::move(port)) {
+            ports_->insert(port_);
+        }
+        Reservation(Reservation&& other) noexcept
+            : ports_(std::exchange(other.ports_, nullptr)), port_(std::move(other.port_)) {}
+        Reservation& operator=(Reservation&&) = delete;
+        ~Reservation() {
+            if (ports_ != nullptr) {
+                ports_->erase(port_);
+            }
+        }
+
+    private:
+        std::set<std::string>* ports_;
+        std::string port_;
+    };
+    /// Fails when the port forwards, or is somebody's already: `already_attached`.
+    Outcome<Reservation> reserve(const std::string& port);
     /// Those that run, and those that wait.
     Task<Outcome<std::vector<ForwardView>>> list();
 
@@ -87,6 +110,7 @@ private:
     packet::Service& service_;
     std::unique_ptr<WorkerGroup> workers_;
     std::vector<RunRef> runs_;
+    std::set<std::string> reserved_;
     /// Why pairs wait, as it was told last.
     std::map<Ports, std::string> told_;
 };

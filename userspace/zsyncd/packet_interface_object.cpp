@@ -167,6 +167,9 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             .method<&Object::capture>(
                 "Capture", {"file", "condition", "options"}, {"packets", "bytes", "lost"}
             )
+            .method<&Object::take>(
+                "Take", {"file", "options"}, {"packets", "bytes", "lost", "mode"}
+            )
             .method<&Object::flows>("Flows", {}, {"report"})
             .method<&Object::alerts>("Alerts", {}, {"report"})
             .signal(
@@ -503,6 +506,24 @@ Task<Outcome<CaptureReply>> PacketInterfaceObject::capture(
         .duration_us = duration_us.value_or(0),
     };
     co_return co_await parent_.captures().run(
+        call.io(), parent_.jobs(), std::move(request), std::move(file)
+    );
+}
+
+Task<Outcome<TakeReply>>
+PacketInterfaceObject::take(bus::CallContext call, Fd file, bus::Options options) {
+    ZCO_TRY(const auto count, options.take<std::uint64_t>("count"));
+    ZCO_TRY(const auto duration_us, options.take<std::uint64_t>("duration_usec"));
+    ZCO_TRY(const auto force, options.take<bool>("force"));
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    TakeRequest request{
+        .ifname = view_.name,
+        .force = force.value_or(false),
+        .packets_max = count.value_or(0),
+        .duration_us = duration_us.value_or(0),
+    };
+    co_return co_await parent_.takes().run(
         call.io(), parent_.jobs(), std::move(request), std::move(file)
     );
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "packet_captures.hpp"
+#include "packet_takes.hpp"
 
 #include <zsync/bus/authorize.hpp>
 #include <zsync/bus/connection.hpp>
@@ -166,6 +167,7 @@ public:
     Task<Outcome<void>> stop_analysis(bus::CallContext call, bus::Options options);
     Task<Outcome<CaptureReply>>
     capture(bus::CallContext call, Fd file, std::string condition, bus::Options options);
+    Task<Outcome<TakeReply>> take(bus::CallContext call, Fd file, bus::Options options);
     Task<Outcome<Fd>> flows(bus::CallContext call);
     Task<Outcome<Fd>> alerts(bus::CallContext call);
     /// \}

@@ -124,6 +124,10 @@ std::map<std::string, std::uint64_t> packet_limits() {
         {"jobs_max", limits::jobs_max},
         {"replays_max", limits::replays_max},
         {"captures_max", limits::captures_max},
+        {"takes_max", limits::takes_max},
+        {"take_queues_max", limits::take_queues_max},
+        {"take_frames", limits::take_frames},
+        {"take_send_entries", limits::take_send_entries},
         {"capture_duration_us_max", limits::capture_duration_us_max},
     };
 }

@@ -5,6 +5,7 @@
 #include "packet_captures.hpp"
 #include "packet_forwards.hpp"
 #include "packet_replay.hpp"
+#include "packet_takes.hpp"
 
 #include <zsync/bus/authorize.hpp>
 #include <zsync/bus/connection.hpp>
@@ -83,6 +84,7 @@ public:
     [[nodiscard]] JobRegistry& jobs() noexcept { return jobs_; }
     [[nodiscard]] PacketAnalyses& analyses() noexcept { return analyses_; }
     [[nodiscard]] PacketCaptures& captures() noexcept { return captures_; }
+    [[nodiscard]] PacketTakes& takes() noexcept { return takes_; }
 
 private:
     packet::Service& service_;
@@ -96,6 +98,7 @@ private:
     PacketAnalyses analyses_;
     PacketForwards forwards_;
     PacketCaptures captures_{service_};
+    PacketTakes takes_{service_, forwards_};
     PacketReplays replays_;
     std::map<std::string, std::shared_ptr<PacketInterfaceObject>> objects_;
 };

@@ -1,9 +1,8 @@
 #include <zsync/core/scope.hpp>
 #include <zsync/packet/xsk/forwarder.hpp>
 #include <zsync/packet/xsk/limits.hpp>
+#include <zsync/packet/xsk/queues.hpp>
 
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -44,7 +43,7 @@ struct PortFacts {
     std::uint32_t queues = 1;
 };
 
-/// netdevice(7), and ETHTOOL_GCHANNELS of linux/ethtool.h.
+/// netdevice(7).
 Outcome<PortFacts> facts_of(const std::string& ifname) {
     const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     ifreq request{};
@@ -59,28 +58,7 @@ Outcome<PortFacts> facts_of(const std::string& ifname) {
     }
     PortFacts facts;
     facts.address = read_address(reinterpret_cast<const std::byte*>(request.ifr_hwaddr.sa_data));
-    ethtool_channels channels{};
-    channels.cmd = ETHTOOL_GCHANNELS;
-    request.ifr_data = reinterpret_cast<char*>(&channels);
-    // A driver that tells nothing has one queue.
-    if (::ioctl(socket.get(), SIOCETHTOOL, &request) == 0) {
-        facts.queues = std::max(channels.rx_count + channels.combined_count, 1U);
-    }
-    // What came by a queue without a socket would go to the host.
-    if (facts.queues > limits::forward_queues_max) {
-        return fail(
-            CoreError::limit_reached,
-            std::format(
-                "{} receives by {} queues, and a forwarder takes {} at most: ethtool -L {} {} {}",
-                ifname,
-                facts.queues,
-                limits::forward_queues_max,
-                ifname,
-                channels.combined_count != 0 ? "combined" : "rx",
-                limits::forward_queues_max
-            )
-        );
-    }
+    facts.queues = ZTRY(receive_queues(ifname, limits::forward_queues_max));
     return facts;
 }
 
