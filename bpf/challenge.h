@@ -128,20 +128,26 @@ ZSYNC_INLINE struct bpf_sock *zsync_socket_of(struct xdp_md *ctx,
 	return bpf_skc_lookup_tcp(ctx, &key, sizeof(key.ipv6), BPF_F_CURRENT_NETNS, 0);
 }
 
-/* Reads the options of a header of `bytes` that lies in `header`, which has room behind its end. */
-ZSYNC_INLINE void zsync_read_options(const __u8 *header, __u32 bytes, struct zsync_tcp_options *read)
+/* Reads the options of a TCP header of `bytes`, which has room behind its end. */
+ZSYNC_INLINE void zsync_read_options(struct zsync_challenge *room, __u32 bytes)
 {
-	__u32 at = ZSYNC_TCP_BYTES;
+	struct zsync_tcp_options *read = &room->options;
 
 	read->mss = 0;
 	read->scale = ZSYNC_AGREED_NO_SCALE;
 	read->sack = 0;
 	read->timestamps = 0;
-	while (ZSYNC_MAY_LOOP() && at < bytes) {
-		const __u8 *option = header + (at & (ZSYNC_CHALLENGE_HEADER_BYTES - 1));
+	room->at = ZSYNC_TCP_BYTES;
+	while (ZSYNC_MAY_LOOP()) {
+		const __u8 *option;
 		__u32 size = 1;
+		__u32 at;
 
 		ZSYNC_MEET();
+		at = room->at;
+		if (at >= bytes)
+			break;
+		option = room->transport + (at & (ZSYNC_CHALLENGE_HEADER_BYTES - 1));
 		if (option[0] == ZSYNC_TCP_OPTION_END)
 			break;
 		if (option[0] != ZSYNC_TCP_OPTION_NOP) {
@@ -162,8 +168,7 @@ ZSYNC_INLINE void zsync_read_options(const __u8 *header, __u32 bytes, struct zsy
 				read->echo = zsync_load32(option + 6);
 			}
 		}
-		at += size;
-		asm volatile("" : "+r"(at));
+		room->at = at + size;
 	}
 }
 
@@ -384,7 +389,7 @@ ZSYNC_INLINE int zsync_challenge(struct xdp_md *ctx, struct zsync_stats *stats,
 	if (bytes >= ZSYNC_TCP_BYTES && bytes <= ZSYNC_TCP_BYTES_MAX) {
 		room->key = (struct zsync_cookie_key){ { config.handover.cookie_key[0],
 							 config.handover.cookie_key[1] } };
-		zsync_read_options(room->transport, bytes, &room->options);
+		zsync_read_options(room, bytes);
 		ZSYNC_MEET();
 		if (kind == ZSYNC_TCP_SYN) {
 			if (!zsync_answer(ctx, packet, cursor->offset, room))

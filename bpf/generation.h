@@ -74,6 +74,7 @@ struct zsync_challenge {
 	__u8 transport[ZSYNC_CHALLENGE_HEADER_BYTES + 16]; /* what an option may seem to have */
 	__u8 answer[40];
 	struct zsync_tcp_options options;
+	__u32 at; /* which byte of them is next: each way through them is the same to the verifier */
 	struct zsync_cookie_peers peers;
 	struct zsync_cookie_key key;
 	__u32 answered; /* until the program's end, else 0 */
