@@ -248,7 +248,9 @@ def test_every_limit_is_on_the_bus(lab):
     assert len(wanted) > 80 and wanted["limit_keys_max"] == 131072 and wanted["analysis_alerts_kept_max"] == 1000
     shown = lab.property("Limits", "/org/zsync1/packet", "org.zsync1.Packet")
     assert {name: shown.get(name) for name in wanted} == wanted
-    assert set(shown) - set(wanted) == {"jobs_max", "replays_max", "captures_max", "capture_duration_us_max"}
+    of_the_service = {"jobs_max", "replays_max", "captures_max", "capture_duration_us_max"}
+    of_the_service |= {"takes_max", "take_queues_max", "take_frames", "take_send_entries"}
+    assert set(shown) - set(wanted) == of_the_service
 
 
 def test_what_cannot_be_changed_is_refused_in_words(lab):

@@ -86,6 +86,15 @@ def test_ends_after_a_number_and_says_how_it_was_done(lab):
     assert host.recv(2000)
 
 
+@pytest.mark.parametrize("family", ["-4", "-6"])
+def test_an_interface_of_the_default_route_is_refused(lab, family):
+    without_addresses(lab)
+    lab.attach()
+    lab.near.ip(family, "route", "add", "default", "dev", lab.near.ifname)
+    refused = lab.ctl("packet", "capture", lab.near.ifname, "--take", "-w", "/dev/null", check=False)
+    assert refused.code == 1 and "default route" in refused.err and "--force" in refused.err
+
+
 def test_the_host_sees_nothing_of_it_until_zsyncd_is_gone(lab):
     lab.attach()
     receiver = lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM)

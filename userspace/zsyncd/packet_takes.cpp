@@ -63,7 +63,33 @@ struct Take {
 };
 using TakeRef = std::shared_ptr<Take>;
 
-/// Why the host needs what comes by an interface; empty if it does not.
+/// Whether the main table's default route, IPv4's or IPv6's, goes by an interface.
+bool has_default_route(const std::string& ifname) {
+    std::string device;
+    std::string destination;
+    std::ifstream ipv4("/proc/net/route");
+    for (std::string line; std::getline(ipv4, line);) {
+        std::istringstream words(line);
+        if (words >> device >> destination && device == ifname && destination == "00000000") {
+            return true;
+        }
+    }
+    std::ifstream ipv6("/proc/net/ipv6_route");
+    for (std::string line; std::getline(ipv6, line);) {
+        std::istringstream words(line);
+        std::string length;
+        words >> destination >> length;
+        while (words >> device) {
+        }
+        if (length == "00" && device == ifname && destination == std::string(32, '0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Why the host needs what comes by an interface; empty if it does not. Reads files of the kernel's
+/// that grow with its routes.
 std::string need_of(const std::string& ifname) {
     ifaddrs* first = nullptr;
     if (::getifaddrs(&first) == 0) {
@@ -88,16 +114,7 @@ std::string need_of(const std::string& ifname) {
             }
         }
     }
-    std::ifstream routes("/proc/net/route");
-    for (std::string line; std::getline(routes, line);) {
-        std::istringstream words(line);
-        std::string device;
-        std::string destination;
-        if (words >> device >> destination && device == ifname && destination == "00000000") {
-            return "the default route goes by it";
-        }
-    }
-    return {};
+    return has_default_route(ifname) ? "the default route goes by it" : "";
 }
 
 Task<Result<void>> write_out(Io io, Take& take) {
@@ -257,16 +274,21 @@ Task<Outcome<TakeReply>> PacketTakes::run(Io io, JobRegistry& jobs, TakeRequest 
         );
     }
     const Turn turn(running_);
-    if (std::string need = need_of(request.ifname); !need.empty() && !request.force) {
-        co_return fail(
-            CoreError::invalid_argument,
-            std::format(
-                "what is taken from {} does not reach this host, and {}: take from a port that a "
-                "switch mirrors to, or say --force",
-                request.ifname,
-                need
-            )
-        );
+    if (!request.force) {
+        ZCO_TRY(const std::string need, co_await io.offload([name = request.ifname] {
+            return need_of(name);
+        }));
+        if (!need.empty()) {
+            co_return fail(
+                CoreError::invalid_argument,
+                std::format(
+                    "what is taken from {} does not reach this host, and {}: take from a port that "
+                    "a switch mirrors to, or say --force",
+                    request.ifname,
+                    need
+                )
+            );
+        }
     }
     ZCO_TRY(const PacketForwards::Reservation reservation, forwards_.reserve(request.ifname));
     ZCO_TRY(JobRegistry::Entry job, jobs.add("packet-take", request.ifname));
