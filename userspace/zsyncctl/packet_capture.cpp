@@ -258,7 +258,7 @@ constinit const Verb packet_capture_verb{
         "of a rule ('proto udp dport 53'), decided in the kernel. With --samples it is what rules\n"
         "with 'sample' copy, dropped packets too, each with its rule and verdict. With --take it "
         "is\n"
-        "what the rules pass, from AF_XDP sockets on all queues, at rates where copies are lost:\n"
+        "what the rules pass, from AF_XDP sockets on all queues:\n"
         "THE HOST DOES NOT SEE WHAT IS TAKEN. For ports that a switch mirrors to. It ends with\n"
         "--count, --for or Ctrl-C, and the file is whole in each case.",
     .options = options,
