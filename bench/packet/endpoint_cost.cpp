@@ -1,13 +1,10 @@
 // What a packet pays for a list of addresses with ports: from 1 to 100,000 of them, inside and
 // outside of the list, against a program over the kernel's own hash map. BPF_PROG_TEST_RUN, another
 // source address each packet, in turns, medians of the time above a program that only drops.
+#include "bench/packet/loaded_list.hpp"
 #include "bench/packet/prefix_lists.hpp"
 #include "bench/packet/subject.hpp"
 #include "tests/packet/lab.hpp"
-#include "tests/packet/rule_maker.hpp"
-
-#include <zsync/packet/engine.hpp>
-#include <zsync/packet/program.hpp>
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -25,8 +22,6 @@
 using namespace zsync;
 using namespace zsync::bench;
 using namespace zsync::packet;
-using packet::test::add_rule;
-using packet::test::add_set;
 
 namespace {
 
@@ -55,19 +50,6 @@ AddressSet random_endpoints(Family family, std::size_t count) {
     }
     return set;
 }
-
-struct Loaded {
-    explicit Loaded(const AddressSet& set) {
-        RuleSet rules;
-        add_rule(rules, Verdict::drop, "drop from @list").from = add_set(rules, set);
-        maps = must(create_shared_maps());
-        program = must(load_program(must(compile(rules, {.rules = {1}, .by_default = 0})), maps));
-    }
-    [[nodiscard]] std::uint64_t dropped() const { return read_stats(maps.stats)->dropped.packets; }
-
-    SharedMaps maps;
-    LoadedProgram program;
-};
 
 class KernelHash {
 public:
@@ -124,7 +106,7 @@ void measure(std::size_t count, Family family) {
     const std::string list = std::format(
         "{} IPv{} address:port", count == 1 ? "1" : "100,000", family == Family::ipv4 ? 4 : 6
     );
-    const Loaded loaded(set);
+    const LoadedList loaded(set);
     const KernelHash hash(set);
     Subject baseline("drop", Fd());
     Subject ours("zsync", Fd(dup(loaded.program.fd.get())));

@@ -1,13 +1,10 @@
 // What a packet pays for a long list of prefixes: from 1 to 1,000,000 of them, inside and outside
 // of the list, against a program over the kernel's own LPM trie. BPF_PROG_TEST_RUN, another source
 // address each packet, in turns, medians of the time above a program that only drops.
+#include "bench/packet/loaded_list.hpp"
 #include "bench/packet/prefix_lists.hpp"
 #include "bench/packet/subject.hpp"
 #include "tests/packet/lab.hpp"
-#include "tests/packet/rule_maker.hpp"
-
-#include <zsync/packet/engine.hpp>
-#include <zsync/packet/program.hpp>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -21,8 +18,6 @@
 using namespace zsync;
 using namespace zsync::bench;
 using namespace zsync::packet;
-using packet::test::add_rule;
-using packet::test::add_set;
 
 namespace {
 
@@ -30,21 +25,6 @@ constexpr std::size_t sources_count = std::size_t{1} << 18;
 constexpr std::uint32_t repeats = sources_count;
 constexpr int rounds = 11;
 constexpr std::size_t million = 1'000'000;
-
-/// One list behind one rule, loaded as a generation of its own.
-struct Loaded {
-    explicit Loaded(const AddressSet& set) {
-        RuleSet rules;
-        add_rule(rules, Verdict::drop, "drop from @list").from = add_set(rules, set);
-        maps = must(create_shared_maps());
-        program = must(load_program(must(compile(rules, {.rules = {1}, .by_default = 0})), maps));
-    }
-
-    [[nodiscard]] std::uint64_t dropped() const { return read_stats(maps.stats)->dropped.packets; }
-
-    SharedMaps maps;
-    LoadedProgram program;
-};
 
 class KernelLpm {
 public:
@@ -106,7 +86,7 @@ struct Cost {
 /// Also checks that every hit was counted as dropped, and no miss.
 Cost cost_of(const AddressSet& set, bool with_peer) {
     const std::string list = name_of_list(set.size(), set.front().family);
-    const Loaded loaded(set);
+    const LoadedList loaded(set);
     Subject baseline("drop", Fd());
     Subject ours("zsync", Fd(dup(loaded.program.fd.get())));
     std::vector<Subject*> subjects{&baseline, &ours};

@@ -105,81 +105,7 @@ Answer<zsync::Fd> open_output(const std::string& path) {
     return file;
 }
 
-/// What came of a capture, to be shown.
-void print_end(
-    Session& session,
-    const std::string& ifname,
-    const std::string& path,
-    const Json& figures,
-    std::string_view how
-) {
-    Json shown{{"ifname", ifname}, {"file", path}};
-    shown.update(figures);
-    session.print_either(
-        shown,
-        std::format(
-            "{}: {} in {}{}, {} lost\n",
-            printable(ifname),
-            counted(figures.at("packets").get<std::uint64_t>(), "packet"),
-            printable(path),
-            how,
-            figures.at("lost").get<std::uint64_t>()
-        )
-    );
-}
-
-Answer<void> take(Session& session) {
-    const std::string& ifname = session.operand(0);
-    const Invocation& invocation = session.invocation();
-    const std::string path = invocation.value("-w").value_or("");
-    Daemon daemon = ZTRY(session.daemon());
-    const zsync::Fd file = ZTRY(open_output(path));
-    daemon.reply_timeout(limits::capture_timeout);
-    const Method method{
-        .path = packet_object(ifname),
-        .interface = names::packet_interface,
-        .name = "Take",
-        .reply_signature = "ttts",
-        .right = "org.zsync1.manage-packet"
-    };
-    const auto answer = daemon.call(
-        method,
-        "ha{sv}",
-        file.get(),
-        3,
-        "count",
-        "t",
-        count_of(invocation).value_or(0),
-        "duration_usec",
-        "t",
-        duration_us_of(invocation).value_or(0),
-        "force",
-        "b",
-        invocation.has("--force") ? 1 : 0
-    );
-    if (!answer) {
-        return std::unexpected(explain_interface(daemon, ifname, answer.error()));
-    }
-    if (path != "-") {
-        const std::string mode = text_at(*answer, 3);
-        print_end(
-            session,
-            ifname,
-            path,
-            {{"packets", number_at(*answer, 0)},
-             {"bytes", number_at(*answer, 1)},
-             {"lost", number_at(*answer, 2)},
-             {"mode", mode}},
-            std::format(", taken from the host by {}", mode)
-        );
-    }
-    return {};
-}
-
 Answer<void> run(Session& session) {
-    if (session.invocation().has("--take")) {
-        return take(session);
-    }
     const std::string& ifname = session.operand(0);
     const Invocation& invocation = session.invocation();
     const std::string condition = session.operands_from(1);
@@ -187,59 +113,90 @@ Answer<void> run(Session& session) {
     Daemon daemon = ZTRY(session.daemon());
     const zsync::Fd file = ZTRY(open_output(path));
     daemon.reply_timeout(limits::capture_timeout);
+    const bool takes = invocation.has("--take");
     const Method method{
         .path = packet_object(ifname),
         .interface = names::packet_interface,
-        .name = "Capture",
-        .reply_signature = "ttt",
+        .name = takes ? "Take" : "Capture",
+        .reply_signature = takes ? "ttts" : "ttt",
         .right = "org.zsync1.manage-packet"
     };
     const std::uint64_t count = count_of(invocation).value_or(0);
     const std::uint64_t duration_us = duration_us_of(invocation).value_or(0);
     const auto hook = invocation.value("--samples");
-    const auto answer = hook ? daemon.call(
-                                   method,
-                                   "hsa{sv}",
-                                   file.get(),
-                                   "",
-                                   3,
-                                   "count",
-                                   "t",
-                                   count,
-                                   "duration_usec",
-                                   "t",
-                                   duration_us,
-                                   "samples",
-                                   "s",
-                                   hook->c_str()
-                               )
-                             : daemon.call(
-                                   method,
-                                   "hsa{sv}",
-                                   file.get(),
-                                   condition.c_str(),
-                                   2,
-                                   "count",
-                                   "t",
-                                   count,
-                                   "duration_usec",
-                                   "t",
-                                   duration_us
-                               );
+    const auto call = [&](auto... arguments) { return daemon.call(method, arguments...); };
+    const auto answer = takes ? call(
+                                    "ha{sv}",
+                                    file.get(),
+                                    3,
+                                    "count",
+                                    "t",
+                                    count,
+                                    "duration_usec",
+                                    "t",
+                                    duration_us,
+                                    "force",
+                                    "b",
+                                    invocation.has("--force") ? 1 : 0
+                                )
+                        : hook ? call(
+                                     "hsa{sv}",
+                                     file.get(),
+                                     "",
+                                     3,
+                                     "count",
+                                     "t",
+                                     count,
+                                     "duration_usec",
+                                     "t",
+                                     duration_us,
+                                     "samples",
+                                     "s",
+                                     hook->c_str()
+                                 )
+                               : call(
+                                     "hsa{sv}",
+                                     file.get(),
+                                     condition.c_str(),
+                                     2,
+                                     "count",
+                                     "t",
+                                     count,
+                                     "duration_usec",
+                                     "t",
+                                     duration_us
+                                 );
     if (!answer) {
         return std::unexpected(explain_interface(daemon, ifname, answer.error()));
     }
     if (path == "-") {
         return {};
     }
-    print_end(
-        session,
-        ifname,
-        path,
-        {{"packets", number_at(*answer, 0)},
-         {"bytes", number_at(*answer, 1)},
-         {"lost", number_at(*answer, 2)}},
-        ""
+    const std::uint64_t packets = number_at(*answer, 0);
+    const std::uint64_t lost = number_at(*answer, 2);
+    Json shown{
+        {"ifname", ifname},
+        {"file", path},
+        {"packets", packets},
+        {"bytes", number_at(*answer, 1)},
+        {"lost", lost}
+    };
+    std::string how;
+    if (takes) {
+        const std::string mode = text_at(*answer, 3);
+        shown["mode"] = mode;
+        how = std::format(", taken from the host by {}", mode);
+    }
+    session.print_either(
+        shown,
+        std::format(
+            "{}: {} in {}{}, {} lost\n",
+            printable(ifname),
+            counted(packets, "packet"),
+            printable(path),
+            how,
+            lost
+        )
     );
     return {};
 }
