@@ -10,7 +10,10 @@
 
 #define ZSYNC_HOOK_DIMENSIONS ZSYNC_DIMENSIONS
 #define ZSYNC_CONTEXT struct __sk_buff
+#ifndef ZSYNC_FRAME_BYTES
+#define ZSYNC_FRAME_BYTES(ctx) ((ctx)->len)
 #define ZSYNC_COPY(ctx, to, bytes) bpf_skb_load_bytes(ctx, 0, to, bytes)
+#endif
 #define ZSYNC_SET_MARK(ctx, hit, value) ((ctx)->mark = (value))
 #define ZSYNC_MERGED
 #define ZSYNC_PACKETS(hit) ((hit)->packets)
@@ -168,7 +171,9 @@ ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, stru
 		count(&counter->matched, packets, bytes);
 		drop = cell & ZSYNC_DROP;
 		if (config.actions) {
-			room->hit = (struct zsync_hit){ rule, cell, skb->len, drop, 0, packets, bytes };
+			room->hit = (struct zsync_hit){
+				rule, cell, ZSYNC_FRAME_BYTES(skb), drop, 0, packets, bytes
+			};
 			zsync_act(skb, hook, counter, &room->packet, &room->limit_key, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;

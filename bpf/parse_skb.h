@@ -27,13 +27,19 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse_linear(struct __sk_buff *skb, int 
 						     struct zsync_cursor *cursor)
 {
 	struct zsync_frame frame = zsync_frame_of(skb);
+	enum zsync_malformed reason;
 
-	if (!starts_at_network)
-		return zsync_parse(&frame, packet, cursor);
 	zsync_parse_begin(packet, cursor);
-	zsync_name_network(packet, ZSYNC_BE16((__u16)skb->protocol));
-	cursor->offset = 0;
-	cursor->bytes = frame.bytes;
+	if (starts_at_network) {
+		zsync_name_network(packet, ZSYNC_BE16((__u16)skb->protocol));
+		cursor->offset = 0;
+		cursor->bytes = frame.bytes;
+	} else {
+		reason = zsync_parse_link(&frame, packet, cursor);
+		if (reason)
+			return reason;
+		ZSYNC_MEET();
+	}
 	return zsync_parse_network(&frame, packet, cursor);
 }
 

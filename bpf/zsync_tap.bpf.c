@@ -11,6 +11,7 @@
 
 #include "flow.h"
 #include "parse_skb.h"
+#include "whole_frame.h"
 #include "zsync_tap.h"
 
 const volatile struct zsync_tap_config config SEC(".rodata.config");
@@ -65,7 +66,8 @@ static __always_inline int is_message_port(__u16 port)
 }
 
 /* Packets that are nothing but headers don't count, so that a connection is young until it has spoken. */
-static __always_inline int is_young(struct __sk_buff *skb, const struct zsync_packet *packet)
+static __always_inline int is_young(struct __sk_buff *skb, __u32 hidden_link,
+				    const struct zsync_packet *packet)
 {
 	__u32 hash = bpf_get_hash_recalc(skb);
 	__u32 cell = hash & (ZSYNC_TAP_CELLS - 1);
@@ -79,7 +81,7 @@ static __always_inline int is_young(struct __sk_buff *skb, const struct zsync_pa
 	if (begins || (*value & 0xffffff00) != mark)
 		*value = mark;
 	count = *value & 0xff;
-	if (skb->len <= ZSYNC_TAP_HEAD_BYTES || count >= ZSYNC_TAP_YOUNG_PACKETS)
+	if (skb->len + hidden_link <= ZSYNC_TAP_HEAD_BYTES || count >= ZSYNC_TAP_YOUNG_PACKETS)
 		return 0;
 	*value = mark | (count + 1);
 	return 1;
@@ -88,7 +90,7 @@ static __always_inline int is_young(struct __sk_buff *skb, const struct zsync_pa
 /* Whether the parsers want to see more than the headers. In a flow of messages each one is an event of its
  * own, however old the flow: a tunnel through DNS is one flow for hours.
  */
-static __always_inline int has_wanted_content(struct __sk_buff *skb)
+static __always_inline int has_wanted_content(struct __sk_buff *skb, __u32 hidden_link)
 {
 	__u32 zero = 0;
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
@@ -97,77 +99,60 @@ static __always_inline int has_wanted_content(struct __sk_buff *skb)
 	if (!room)
 		return 0;
 	packet = &room->packet;
-	if (zsync_parse_skb(skb, config.starts_at_network, &room->packet, &room->cursor))
+	if (zsync_parse_skb(skb, config.starts_at_network || hidden_link, &room->packet,
+			    &room->cursor))
 		return 0;
 	ZSYNC_MEET();
 	if (packet->has_ports &&
 	    (is_message_port(packet->source_port) || is_message_port(packet->destination_port)))
 		return 1;
-	return is_young(skb, packet);
+	return is_young(skb, hidden_link, packet);
 }
 
-enum {
-	ADDRESS_BYTES = 12, /* both of Ethernet: a tag comes behind them */
-	TAG_BYTES = 4,
+/* What of the frame is out of sight. */
+struct hidden {
+	__u32 link;
+	__u32 tag;
 };
 
-/* The kernel takes the outermost tag out of the frame and keeps it beside it. */
-static __always_inline __u32 tag_bytes(struct __sk_buff *skb)
+static __always_inline struct hidden hidden_bytes(struct __sk_buff *skb, __u8 direction)
 {
-	return skb->vlan_present && !config.starts_at_network ? TAG_BYTES : 0;
-}
+	struct hidden hidden = {};
 
-/* The frame as the wire has it, up to `room`; how many bytes that are, or 0. */
-static __always_inline __u32 copy(struct __sk_buff *skb, __u8 *data, const __u32 room)
-{
-	__u32 bytes = skb->len;
-	__u32 rest;
-
-	if (!tag_bytes(skb)) {
-		if (bytes > room)
-			bytes = room;
-		/* The compiler must not lose what the verifier has just learned. */
-		asm volatile("" : "+r"(bytes));
-		if (bytes == 0 || bytes > room || bpf_skb_load_bytes(skb, 0, data, bytes) < 0)
-			return 0;
-		return bytes;
-	}
-	if (bytes <= ADDRESS_BYTES || bpf_skb_load_bytes(skb, 0, data, ADDRESS_BYTES) < 0)
-		return 0;
-	rest = bytes - ADDRESS_BYTES;
-	if (rest > room - ADDRESS_BYTES - TAG_BYTES)
-		rest = room - ADDRESS_BYTES - TAG_BYTES;
-	asm volatile("" : "+r"(rest));
-	if (rest == 0 || rest > room - ADDRESS_BYTES - TAG_BYTES ||
-	    bpf_skb_load_bytes(skb, ADDRESS_BYTES, data + ADDRESS_BYTES + TAG_BYTES, rest) < 0)
-		return 0;
-	*(__u16 *)(data + ADDRESS_BYTES) = skb->vlan_proto;
-	*(__u16 *)(data + ADDRESS_BYTES + 2) = ZSYNC_BE16((__u16)skb->vlan_tci);
-	return rest + ADDRESS_BYTES + TAG_BYTES;
+	if (config.starts_at_network)
+		return hidden;
+	if (direction == ZSYNC_TAP_IN)
+		hidden.link = zsync_hidden_link_bytes(skb);
+	hidden.tag = zsync_hidden_tag_bytes(skb);
+	return hidden;
 }
 
 /* `room` is a constant, as the ring buffer wants it; so each size is a copy of this. */
-static __always_inline int hand_over(struct __sk_buff *skb, __u8 direction, const __u32 room,
-				     struct zsync_tap_stats *stats)
+static __always_inline int hand_over(struct __sk_buff *skb, __u8 direction, struct hidden hidden,
+				     const __u32 room, struct zsync_tap_stats *stats)
 {
 	__u32 packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	__u32 bytes = skb->len + hidden.link + hidden.tag;
 	struct zsync_tap_record *record;
-	__u32 bytes;
 
+	if (bytes > room)
+		bytes = room;
 	record = bpf_ringbuf_reserve(&records, sizeof(*record) + room, 0);
 	if (!record) {
 		stats->lost++;
 		return TCX_NEXT;
 	}
-	bytes = copy(skb, record->data, room);
-	if (!bytes) {
+	/* The compiler must not lose what the verifier has just learned. */
+	asm volatile("" : "+r"(bytes));
+	if (bytes == 0 || bytes > room ||
+	    zsync_copy_frame(skb, hidden.link, hidden.tag, record->data, bytes)) {
 		bpf_ringbuf_discard(record, 0);
 		return TCX_NEXT;
 	}
 	record->time_ns = bpf_ktime_get_ns();
 	/* With segments to come wire_len has their headers; on the way in it lacks the link header. */
 	record->wire_bytes = skb->wire_len > skb->len ? skb->wire_len : skb->len;
-	record->wire_bytes += packets * tag_bytes(skb);
+	record->wire_bytes += packets * hidden.tag + hidden.link;
 	record->captured_bytes = bytes;
 	record->direction = direction;
 	record->reserved = 0;
@@ -179,6 +164,7 @@ static __always_inline int tap(struct __sk_buff *skb, __u8 direction)
 {
 	__u32 zero = 0;
 	struct zsync_tap_stats *stats = bpf_map_lookup_elem(&tap_stats, &zero);
+	struct hidden hidden;
 	__u32 bytes;
 	int wanted;
 
@@ -188,15 +174,16 @@ static __always_inline int tap(struct __sk_buff *skb, __u8 direction)
 	if (config.sample_every > 1 && bpf_get_prandom_u32() % config.sample_every != 0)
 		return TCX_NEXT;
 	stats->sampled++;
-	wanted = config.for_capture || has_wanted_content(skb);
-	bytes = skb->len + tag_bytes(skb);
+	hidden = hidden_bytes(skb, direction);
+	wanted = config.for_capture || has_wanted_content(skb, hidden.link);
+	bytes = skb->len + hidden.link + hidden.tag;
 	if (bytes <= ZSYNC_TAP_HEAD_BYTES || !wanted)
-		return hand_over(skb, direction, ZSYNC_TAP_HEAD_BYTES, stats);
+		return hand_over(skb, direction, hidden, ZSYNC_TAP_HEAD_BYTES, stats);
 	if (bytes <= ZSYNC_TAP_SHORT_BYTES)
-		return hand_over(skb, direction, ZSYNC_TAP_SHORT_BYTES, stats);
+		return hand_over(skb, direction, hidden, ZSYNC_TAP_SHORT_BYTES, stats);
 	if (bytes <= ZSYNC_TAP_WIRE_BYTES || config.for_capture)
-		return hand_over(skb, direction, ZSYNC_TAP_WIRE_BYTES, stats);
-	return hand_over(skb, direction, ZSYNC_TAP_MERGED_BYTES, stats);
+		return hand_over(skb, direction, hidden, ZSYNC_TAP_WIRE_BYTES, stats);
+	return hand_over(skb, direction, hidden, ZSYNC_TAP_MERGED_BYTES, stats);
 }
 
 SEC("tcx/ingress")

@@ -125,6 +125,7 @@ struct zsync_config {
 	__u32 rule_cells;
 	__u32 malformed_drop;
 	__u32 starts_at_network; /* the device's frames have no link header */
+	__u32 receives; /* a program for what a device sends is at what it receives, for a capture */
 	__u32 cells_mask;
 	__u32 buckets_mask;
 	__u32 bitmaps_mask;

@@ -2,12 +2,14 @@
 
 import contextlib
 import signal
+import socket
 import struct
 import subprocess
 
 import pytest
-from frames import UDP, Dot1Q, Frames
+from frames import ICMP, UDP, Dot1Q, Frames, IPv6ExtHdrHopByHop
 from lab import command, start, wait_until
+from scapy.utils import PcapReader
 
 
 def tshark(path, *words: str) -> list[list[str]]:
@@ -82,6 +84,40 @@ def test_equals_what_tcpdump_captures(lab, condition, expression, count):
         )[0]
     assert len(frames) == count
     assert without_group_reports(tshark(ours)) == frames
+
+
+def whole(path) -> list[tuple[int, bytes]]:
+    """The frames of a capture with their lengths, but what the kernel says of IPv6 groups when it likes."""
+    with PcapReader(str(path)) as reader:
+        return [(packet.wirelen, bytes(packet)) for packet in reader if not packet.haslayer(IPv6ExtHdrHopByHop)]
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+@pytest.mark.parametrize(
+    "condition, expression, count",
+    [("", "", 35), ("proto icmp", "icmp", 19), ("length 0-2000 proto udp", "udp", 6), ("vlan 7", "vlan 7", 6)],
+)
+def test_has_each_frame_byte_by_byte_in_each_mode(lab, mode, condition, expression, count):
+    """In generic mode the kernel copies packets for XDP where they are cloned or have no room in front."""
+    lab.attach("--mode", mode)
+    frames = Frames(lab)
+    sent = [
+        frames.ether(*tags, frames.ip(), layer, bytes(range(size)))
+        for tags in ([], [Dot1Q(vlan=7)])
+        for layer in (ICMP(), UDP(sport=1, dport=7000))
+        for size in (30, 100, 250)
+    ]
+    with lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM) as unread:
+        unread.bind(("", 7000))
+        with capturing(lab, *condition.split()) as (capture, ours), tcpdump(lab, expression) as (_, theirs):
+            lab.far.send(*sent)
+            lab.far.run("ping", "-q", "-c", "5", "-i", "0.01", "-s", "1400", lab.near.v4)
+            lab.far.run("ping", "-q", "-c", "5", "-i", "0.01", lab.near.v6)
+            wait_until("tcpdump", lambda: len(whole(theirs)) >= count)
+            capture.send_signal(signal.SIGINT)
+            capture.wait()
+            wait_until("the end", lambda: lab.json("jobs") == [])
+    assert whole(ours) == whole(theirs)
 
 
 def test_ends_after_a_time_and_says_what_it_has(lab):

@@ -13,17 +13,18 @@ TIMES = {"first_us", "last_us", "time_us"}
 OF_THE_CAPTURE = {"capture", "alerts", "flow_table", "flows", "messages", "applications", "spread", "sources"}
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=[*((name, "native") for name in NAMES), *((name, "generic") for name in NAMES)], ids="-".join)
 def both(request):
     """The report of a capture, and that of an interface that has received its frames."""
     from lab import Lab
 
-    capture = CAPTURES / f"{request.param}.pcap"
+    name, mode = request.param
+    capture = CAPTURES / f"{name}.pcap"
     with Lab() as lab:
         # Nobody answers what comes.
         lab.near.run("sysctl", "-qw", f"net.ipv6.conf.{lab.near.ifname}.disable_ipv6=1")
         lab.near.ip("addr", "flush", "dev", lab.near.ifname)
-        lab.attach()
+        lab.attach("--mode", mode)
         lab.ctl("packet", "analyse", lab.near.ifname)
         frames = [frame for frame, _ in RawPcapReader(str(capture))]
         lab.far.send(*frames)

@@ -68,6 +68,7 @@ Outcome<Capture> Capture::start(const std::string& ifname, const std::string& co
     capture.maps_ = ZTRY(create_shared_maps());
     // A program each, because one keeps what it knows of a packet where the other would find it.
     for (std::size_t way = 0; way < 2; ++way) {
+        tables.config.receives = way == 0 ? 1 : 0;
         const LoadedProgram program = ZTRY(load_program(tables, capture.maps_, HookKind::tcx_out));
         capture.links_[way] = Fd(bpf_link_create(
             program.fd.get(),
