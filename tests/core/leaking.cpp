@@ -107,7 +107,7 @@ Task<Result<void>> future(Io io) {
 
 Task<Result<void>> chunk(Io io, Pair* ends) {
     ZCO_TRY(auto pool, BufferPool::create(io, 4, 256)); // LINE: pool
-    RecvStream in(io, ends->near, pool);
+    RecvStream in(io, ends->near, pool);                // LINE: in
     (void)::send(ends->far.get(), "x", 1, 0);
     ZCO_TRY(Chunk got, co_await in.next()); // LINE: next
     keep(std::move(pool));
@@ -155,6 +155,20 @@ Task<Result<void>> share(Io io, Pair* ends) {
     co_return {};
 }
 
+/// A chunk on its way to a peer that takes nothing.
+Task<Result<void>> sending(Io io, Pair* ends) {
+    ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
+    RecvStream in(io, ends->near, pool);
+    (void)::send(ends->far.get(), "x", 1, 0);
+    ZCO_TRY(Chunk got, co_await in.next());
+    const std::string block(65536, 'x');
+    while (::send(ends->near.get(), block.data(), block.size(), MSG_DONTWAIT) > 0) {
+    }
+    SendStream& out = keep(SendStream(io, ends->near, pool)); // LINE: send stream
+    ZCO_CHECK(co_await out.send(std::move(got)));
+    co_return co_await io.yield();
+}
+
 Task<Result<Chunk>> read_one(RecvStream* in) { co_return co_await in->next(); }
 
 Task<Result<void>> stream(Io io, Pair* ends) {
@@ -193,7 +207,7 @@ Task<Result<void>> reading(Io io) {
     Fd& socket = keep(Fd(ends[0])); // LINE: reading
     keep(Fd(ends[1]));
     ZCO_TRY(auto pool, BufferPool::create(io, 4, 256));
-    RecvStream& in = keep(RecvStream(io, socket, pool));
+    RecvStream& in = keep(RecvStream(io, socket, pool)); // LINE: reading stream
     auto first = io.async(read_one, &in);
     (void)co_await io.yield();
     (void)co_await io.yield();
@@ -237,6 +251,7 @@ int run_one(std::string_view kind) {
         {"count", [io] { return count(io, &sockets()); }},
         {"share", [io] { return share(io, &tcp_sockets()); }},
         {"stream", [io] { return stream(io, &sockets()); }},
+        {"sending", [io] { return sending(io, &sockets()); }},
         {"accepting", [io] { return accepting(io, &listener()); }},
         {"accepted", [io] { return accepted(io, &listener()); }},
         {"reading", [io] { return reading(io); }},

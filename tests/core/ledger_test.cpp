@@ -1,4 +1,5 @@
 #include <zsync/core/blocking_executor.hpp>
+#include <zsync/core/buffer_pool.hpp>
 #include <zsync/core/ledger.hpp>
 #include <zsync/core/limits.hpp>
 
@@ -6,6 +7,9 @@
 
 #include <memory>
 #include <set>
+#include <source_location>
+#include <string>
+#include <utility>
 #include <vector>
 
 using namespace zsync;
@@ -38,4 +42,37 @@ TEST(Ledger, executors_beyond_the_limit_have_no_count_of_their_own) {
     EXPECT_EQ(add(), 0);
     executors.erase(executors.begin());
     EXPECT_NE(add(), 0) << "the place of one that has ended is free";
+}
+
+namespace {
+
+template <std::size_t N> std::source_location place() { return std::source_location::current(); }
+
+template <std::size_t... N> void note_streams(BufferPool& pool, std::index_sequence<N...>) {
+    (pool.note_stream("recv stream", place<N>()), ...);
+}
+
+std::size_t places_in(const std::string& text) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = text.find("ledger_test.cpp:", at)) != std::string::npos; ++at) {
+        ++count;
+    }
+    return count;
+}
+
+} // namespace
+
+TEST(Ledger, a_pool_remembers_where_its_streams_were_made_up_to_the_limit) {
+    BlockingExecutor executor;
+    const auto pool = BufferPool::create(executor.io(), 2, 16);
+    ASSERT_TRUE(pool);
+    EXPECT_EQ((*pool)->streams_made(""), "");
+    note_streams(**pool, std::make_index_sequence<limits::pool_stream_places_max - 1>());
+    note_streams(**pool, std::make_index_sequence<limits::pool_stream_places_max - 1>());
+    EXPECT_EQ(places_in((*pool)->streams_made("")), limits::pool_stream_places_max - 1);
+    (*pool)->note_stream("send stream", place<0>());
+    EXPECT_EQ(places_in((*pool)->streams_made("send stream")), 1U);
+    EXPECT_EQ(places_in((*pool)->streams_made("")), limits::pool_stream_places_max);
+    (*pool)->note_stream("datagram stream", place<0>());
+    EXPECT_EQ((*pool)->streams_made("datagram stream"), "");
 }

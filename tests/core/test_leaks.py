@@ -58,8 +58,18 @@ ALWAYS = {
     "accepted": [r'descriptor \d+, opened at {connections} by a task "root"'],
     "frame": [r"frame of .*nothing\(zsync::Io\).*"],
     "future": [r'task \d+ "forgotten" \(has ended, but a Future or TaskRef keeps it\)'],
-    "chunk": [r'buffer pool of 4 x 256 bytes lives, 1 buffer held, made at {pool} by task 1 "root"'],
-    "reading": [r'recv stream of descriptor \d+, opened at {reading} by a task "root"'],
+    "chunk": [
+        r'buffer pool of 4 x 256 bytes lives, 1 buffer held, made at {pool} by task 1 "root"$',
+        "1 buffer, of a recv stream made at {in}$",
+    ],
+    "reading": [r'recv stream of descriptor \d+, opened at {reading} by a task "root", made at {reading stream}$'],
+    "stream": [r"recv stream of descriptor \d+, made at {stream}$"],
+    "sending": [
+        r"send stream of descriptor \d+, made at {send stream}$",
+        "1 buffer, of a recv stream made at .* or a send stream made at {send stream}$",
+    ],
+    "accepting": [r"accept stream of descriptor \d+, made at {accept stream}$"],
+    "datagrams": [r"datagram stream of descriptor \d+, made at {datagram stream}$"],
 }  # fmt: skip
 
 
@@ -69,7 +79,7 @@ def test_without_a_trace_it_is_told_who_made_it(kind, queue):
     done = leaking(kind, None, ZSYNC_IO=queue)
     for words in ALWAYS[kind]:
         pattern = re.sub(r"{([^{}]+)}", lambda mark: re.escape(place(mark[1])), words)
-        assert re.search(pattern, done.stderr), done.stderr
+        assert re.search(pattern, done.stderr, re.MULTILINE), done.stderr
 
 
 @pytest.mark.parametrize("kind", LEAKS)

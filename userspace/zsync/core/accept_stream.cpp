@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <format>
 #include <poll.h>
 #include <utility>
 
@@ -51,7 +50,7 @@ AcceptStream::AcceptStream(Io io, FdRef listener, std::source_location made) {
 }
 
 std::string AcceptStreamState::describe() const {
-    return std::format("accept stream of descriptor {}{}", fd_, Ledger::opened(fd_));
+    return Ledger::stream("accept stream", fd_, place_of(made_));
 }
 
 void AcceptStreamState::stop() noexcept { worker_->queue().queue_cancel(*this); }

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstdio>
+#include <format>
 #include <string>
 
 namespace zsync {
@@ -64,7 +65,7 @@ Result<std::shared_ptr<BufferPool>> BufferPool::create(
 
 BufferPool::~BufferPool() {
     Ledger::pool_ended(*this);
-    if (held() != 0 && Ledger::traces()) {
+    if (held() != 0) {
         for (const std::string& chunk : Ledger::chunks_of(*this)) {
             (void)std::fprintf(stderr, "zsync: a buffer pool ends before its %s\n", chunk.c_str());
         }
@@ -76,6 +77,32 @@ BufferPool::~BufferPool() {
     if (memory_ != nullptr) {
         ::munmap(memory_, buffers_ * buffer_bytes_);
     }
+}
+
+void BufferPool::note_stream(std::string_view kind, const std::source_location& made) noexcept {
+    const auto* place = std::bit_cast<const void*>(made);
+    const RuntimeLock lock;
+    for (const StreamPlace& known : std::span(streams_).first(stream_places_)) {
+        if (known.made == place && known.kind == kind) {
+            return;
+        }
+    }
+    if (stream_places_ < streams_.size()) {
+        streams_[stream_places_++] = {.kind = kind, .made = place};
+    }
+}
+
+std::string BufferPool::streams_made(std::string_view kind) const {
+    const RuntimeLock lock;
+    std::string text;
+    for (const StreamPlace& place : std::span(streams_).first(stream_places_)) {
+        if (kind.empty() || place.kind == kind) {
+            text += text.empty() ? "" : " or ";
+            text += kind.empty() ? std::format("a {} made at ", place.kind) : "";
+            text += place_of(std::bit_cast<std::source_location>(place.made));
+        }
+    }
+    return text;
 }
 
 bool BufferPool::take(std::uint16_t& index) noexcept {

@@ -3,15 +3,19 @@
 
 #include <zsync/core/executor.hpp>
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/operation_queue.hpp>
 #include <zsync/core/result.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <source_location>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -151,6 +155,11 @@ public:
         std::uint16_t next = 0;
     };
     [[nodiscard]] Filled& filled(std::uint16_t index) noexcept { return filled_[index]; }
+    /// A stream of it is made. Few places make many streams, so the pool remembers the places: a
+    /// word in each stream would be eight bytes of every connection.
+    void note_stream(std::string_view kind, const std::source_location& made) noexcept;
+    /// Where its streams were made that are called so, all of them where `kind` is empty.
+    [[nodiscard]] std::string streams_made(std::string_view kind) const;
     /// \}
 
 private:
@@ -160,6 +169,11 @@ private:
         std::uint32_t length;
         std::uint16_t index;
         std::uint16_t reserved;
+    };
+
+    struct StreamPlace {
+        std::string_view kind{};
+        const void* made = nullptr; ///< what a std::source_location holds
     };
 
     /// Comes back when the kernel has tried what was queued before.
@@ -213,6 +227,8 @@ private:
     Echo echo_;
     std::vector<Filled> filled_;
     std::vector<std::uint16_t> free_; ///< where there is no ring
+    std::array<StreamPlace, limits::pool_stream_places_max> streams_{};
+    std::size_t stream_places_ = 0;
 };
 
 inline Chunk::~Chunk() {

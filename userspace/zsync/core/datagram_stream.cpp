@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <format>
 
 namespace zsync {
 namespace {
@@ -42,6 +41,7 @@ DatagramStreamState::DatagramStreamState(
     Worker* worker, int fd, std::shared_ptr<BufferPool> pool, const std::source_location& made
 )
     : StandingRequest(worker, made), pool_(std::move(pool)), worker_(worker), fd_(fd) {
+    pool_->note_stream("datagram stream", made);
     // Else one at a time, each buffer for the bytes alone.
     multishot_ = worker != nullptr && pool_->is_on_ring() &&
                  worker->queue().has_multishot_recvmsg() &&
@@ -56,7 +56,7 @@ DatagramStream::DatagramStream(
 }
 
 std::string DatagramStreamState::describe() const {
-    return std::format("datagram stream of descriptor {}{}", fd_, Ledger::opened(fd_));
+    return Ledger::stream("datagram stream", fd_, pool_->streams_made("datagram stream"));
 }
 
 void DatagramStreamState::stop() noexcept { worker_->queue().queue_cancel(*this); }

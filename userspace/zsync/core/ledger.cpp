@@ -593,6 +593,11 @@ HeldChunks Ledger::held_chunks(const Executor& executor) {
 
 std::vector<std::string> Ledger::chunks_of(const BufferPool& pool) {
     Lines lines;
+    const std::uint32_t held = pool.stats().held;
+    if (const std::string streams = pool.streams_made("");
+        !traces() && held != 0 && streams != "") {
+        lines.push_back(std::format("{}, of {}", counted(held, "buffer"), streams));
+    }
     const std::lock_guard guard(book().mutex);
     for (std::uint32_t index = 0; index < pool.stats().buffers; ++index) {
         const auto found = book().chunks.find(pool.buffer(static_cast<std::uint16_t>(index)));
@@ -613,6 +618,17 @@ std::string Ledger::made(const void* request) {
 std::string Ledger::opened(int fd) {
     const Maker* maker = openings().of(fd);
     return maker != nullptr ? ", opened" + maker->text() : "";
+}
+
+std::string Ledger::stream(std::string_view kind, int fd, std::string_view made) {
+    return std::format(
+        "{} of descriptor {}{}{}{}",
+        kind,
+        fd,
+        opened(fd),
+        traces() || made.empty() ? "" : ", made at ",
+        traces() ? "" : made
+    );
 }
 
 std::uint16_t Fd::enter(int fd, const std::source_location& made) noexcept {

@@ -34,8 +34,9 @@ enum class LeakAction : std::uint8_t {
 /// When an executor ends, its tasks must have ended, and so must every request to the kernel;
 /// chunks must be back in their pools and pools gone; descriptors that its tasks opened must be
 /// closed, and coroutine frames and task records freed. What is left is told with what is known of
-/// it: where and by which task a descriptor was opened or a pool made, where a frame waits. That
-/// costs next to nothing and is always on.
+/// it: where and by which task a descriptor was opened or a pool made, where a stream was made and
+/// those that a pool's chunks came from, where a frame waits. That costs next to nothing and is
+/// always on.
 ///
 /// With `trace` the ledger also remembers where everything else was made: file and line, task, and
 /// for what a task awaited, its chain of awaits. That costs a lock and a table entry for each frame
@@ -92,11 +93,15 @@ public:
     /// Chunks that are not in the pools of an executor, by the task that received each.
     [[nodiscard]] static std::unordered_map<std::uint32_t, std::uint64_t>
     held_chunks(const Executor& executor);
-    /// Where the chunks of a pool, or a request, were made, a line each; empty where nobody traces.
+    /// Where the chunks of a pool, or a request, were made, a line each. Where nobody traces that
+    /// is where the streams of the pool were made, and nothing of a request.
     [[nodiscard]] static std::vector<std::string> chunks_of(const BufferPool& pool);
     [[nodiscard]] static std::string made(const void* request);
     /// Where and by which task a descriptor was opened; empty where no task did.
     [[nodiscard]] static std::string opened(int fd);
+    /// Of a stream: what it is, who opened its descriptor, and, where nobody traces, where it was
+    /// `made`.
+    [[nodiscard]] static std::string stream(std::string_view kind, int fd, std::string_view made);
     /// \}
 
 private:

@@ -45,6 +45,8 @@ constexpr std::uint32_t ring_entries = 256;
 constexpr std::uint32_t ring_completion_entries = 1024;
 /// Buffers of one receive pool: an index has 16 bits, and the kernel takes no more.
 constexpr std::uint32_t pool_buffers_max = 32768;
+/// Places where streams of one pool were made that the pool remembers, for the ledger.
+constexpr std::size_t pool_stream_places_max = 16;
 /// Chunks that a send stream queues before a sender has to wait.
 constexpr std::uint32_t send_stream_chunks_max = 64;
 /// How long a send stream that ended unflushed goes on sending: a peer that reads no more must not

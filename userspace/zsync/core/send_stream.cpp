@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
-#include <format>
 #include <optional>
 
 namespace zsync {
@@ -86,7 +85,9 @@ SendStreamState::SendStreamState(
     : StandingRequest(worker, made),
       submission_(worker != nullptr ? worker->queue().submission() : nullptr),
       pool_(std::move(pool)), fd_(fd), usual_(submission_ != nullptr ? idle : never),
-      worker_(worker) {}
+      worker_(worker) {
+    pool_->note_stream(kind(), made);
+}
 
 SendStreamState::~SendStreamState() = default;
 
@@ -98,7 +99,7 @@ SendStream::SendStream(
 }
 
 std::string SendStreamState::describe() const {
-    return std::format("send stream of descriptor {}{}", fd_, Ledger::opened(fd_));
+    return Ledger::stream(kind(), fd_, pool_->streams_made(kind()));
 }
 
 void SendStreamState::stop() noexcept {

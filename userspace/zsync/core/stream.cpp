@@ -6,7 +6,6 @@
 #include <linux/io_uring.h>
 
 #include <cerrno>
-#include <format>
 
 namespace zsync {
 
@@ -94,7 +93,7 @@ void RecvStreamState::complete_otherwise(std::int32_t result, std::uint32_t flag
 }
 
 std::string RecvStreamState::describe() const {
-    return std::format("recv stream of descriptor {}{}", fd_, Ledger::opened(fd_));
+    return Ledger::stream(kind(), fd_, pool_->streams_made(kind()));
 }
 
 void RecvStreamState::stop() noexcept { worker_->queue().queue_cancel(target()); }
@@ -157,6 +156,7 @@ RecvStreamState::RecvStreamState(
 )
     : StandingRequest(worker, made), fd_(fd), pool_(std::move(pool)), worker_(worker),
       flags_(flags) {
+    pool_->note_stream(kind(), made);
     int family = 0;
     socklen_t length = sizeof family;
     multishot_ = worker != nullptr &&
