@@ -240,6 +240,8 @@ TEST(Simulation, everything_that_a_ring_may_do_happens) {
         all.shortened += some.shortened;
         all.interrupted += some.interrupted;
         all.split += some.split;
+        all.reordered += some.reordered;
+        all.canceled += some.canceled;
         all.late_cancels += some.late_cancels;
         all.no_buffers += some.no_buffers;
         all.no_receive_buffers += some.no_receive_buffers;
@@ -251,6 +253,8 @@ TEST(Simulation, everything_that_a_ring_may_do_happens) {
     EXPECT_GT(all.shortened, 0U);
     EXPECT_GT(all.interrupted, 0U);
     EXPECT_GT(all.split, 0U);
+    EXPECT_GT(all.reordered, 0U);
+    EXPECT_GT(all.canceled, 0U);
     EXPECT_GT(all.late_cancels, 0U);
     EXPECT_GT(all.no_buffers, 0U);
     EXPECT_GT(all.no_receive_buffers, 0U);

@@ -266,13 +266,16 @@ void SimulatedQueue::cancel(CompletionTarget target) noexcept {
     }
     Pending pending = *found;
     pending_.erase(found);
-    if (happens(faults_.late_cancel, mishaps_.late_cancels) && try_one(pending)) {
+    if (happens(faults_.late_cancel) && try_one(pending)) {
+        ++mishaps_.late_cancels;
         return;
     }
     // A thread that does it is told by a signal.
     const bool by_signal = may_be_interrupted(pending.request) && happens(faults_.interrupted);
     const int error = by_signal ? EINTR : ECANCELED;
-    end(pending.target, pending.progress.stopped(error));
+    const std::int32_t result = pending.progress.stopped(error);
+    mishaps_.canceled += result == -ECANCELED ? 1 : 0;
+    end(pending.target, result);
 }
 
 void SimulatedQueue::pass_step() noexcept {
@@ -546,6 +549,7 @@ unsigned SimulatedQueue::deliver() noexcept {
                 return one.target.data();
             });
         const Ended ended = *at;
+        mishaps_.reordered += at != ended_.begin() ? 1 : 0;
         ended_.erase(at);
         ++delivered;
         if ((ended.flags & IORING_CQE_F_MORE) == 0) {

@@ -48,6 +48,8 @@ struct SimulationMishaps {
     std::uint64_t shortened = 0;
     std::uint64_t interrupted = 0;
     std::uint64_t split = 0;
+    std::uint64_t reordered = 0; ///< a completion was delivered before one that had come earlier
+    std::uint64_t canceled = 0;  ///< ECANCELED
     std::uint64_t late_cancels = 0;
     std::uint64_t no_buffers = 0;
     std::uint64_t no_receive_buffers = 0;
