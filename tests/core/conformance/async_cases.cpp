@@ -114,6 +114,20 @@ ZSYNC_CASE(async, runs_a_member_function, nothing) {
     co_return {};
 }
 
+ZSYNC_CASE(async, gives_a_copy_of_what_a_reference_refers_to, nothing) {
+    Counter counter{7};
+    auto value = io.async(&Counter::value, &counter);
+    auto itself = io.async([&counter]() -> const Counter& { return counter; });
+    EXPECT_EQ(co_await value, 7);
+    EXPECT_EQ((co_await itself).value, 7);
+    counter.value = 8;
+    EXPECT_EQ(co_await value, 7);
+    const Result<Counter> offloaded =
+        co_await io.offload([&counter]() -> const Counter& { return counter; });
+    EXPECT_TRUE(offloaded && offloaded->value == 8);
+    co_return {};
+}
+
 ZSYNC_CASE(async, runs_a_member_coroutine, nothing) {
     Counter counter;
     auto added = io.async(&Counter::add_later, &counter, io, 7);

@@ -10,7 +10,7 @@
 namespace zsync {
 
 template <class T> struct TaskValueOf {
-    using Type = T;
+    using Type = std::remove_cvref_t<T>;
     static constexpr bool is_task = false;
 };
 template <class T> struct TaskValueOf<Task<T>> {
@@ -20,7 +20,8 @@ template <class T> struct TaskValueOf<Task<T>> {
 
 template <class F, class... Args> using CallResult = std::invoke_result_t<F, Args...>;
 
-/// What `co_await`ing a call gives: the call's own result, or that of the `Task` it returns.
+/// What `co_await`ing a call gives: the call's own result, a copy of what a reference refers to, or
+/// the result of the `Task` that it returns.
 template <class F, class... Args>
 using CallValue = TaskValueOf<CallResult<std::decay_t<F>, std::decay_t<Args>...>>::Type;
 

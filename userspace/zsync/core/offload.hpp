@@ -85,7 +85,7 @@ template <class T, class E> struct OffloadResultOf<std::expected<T, E>> {
 
 /// Awaits to `Result<T>`, or to the call's own `Result` or `Outcome`.
 template <class F> class OffloadWait final : public OffloadWaitBase {
-    using Value = std::invoke_result_t<F&>;
+    using Value = std::remove_cvref_t<std::invoke_result_t<F&>>;
     using Returned = OffloadResultOf<Value>::Type;
 
 public:
