@@ -1,10 +1,15 @@
 #include <zsync/core/io.hpp>
+#include <zsync/core/limits.hpp>
 #include <zsync/core/scope.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <array>
 #include <chrono>
+#include <fcntl.h>
+#include <span>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -105,6 +110,49 @@ TEST(Io, an_idle_worker_does_not_wake_up) {
         }
     };
     EXPECT_TRUE(worker->run("root", Body::run(worker->io())));
+}
+
+namespace {
+
+Task<Result<void>> read_at(Io io, FdRef file, std::uint64_t offset) {
+    std::array<std::byte, 8> buffer{};
+    co_return (co_await io.read(file, std::span(buffer), offset)).count.transform([](auto) {});
+}
+
+/// Calls of the kernel for so many reads that are started in one turn.
+Task<Result<std::uint64_t>> calls_for(Io io, FdRef file, std::size_t reads, std::uint64_t offset) {
+    const auto& worker = static_cast<Worker&>(io.executor());
+    Scope readers(io, "readers");
+    for (std::size_t n = 0; n < reads; ++n) {
+        readers.spawn("reader", read_at(io, file, offset));
+    }
+    const std::uint64_t before = worker.stats().enters;
+    ZCO_CHECK(co_await readers.join());
+    co_return worker.stats().enters - before;
+}
+
+} // namespace
+
+TEST(Io, a_disk_is_given_work_before_all_of_a_turn_is_queued) {
+    const auto worker = make_worker();
+    if (worker->ring() == nullptr) {
+        GTEST_SKIP() << "on epoll each is a system call of its own";
+    }
+    const auto calls = [&worker](const Fd& file, std::size_t reads, std::uint64_t offset) {
+        return worker->run("root", calls_for(worker->io(), file, reads, offset)).value_or(0);
+    };
+    const Fd zeros(::open("/dev/zero", O_RDONLY | O_CLOEXEC)); // gives them at once, as a cache
+    const std::size_t some = limits::early_file_transfers;
+    EXPECT_EQ(calls(zeros, some - 1, 0), 1U);
+    EXPECT_EQ(calls(zeros, some, 0), 2U);
+    EXPECT_EQ(calls(zeros, 2 * some + 1, 0), 3U);
+    // Pipes, sockets and files that are read on from where they are wait for the turn's end.
+    EXPECT_EQ(calls(zeros, 2 * some + 1, Io::current_position), 1U);
+    // Where the kernel has others read, as a disk, parts are smaller from the second on.
+    const Fd elsewhere(::memfd_create("elsewhere", MFD_CLOEXEC));
+    EXPECT_GT(calls(elsewhere, 2 * some + 1, 0), some / limits::early_disk_transfers);
+    EXPECT_EQ(calls(zeros, limits::early_disk_transfers, 0), 2U);
+    EXPECT_EQ(calls(zeros, some - 1, 0), 1U) << "the last ones had ended at once";
 }
 
 TEST(Offload, runs_on_another_thread_and_gives_the_result_back) {

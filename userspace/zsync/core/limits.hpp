@@ -41,6 +41,11 @@ constexpr std::size_t stall_name_bytes_max = 64;
 constexpr std::size_t stack_marks_max = 256;
 /// Submission queue entries of a worker's ring; a full queue is submitted early, never an error.
 constexpr std::uint32_t ring_entries = 256;
+/// Entries that wait for the end of a turn once transfers of files are among them: with so many the
+/// kernel gets them, and disks begin. The second, while what it got so did not end at once, as from
+/// the page cache, where it only costs calls (bench/runtime/README.md).
+constexpr unsigned early_file_transfers = 16;
+constexpr unsigned early_disk_transfers = 4;
 /// Completion queue entries; the kernel keeps what does not fit (IORING_FEAT_NODROP).
 constexpr std::uint32_t ring_completion_entries = 1024;
 /// Buffers of one receive pool: an index has 16 bits, and the kernel takes no more.

@@ -166,6 +166,13 @@ void Ring::make_room() noexcept {
     } while (io_uring_sq_space_left(&ring_) == 0);
 }
 
+void Ring::hand_over_early() noexcept {
+    const unsigned queued = tail_ - *kernel_head_;
+    const unsigned ended_before = io_uring_cq_ready(&ring_);
+    make_room();
+    disk_works_ = io_uring_cq_ready(&ring_) - ended_before < queued;
+}
+
 void Ring::queue_cancel(CompletionTarget target) noexcept {
     auto& sqe = reinterpret_cast<io_uring_sqe&>(entries_[tail_ & mask_]);
     io_uring_prep_cancel64(&sqe, target.data(), 0);

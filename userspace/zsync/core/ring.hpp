@@ -1,6 +1,7 @@
 // Ring: one io_uring, used by one thread.
 #pragma once
 
+#include <zsync/core/limits.hpp>
 #include <zsync/core/operation_queue.hpp>
 #include <zsync/core/runtime_options.hpp>
 #include <zsync/core/submission_queue.hpp>
@@ -26,6 +27,16 @@ public:
 
     void queue(const OperationRequest& request, CompletionTarget target) noexcept override {
         queue_now(request, target);
+    }
+    /// The same for a transfer from or to a place in a file. A disk has nothing to do while the
+    /// kernel takes what has been queued, so it is given part of much early.
+    void queue_of_file(const OperationRequest& request, CompletionTarget target) noexcept {
+        queue_now(request, target);
+        const unsigned enough =
+            disk_works_ ? limits::early_disk_transfers : limits::early_file_transfers;
+        if (tail_ - *kernel_head_ >= enough) [[unlikely]] {
+            hand_over_early();
+        }
     }
     [[nodiscard]] SubmissionQueue* submission() noexcept override { return this; }
     void queue_cancel(CompletionTarget target) noexcept override;
@@ -61,6 +72,7 @@ private:
     Ring() = default;
 
     void make_room() noexcept override;
+    void hand_over_early() noexcept;
     [[nodiscard]] bool has_pending_work() const noexcept;
     [[nodiscard]] int refused(KernelFeature feature) const noexcept;
 
@@ -72,6 +84,7 @@ private:
     RuntimeOptions options_;
     std::vector<std::uint16_t> unpinned_; ///< free slots, once there is a table of them
     bool has_pinned_table_ = false;
+    bool disk_works_ = false;  ///< some of what was handed over early last had not ended at once
     int registered_error_ = 0; ///< why its descriptor is not registered; an errno
     int buffers_error_ = 0;    ///< why buffers could not be provided, when that was last tried
     std::uint16_t buffer_groups_ = 0;

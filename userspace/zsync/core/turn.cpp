@@ -83,6 +83,12 @@ void Suspension::resume_inline() noexcept {
     TaskRecord::leave_current();
 }
 
+[[gnu::always_inline]] static inline bool is_place_in_file(const OperationRequest& request
+) noexcept {
+    return (request.opcode == Opcode::read || request.opcode == Opcode::write) &&
+           request.offset != Io::current_position;
+}
+
 bool OperationWait::suspend(PromiseBase& promise) noexcept {
     TaskRecord& record = *promise.task;
     if (record.kind() == TaskKind::thread) [[unlikely]] {
@@ -95,7 +101,11 @@ bool OperationWait::suspend(PromiseBase& promise) noexcept {
     }
     auto& worker = static_cast<Worker&>(record.executor());
     if (Ring* ring = worker.ring()) [[likely]] {
-        ring->queue_now(request_, *this);
+        if (is_place_in_file(request_)) {
+            ring->queue_of_file(request_, *this);
+        } else {
+            ring->queue_now(request_, *this);
+        }
     } else {
         worker.submit(*this);
     }
