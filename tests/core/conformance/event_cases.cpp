@@ -1,6 +1,7 @@
 // Timers, intervals, readiness, futexes, processes, signals.
 #include "tests/core/conformance/conformance.hpp"
 
+#include <zsync/core/clocks.hpp>
 #include <zsync/core/interval.hpp>
 #include <zsync/core/runtime_lock.hpp>
 #include <zsync/core/signals.hpp>
@@ -158,6 +159,33 @@ ZSYNC_CASE(clock, never_goes_back, nothing) {
         EXPECT_GE(now, last);
         last = now;
     }
+    co_return {};
+}
+
+namespace {
+
+/// By a clock of the machine, of which a simulation takes what is left.
+template <class OtherClock> Task<Result<void>> wait_by(Io io) {
+    const TimePoint begun = io.now();
+    ZCO_CHECK(co_await sleep_until(io, OtherClock::now() + soon));
+    EXPECT_GE(io.now() - begun, soon / 2);
+    ZCO_CHECK(co_await sleep_until(io, OtherClock::now() - 1h));
+    ZCO_CHECK(co_await sleep_until(io, typename OtherClock::time_point{}));
+    io.recancel();
+    EXPECT_IS(co_await sleep_until(io, OtherClock::now() - 1h), "Canceled");
+    co_return {};
+}
+
+} // namespace
+
+ZSYNC_CASE(clock, of_the_wall_is_waited_by, timer) {
+    ZCO_CHECK(co_await wait_by<std::chrono::system_clock>(io));
+    co_return {};
+}
+
+ZSYNC_CASE(clock, that_counts_suspension_is_waited_by, timer) {
+    ZCO_CHECK(co_await wait_by<BootClock>(io));
+    EXPECT_GE(BootClock::now().time_since_epoch(), Clock::now().time_since_epoch() - 1s);
     co_return {};
 }
 

@@ -1,8 +1,10 @@
 // Suspension points of files, pipes, events and calls.
 #include "tests/core/conformance/suspension_point.hpp"
 
+#include <zsync/core/clocks.hpp>
 #include <zsync/core/interval.hpp>
 #include <zsync/core/signals.hpp>
+#include <zsync/core/worker.hpp>
 
 #include <linux/futex.h>
 #include <sys/prctl.h>
@@ -292,6 +294,33 @@ struct Sleep final : Point {
     void account(bool /*got*/) override {}
 };
 
+struct SleepByTheWall final : Point {
+    Task<Result<void>> wait(Io io) override {
+        co_return co_await sleep_until(io, std::chrono::system_clock::now() + 1h);
+    }
+    void account(bool /*got*/) override {}
+};
+
+struct SleepSinceBoot final : Point {
+    Task<Result<void>> wait(Io io) override {
+        const auto time = BootClock::now() + soon;
+        ZCO_CHECK(co_await sleep_until(io, time));
+        EXPECT_TRUE(simulated_ || BootClock::now() >= time);
+        co_return {};
+    }
+    void account(bool /*got*/) override {}
+
+public:
+    explicit SleepSinceBoot(Io io)
+        : simulated_(
+              io.kind() != TaskKind::thread &&
+              static_cast<const Worker&>(io.executor()).is_simulated()
+          ) {}
+
+private:
+    bool simulated_;
+};
+
 struct SleepLong final : Point {
     Task<Result<void>> wait(Io io) override { co_return co_await io.sleep_for(24h); }
     void account(bool got) override { EXPECT_FALSE(got); }
@@ -368,6 +397,8 @@ std::vector<PointRow> operation_points() {
         {"io.wait_exit", "ProcessWait", outside, waits, &make_point<WaitExit>},
         {"io.sleep_until", "SleepWait", timer, ends, &make_point<Sleep>},
         {"io.sleep_for", "SleepWait", timer, never, &make_point<SleepLong>},
+        {"sleep_until wall", "sleep_until", timer, never, &make_point<SleepByTheWall>},
+        {"sleep_until boot", "sleep_until", timer, ends, &make_point<SleepSinceBoot>},
         {"io.yield", "YieldWait", nothing, ends, &make_point<Yield>},
         {"io.offload", "OffloadWait", nothing, ends, &make_point<Offload>},
         {"interval.tick", "Interval::Tick", timer, ends, &make_point<Tick>},

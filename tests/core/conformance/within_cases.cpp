@@ -116,6 +116,19 @@ ZSYNC_CASE(within, the_earlier_of_two_deadlines_counts, beside | timer) {
     co_return {};
 }
 
+ZSYNC_CASE(within, takes_deadlines_of_other_clocks, beside | timer) {
+    Event never;
+    const auto by_the_wall = std::chrono::system_clock::now() + soon;
+    const Result<void> late = co_await within(io, by_the_wall, see, std::ref(never));
+    if (!late && late.error() != Error(CoreError::timed_out)) {
+        co_return late;
+    }
+    EXPECT_IS(late, "TimedOut");
+    EXPECT_IS(co_await within(io, BootClock::now() + soon, see, std::ref(never)), "TimedOut");
+    EXPECT_EQ(co_await within(io, BootClock::now() + 1h, number_later, io, 5), 5);
+    co_return {};
+}
+
 ZSYNC_CASE(within, a_cancel_of_the_waiting_task_is_a_cancel, beside | timer) {
     Event never;
     ZCO_TRY(auto waiting, io.concurrent(see_in, io, 1h, std::ref(never)));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <zsync/core/callable.hpp>
+#include <zsync/core/clocks.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/offload.hpp>
 #include <zsync/core/runtime_lock.hpp>
@@ -20,8 +21,8 @@ namespace detail {
 /// Cancels one task at its time.
 class CallClock {
 public:
-    Task<void> watch(Io io, TimePoint deadline) {
-        const Result<void> slept = co_await io.sleep_until(deadline);
+    template <Moment At> Task<void> watch(Io io, At deadline) {
+        const Result<void> slept = co_await sleep_until(io, deadline);
         if (!slept && slept.error().is_canceled()) {
             co_return;
         }
@@ -73,16 +74,18 @@ auto call_by_clock(CallClock& clock, F function, Args... args)
 /// makes of the cancel counts: `canceled` becomes `timed_out`, and a success stays one. Cancelling
 /// the waiting task cancels the call, with `canceled`. The deadline waits beside the call:
 /// `concurrency_unavailable`, and nothing was called, where that cannot be; `unsupported` where
-/// there is no clock. For one operation `.until(deadline)` is enough, and costs no task.
-template <class F, class... Args>
+/// there is no clock. For one operation `.until(deadline)` is enough, and costs no task. The
+/// deadline may also be one of the wall clock or of `BootClock`.
+template <Moment At, class F, class... Args>
     requires Callable<F, Args...>
-auto within(Io io, TimePoint deadline, F function, Args... args)
+auto within(Io io, At deadline, F function, Args... args)
     -> Task<typename OffloadResultOf<CallValue<F, Args...>>::Type> {
     detail::CallClock clock;
     // A deadline needs no stack.
     const Io beside = io.kind() == TaskKind::thread ? io : Io(io.executor(), TaskKind::coroutine);
-    auto watching =
-        beside.concurrent("deadline", &detail::CallClock::watch, std::ref(clock), beside, deadline);
+    auto watching = beside.concurrent(
+        "deadline", &detail::CallClock::watch<At>, std::ref(clock), beside, deadline
+    );
     if (!watching) {
         co_return std::unexpected(watching.error());
     }
