@@ -101,6 +101,16 @@ def log_in_badly(lab, count: int) -> None:
                     client.recv(64)
 
 
+def answer_at_length(lab, count: int) -> None:
+    """A time server that has much to say to somebody who asks in quick succession."""
+    with lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        server.bind((lab.near.v4, 123))
+        for _ in range(count):
+            client.sendto(b"monlist?", (lab.near.v4, 123))
+            server.sendto(bytes(1000), server.recvfrom(100)[1])
+            time.sleep(0.002)
+
+
 def hping(lab, *words: str) -> None:
     lab.far.run("timeout", "10", "hping3", "-q", *words, lab.near.v4, check=False)
 
@@ -114,6 +124,9 @@ AT_ONCE = {
     "bogon_source": lambda lab: hping(lab, "-S", "-p", "9", "-a", "240.1.2.3", "-i", "u10000", "-c", "5"),
     "dns_tunnel": lambda lab: dig(lab, 60),
     "brute_force": lambda lab: log_in_badly(lab, 20),
+    "spoofed_sources": lambda lab: hping(lab, "-S", "-p", "9", "--rand-source", "-i", "u500", "-c", "1000"),
+    "sweep": lambda lab: lab.far.run("nmap", "-n", "-sn", "10.78.0.0/26"),
+    "amplification": lambda lab: answer_at_length(lab, 300),
 }
 
 
@@ -150,6 +163,29 @@ def test_unusual_volume_is_told_at_once(quiet_lab):
     (alert,) = lab.json("alerts")
     assert alert["kind"] == "volume_anomaly" and alert["value"] >= alert["threshold"] == 6
     assert "are usual" in alert["reason"]
+    assert came - alert["time_us"] / 1e6 < ALERT_SECONDS_MAX
+
+
+def test_a_beacon_is_told_at_once(quiet_lab):
+    lab = quiet_lab
+    thresholds = "beacon_interval_seconds_min = 0.2\nbeacon_jitter_max = 0.3\n"
+    lab.config.write_text(f"[packet.alerts]\n{thresholds}[packet.interfaces.{lab.near.ifname}]\nanalyse_every = 1\n")
+    lab.start_daemon()
+
+    def beat() -> None:
+        with lab.near.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.bind((lab.near.v4, 8080))
+            listener.listen()
+            begin = time.monotonic()
+            for number in range(1, 13):
+                with lab.far.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                    client.connect((lab.near.v4, 8080))
+                    listener.accept()[0].close()
+                time.sleep(max(0.0, begin + 0.3 * number - time.monotonic()))
+
+    with signals(lab) as following, meanwhile(beat):
+        _, came = following("beacon")
+    alert = next(alert for alert in lab.json("alerts") if alert["kind"] == "beacon")
     assert came - alert["time_us"] / 1e6 < ALERT_SECONDS_MAX
 
 
