@@ -55,11 +55,17 @@ def test_classes_are_shown_changed_and_kept_where_the_kernel_has_fq(lab):
     }
     changed = lab.json("packet", "classes", lab.near.ifname, "set", "gold", "guarantee", "5mbit")
     assert changed == {"ifname": lab.near.ifname, "class": "class gold guarantee 5mbit max 50mbit"}
+    changed = lab.json("packet", "classes", lab.near.ifname, "shape", "40mbit", "horizon", "30ms")
+    assert changed == {"ifname": lab.near.ifname, "shape": "shape 40mbit horizon 30ms"}
+    refused = lab.ctl("packet", "classes", lab.near.ifname, "shape", "4mbit", check=False)
+    assert refused.code == 1 and "class bulk has a maximum of 10mbit, over 4mbit" in refused.err, refused
     lab.stop_daemon(signal.SIGKILL)
     send(lab, 10)
     lab.start_daemon()
-    gold = classes(lab)["classes"][1]
-    assert (gold["guarantee"], gold["packets"]) == (5_000_000, 30)
+    shape = classes(lab)
+    assert (shape["rate"], shape["horizon_us"]) == (40_000_000, 30_000)
+    gold = shape["classes"][1]
+    assert (gold["guarantee"], gold["max"], gold["packets"]) == (5_000_000, 40_000_000, 30)
     lab.load(PLAIN)
     assert root_qdisc(lab) == before
     lab.load(SHAPE)
@@ -72,6 +78,11 @@ def test_refusals_say_what_to_do(lab):
     ctl = lambda *words: lab.ctl("packet", "classes", lab.near.ifname, *words, check=False)  # noqa: E731
     answer = ctl("set", "gold", "max", "1mbit")
     assert answer.code != 0 and "no shape is loaded" in answer.err, answer
+    answer = ctl("shape", "1mbit")
+    assert answer.code == 1 and "load rules with a line shape RATE" in answer.err, answer
+    for words in (["shape"], ["shape", "1mbit", "horizon", "5ms", "more"]):
+        answer = ctl(*words)
+        assert answer.code == 2 and "packet classes IFACE shape 80mbit" in answer.err, answer
     answer = ctl("set", "gold")
     assert answer.code == 2 and "packet classes IFACE set CLASS" in answer.err, answer
     answer = lab.load("shape 1mbit {\n    class a guarantee 2mbit\n}\n", check=False)

@@ -232,6 +232,55 @@ TEST(RulesShape, a_class_gets_other_rates_and_the_rest_stays) {
     );
 }
 
+TEST(RulesShape, the_whole_gets_another_rate_and_classes_without_a_maximum_follow) {
+    constexpr std::string_view text = "shape 100mbit {\nclass gold guarantee 60mbit\n"
+                                      "class bulk guarantee 10mbit max 40mbit\n}\n"
+                                      "pass out class gold proto tcp dport 443\n";
+    RuleSet rules = rules_of(text);
+    EXPECT_EQ(change_shape(rules, "80mbit").value(), "shape 80mbit horizon 100ms");
+    RuleSet expected = rules_of(text);
+    expected.shape->rate = 80'000'000;
+    expected.shape->classes[0].max = 80'000'000;
+    expected.shape->classes[1].max = 80'000'000;
+    EXPECT_EQ(rules, expected);
+    EXPECT_EQ(rules_of(format_rules(rules)), expected);
+    EXPECT_EQ(change_shape(rules, "horizon 50ms").value(), "shape 80mbit horizon 50ms");
+    expected.shape->horizon_ms = 50;
+    EXPECT_EQ(rules_of(format_rules(rules)), expected);
+    EXPECT_EQ(change_shape(rules, "1gbit horizon 2000ms").value(), "shape 1gbit horizon 2000ms");
+    for (const std::string_view bad :
+         {"",
+          "horizon",
+          "80mbit horizon",
+          "80mbit horizon 0ms",
+          "80mbit horizon 2001ms",
+          "80mbit horizon 5s",
+          "80mbit 50ms",
+          "80mbit ",
+          "7kbit",
+          "101gbit",
+          "horizon 50ms 80mbit",
+          "80mbit horizon 50ms {"}) {
+        const auto refused = change_shape(rules, bad);
+        ASSERT_FALSE(refused) << bad;
+        EXPECT_EQ(refused.error().error, Error(PacketError::invalid_rules)) << bad;
+        EXPECT_NE(refused.error().message().find("hint: 80mbit"), std::string::npos);
+    }
+    RuleSet plain = rules_of("drop out\n");
+    EXPECT_EQ(change_shape(plain, "1mbit").error().error, Error(PacketError::no_such_class));
+}
+
+TEST(RulesShape, a_rate_of_the_whole_that_its_classes_exceed_is_no_shape) {
+    RuleSet rules =
+        rules_of("shape 100mbit {\nclass gold guarantee 60mbit\nclass bulk max 40mbit\n}\n");
+    ASSERT_TRUE(change_shape(rules, "50mbit"));
+    EXPECT_NE(
+        errors_of(format_rules(rules)).find("guarantee of 60mbit, over 50mbit"), std::string::npos
+    );
+    ASSERT_TRUE(change_shape(rules, "30mbit"));
+    EXPECT_NE(errors_of(format_rules(rules)), "");
+}
+
 TEST(RulesShape, classes_keep_their_clocks_by_their_names) {
     const auto shape_of = [](std::string_view text) { return rules_of(text).shape.value(); };
     const Shape first = shape_of("shape 1mbit {\nclass a\nclass b\n}");

@@ -87,6 +87,7 @@ def complete(tmp_path):
         ("zsyncctl packet rules w", ["wan0.42"]),
         ("zsyncctl packet limits --keys 3 veth-a ", ["set"]),
         ("zsyncctl packet limits veth-a --k", ["--keys"]),
+        ("zsyncctl packet classes veth-a ", ["set", "shape"]),
         ("zsyncctl packet load ", ["veth-a", "wan0.42"]),
         ("zsyncctl packet load --check veth-a ", ["my.rules"]),
         ("zsyncctl packet load veth-a my", ["my.rules"]),

@@ -13,13 +13,25 @@ namespace {
 
 constexpr std::size_t set_operands_min = 5; // IFACE set CLASS max RATE
 constexpr std::size_t set_operands_max = 7; // ... guarantee RATE
+constexpr std::size_t class_rates_operand = 3;
+constexpr std::size_t shape_operands_min = 3; // IFACE shape RATE
+constexpr std::size_t shape_operands_max = 5; // ... horizon TIME
+constexpr std::size_t shape_rates_operand = 2;
 
 std::expected<void, UsageError> check(const Invocation& invocation) {
     const std::size_t operands = invocation.operands.size();
-    if (operands > 1 && (invocation.operands[1] != "set" || operands < set_operands_min)) {
+    if (operands > 1 && invocation.operands[1] == "shape") {
+        if (operands < shape_operands_min || operands > shape_operands_max) {
+            return std::unexpected(UsageError{
+                .message = "to change the shape, give its rate, its horizon, or both",
+                .hint = "packet classes IFACE shape 80mbit horizon 50ms"
+            });
+        }
+    } else if (operands > 1 && (invocation.operands[1] != "set" || operands < set_operands_min)) {
         return std::unexpected(UsageError{
             .message = "to change a class, name it and its rates",
-            .hint = "packet classes IFACE set CLASS guarantee 30mbit max 50mbit"
+            .hint = "packet classes IFACE set CLASS guarantee 30mbit max 50mbit, or packet classes "
+                    "IFACE shape 80mbit for the whole"
         });
     }
     return {};
@@ -29,7 +41,15 @@ Answer<void> run(Session& session) {
     const std::string& ifname = session.operand(0);
     Daemon daemon = ZTRY(session.daemon());
     if (session.invocation().operands.size() > 1) {
-        return change_rates(session, daemon, ifname, "SetClass", "class", session.operand(2));
+        const bool whole = session.operand(1) == "shape";
+        return change_rates(
+            session,
+            daemon,
+            ifname,
+            whole
+                ? RateChange{.method = "SetShape", .words = {session.operands_from(shape_rates_operand)}, .key = "shape"}
+                : RateChange{.method = "SetClass", .words = {session.operand(2), session.operands_from(class_rates_operand)}, .key = "class"}
+        );
     }
     const auto answer = daemon.call(
         {.path = packet_object(ifname),
@@ -131,13 +151,15 @@ std::string shape_text(const ShapeView& shape, const Style& style) {
 
 constinit const Verb packet_classes_verb{
     .path = "packet classes",
-    .operands = "IFACE [set CLASS RATES]",
+    .operands = "IFACE [set CLASS RATES | shape RATES]",
     .operands_min = 1,
     .operands_max = set_operands_max,
-    .summary = "Show how fast classes are sent, or change one",
+    .summary = "Show how fast classes are sent, or change one, or the whole",
     .details =
-        "RATES is 'guarantee RATE', 'max RATE' or both; what is not said stays. RATE is 500kbit,\n"
-        "20mbit or 1gbit. What waits leaves at the time that it has. The change is kept over\n"
+        "RATES of a class are 'guarantee RATE', 'max RATE' or both; of the shape 'RATE',\n"
+        "'horizon TIME' or 'RATE horizon TIME'. What is not said stays. RATE is 500kbit, 20mbit "
+        "or\n"
+        "1gbit, TIME 50ms. What waits leaves at the time that it has. The change is kept over\n"
         "restarts, until rules are loaded.",
     .options = {},
     .check = check,

@@ -24,6 +24,7 @@ constexpr std::array options{
 constexpr std::uint32_t keys_usual = 5;
 constexpr std::uint32_t keys_most = 64;
 constexpr std::size_t set_operands_min = 4; // IFACE set RULE RATE
+constexpr std::size_t rate_operand = 3;
 constexpr std::size_t set_operands_max = 6; // ... burst SIZE
 
 std::expected<void, UsageError> check(const Invocation& invocation) {
@@ -88,9 +89,11 @@ Answer<void> run(Session& session) {
             session,
             daemon,
             ifname,
-            "SetLimit",
-            "rule",
-            ZTRY(rule_of(daemon, ifname, session.operand(2)))
+            {.method = "SetLimit",
+             .words =
+                 {ZTRY(rule_of(daemon, ifname, session.operand(2))),
+                  session.operands_from(rate_operand)},
+             .key = "rule"}
         );
     }
     const auto keys = session.invocation().value("--keys").and_then(number_of<std::uint32_t>);

@@ -1,21 +1,22 @@
-// Changing what has rates: a rule that limits, a class of the shape.
+// Changing what has rates: a rule that limits, the shape, a class of it.
 #pragma once
 
 #include <string>
+#include <vector>
 #include <zsyncctl/daemon.hpp>
 #include <zsyncctl/session.hpp>
 
 namespace zsyncctl {
 
-/// `IFACE set WHAT RATES...`: calls `method` of the interface with `what` and the rates that were
-/// typed, and prints what they are by now, in JSON as `key`.
+struct RateChange {
+    const char* method;             ///< of the interface's object
+    std::vector<std::string> words; ///< its arguments: what is changed, if it has a name; the rates
+    const char* key;                ///< of what has changed, in JSON
+};
+
+/// Calls the method, and prints what the rates are by now.
 Answer<void> change_rates(
-    const Session& session,
-    Daemon& daemon,
-    const std::string& ifname,
-    const char* method,
-    const char* key,
-    const std::string& what
+    const Session& session, Daemon& daemon, const std::string& ifname, const RateChange& change
 );
 
 } // namespace zsyncctl

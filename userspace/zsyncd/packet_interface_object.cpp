@@ -151,6 +151,7 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             .method<&Object::set_limit>("SetLimit", {"rule", "rate", "options"}, {"changed"})
             .method<&Object::list_classes>("ListClasses", {}, {"rate", "horizon_usec", "classes"})
             .method<&Object::set_class>("SetClass", {"name", "rates", "options"}, {"changed"})
+            .method<&Object::set_shape>("SetShape", {"rates", "options"}, {"changed"})
             .method<&Object::stats>(
                 "Stats",
                 {},
@@ -444,6 +445,17 @@ Task<Outcome<std::string>> PacketInterfaceObject::set_class(
     ZCO_TRY(
         std::string changed,
         co_await parent_.service().change_class(view_.name, std::move(name), std::move(rates))
+    );
+    parent_.publish();
+    co_return changed;
+}
+
+Task<Outcome<std::string>>
+PacketInterfaceObject::set_shape(bus::CallContext call, std::string rates, bus::Options options) {
+    ZCO_CHECK(options.refuse_rest());
+    ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
+    ZCO_TRY(
+        std::string changed, co_await parent_.service().change_shape(view_.name, std::move(rates))
     );
     parent_.publish();
     co_return changed;

@@ -159,6 +159,8 @@ public:
     list_classes(bus::CallContext call);
     Task<Outcome<std::string>>
     set_class(bus::CallContext call, std::string name, std::string rates, bus::Options options);
+    Task<Outcome<std::string>>
+    set_shape(bus::CallContext call, std::string rates, bus::Options options);
     Task<Outcome<std::vector<LimitRow>>> list_limits(bus::CallContext call, std::uint32_t keys_max);
     Task<Outcome<std::string>>
     set_limit(bus::CallContext call, std::string rule, std::string rate, bus::Options options);

@@ -28,6 +28,7 @@ WINDOW = 3.0
 GOLD = 12_000_000
 BULK = 2_000_000
 BULK_MAX = 8_000_000
+OTHER_RATE = 16_000_000
 HIERARCHY = f"""
 shape {RATE}bit {{
     class gold guarantee {GOLD}bit
@@ -247,6 +248,21 @@ def other_rates(lab: Lab) -> None:
     rate = received.rates()["all"]
     figures["another maximum"] = {"mbit": round(rate / 1e6, 3)}
     near_is("a class with another maximum", rate, 4_000_000)
+    lab.ctl("packet", "classes", lab.near.ifname, "set", "bulk", "max", f"{BULK_MAX}bit")
+    flow.wire_rate()
+
+
+def another_whole(lab: Lab) -> None:
+    """The shape gets another rate while flows of the class that borrows send."""
+    flow = Flow(lab, 5201, "--parallel", "4", seconds=WINDOW + 4)
+    time.sleep(1.5)
+    lab.ctl("packet", "classes", lab.near.ifname, "shape", f"{OTHER_RATE}bit")
+    time.sleep(1)
+    received = Meter(received_bytes, lab)
+    time.sleep(WINDOW)
+    rate = received.rates()["all"]
+    figures["another whole"] = {"mbit": round(rate / 1e6, 3)}
+    near_is("the shape with another rate", rate, OTHER_RATE)
     flow.wire_rate()
 
 
@@ -331,6 +347,7 @@ def main() -> None:
         lab.near.run("ethtool", "-K", lab.near.ifname, "tso", "off", "gso", "off")
         hierarchy(lab, tbf_p99)
         other_rates(lab)
+        another_whole(lab)
         lab.ctl("packet", "detach", lab.near.ifname)
         check(f"without it, as before: {root_qdisc(lab)}", root_qdisc(lab) == before)
         below_mq(lab)

@@ -253,6 +253,16 @@ Outcome<std::string> ManagedInterface::change_class(std::string_view name, std::
     return changed;
 }
 
+Outcome<std::string> ManagedInterface::change_shape(std::string_view rates) {
+    RuleSet rules = ZTRY(loaded_rules());
+    const std::optional<Shape> before = rules.shape;
+    std::string changed = ZTRY(packet::change_shape(rules, rates));
+    if (rules.shape != before) {
+        ZTRY(load_changed(rules));
+    }
+    return changed;
+}
+
 Outcome<LoadReport> ManagedInterface::load_changed(const RuleSet& rules) {
     auto checked = parse_rules(format_rules(rules), desired_.source, &read_regular_file);
     if (!checked) {

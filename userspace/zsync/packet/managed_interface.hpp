@@ -130,6 +130,8 @@ public:
     /// Gives a class of the shape other rates, in the store and for packets, in one step; see
     /// `packet::change_class`. Clocks and counts go on. On failure all is as before.
     Outcome<std::string> change_class(std::string_view name, std::string_view rates);
+    /// The same of the shape as a whole; see `packet::change_shape`.
+    Outcome<std::string> change_shape(std::string_view rates);
     /// One step of adaptive limits, `limit_adapt_interval_ms` behind the one before.
     Outcome<void> adapt_limits();
     /// Puts a rule before the others until it expires, or gives one that is there another expiry;

@@ -124,6 +124,8 @@ struct OperandTexts {
 /// `60mbit`: bits a second; nothing when it is no rate between the limits of a shape's.
 [[nodiscard]] std::optional<std::uint64_t> shape_rate_of(std::string_view text);
 [[nodiscard]] std::string shape_rate_text(std::uint64_t bits);
+/// `50ms`, likewise, of a shape's horizon.
+[[nodiscard]] std::optional<std::uint32_t> shape_horizon_ms_of(std::string_view text);
 
 /// `1000/s`, in the limit's unit.
 [[nodiscard]] std::string rate_text(const Limit& limit, std::uint64_t rate);

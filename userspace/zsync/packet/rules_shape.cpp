@@ -16,15 +16,6 @@ namespace {
 constexpr std::string_view rate_hint = "Nbit, Nkbit, Nmbit or Ngbit, from 8kbit to 100gbit";
 static_assert(limits::shape_bits_min == 8000 && limits::shape_bits_max == 100'000'000'000);
 
-std::optional<std::uint32_t> horizon_of(std::string_view text) {
-    const auto quantity = quantity_of(text);
-    if (!quantity || quantity->unit != "ms" || quantity->number < limits::shape_horizon_ms_min ||
-        quantity->number > limits::shape_horizon_ms_max) {
-        return std::nullopt;
-    }
-    return static_cast<std::uint32_t>(quantity->number);
-}
-
 /// What is wrong with a shape as a whole; empty when nothing is.
 Complaint fault_of(const Shape& shape) {
     std::uint64_t guaranteed = 0;
@@ -72,6 +63,15 @@ std::optional<std::uint64_t> shape_rate_of(std::string_view text) {
         return std::nullopt;
     }
     return quantity->number * unit->value;
+}
+
+std::optional<std::uint32_t> shape_horizon_ms_of(std::string_view text) {
+    const auto quantity = quantity_of(text);
+    if (!quantity || quantity->unit != "ms" || quantity->number < limits::shape_horizon_ms_min ||
+        quantity->number > limits::shape_horizon_ms_max) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint32_t>(quantity->number);
 }
 
 std::string shape_rate_text(std::uint64_t bits) { return in_units(bit_units, bits); }
@@ -193,7 +193,7 @@ bool Parser::shape_statement(const Token& word) {
     if (token.kind == TokenKind::word && lower(token.text) == "horizon") {
         const Token time = next();
         const auto horizon =
-            time.kind == TokenKind::word ? horizon_of(lower(time.text)) : std::nullopt;
+            time.kind == TokenKind::word ? shape_horizon_ms_of(lower(time.text)) : std::nullopt;
         if (!horizon) {
             return fail_expected(
                 time,

@@ -351,67 +351,6 @@ Task<Outcome<CheckReport>> Service::check(std::string text, std::string source) 
     co_return report;
 }
 
-Task<Outcome<SetReport>> Service::change_set(std::string name, SetChange change) {
-    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
-    ZCO_TRY(const EntryRef entry, find(name));
-    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
-    const std::string set = change.set;
-    ZCO_TRY(SetReport report, co_await io_.offload([&managed = entry->managed, &change] {
-        return managed.change_set(std::move(change));
-    }));
-    refresh(*entry);
-    log::info(
-        std::format(
-            "packet: the set {} of {} has {} prefixes; {} added, {} removed",
-            set,
-            name,
-            report.counts.size,
-            report.counts.added,
-            report.counts.removed
-        ),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_SET", set}}
-    );
-    co_return report;
-}
-
-Task<Outcome<SetReport>>
-Service::replace_set(std::string name, std::string set, std::string text, std::string source) {
-    SetChange change{.set = std::move(set), .add = {}, .remove = {}, .replace = true};
-    ZCO_TRY(change.add, co_await io_.offload([&] { return parse_prefix_list(text, source); }));
-    co_return co_await change_set(std::move(name), std::move(change));
-}
-
-Task<Outcome<std::string>>
-Service::change_limit(std::string name, std::string rule, std::string rate) {
-    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
-    ZCO_TRY(const EntryRef entry, find(name));
-    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
-    ZCO_TRY(std::string changed, co_await io_.offload([&] {
-        return entry->managed.change_limit(rule, rate);
-    }));
-    refresh(*entry);
-    log::info(
-        std::format("packet: a limit of {} is by now: {}", name, changed),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", changed}}
-    );
-    co_return changed;
-}
-
-Task<Outcome<std::string>>
-Service::change_class(std::string name, std::string class_name, std::string rates) {
-    ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
-    ZCO_TRY(const EntryRef entry, find(name));
-    ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
-    ZCO_TRY(std::string changed, co_await io_.offload([&] {
-        return entry->managed.change_class(class_name, rates);
-    }));
-    refresh(*entry);
-    log::info(
-        std::format("packet: {} sends by now: {}", name, changed), {{"ZSYNC_INTERFACE", name}}
-    );
-    co_return changed;
-}
-
 Task<Outcome<std::uint64_t>>
 Service::add_rule(std::string name, std::string text, std::uint64_t duration_us) {
     constexpr std::uint64_t usec_a_second = 1'000'000;

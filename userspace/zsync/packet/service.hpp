@@ -7,6 +7,7 @@
 #include <zsync/packet/managed_interface.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -68,6 +69,8 @@ public:
     /// (`PacketError::no_such_class`).
     Task<Outcome<std::string>>
     change_class(std::string name, std::string class_name, std::string rates);
+    /// Gives the shape as a whole another rate or horizon, likewise.
+    Task<Outcome<std::string>> change_shape(std::string name, std::string rates);
     /// Puts one rule before the others for a time; kept over restarts. Returns when it expires, in
     /// microseconds since 1970.
     Task<Outcome<std::uint64_t>>
@@ -137,6 +140,8 @@ private:
     Task<Outcome<HeldEntry>> hold_to_read(std::string name);
     Task<Outcome<void>> attach_locked(std::string name, AttachMode mode, Presence presence);
     Task<Outcome<LoadReport>> load_locked(std::string name, std::string text, std::string source);
+    using ChangeSending = std::function<Outcome<std::string>(ManagedInterface&)>;
+    Task<Outcome<std::string>> change_sending(std::string name, ChangeSending change);
     Task<Outcome<void>> configure_one(ConfiguredInterface configured);
     Task<Outcome<void>> expire();
     /// Shows what became of the interface by a change.
