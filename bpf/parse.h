@@ -540,4 +540,25 @@ ZSYNC_INLINE enum zsync_malformed zsync_parse(const struct zsync_frame *frame,
 	return zsync_parse_network(frame, packet, cursor);
 }
 
+/* The same of a device whose packets have no link header, so that only their first byte says what they
+ * are.
+ */
+ZSYNC_INLINE enum zsync_malformed zsync_parse_bare(const struct zsync_frame *frame,
+						   struct zsync_packet *packet,
+						   struct zsync_cursor *cursor)
+{
+	const __u8 *p = zsync_at(frame, 0, 1);
+
+	zsync_parse_begin(packet, cursor);
+	if (!p)
+		return ZSYNC_MALFORMED_headers_split;
+	if (p[0] >> 4 == 4)
+		packet->network = ZSYNC_NETWORK_IPV4;
+	else if (p[0] >> 4 == 6)
+		packet->network = ZSYNC_NETWORK_IPV6;
+	cursor->offset = 0;
+	cursor->bytes = frame->bytes;
+	return zsync_parse_network(frame, packet, cursor);
+}
+
 #endif

@@ -21,7 +21,7 @@
 
 #define ZSYNC_CONTEXT struct xdp_md
 #define ZSYNC_COPY(ctx, to, bytes) bpf_xdp_load_bytes(ctx, 0, to, bytes)
-#define ZSYNC_STARTS_AT_NETWORK 0
+#define ZSYNC_STARTS_AT_NETWORK config.starts_at_network
 #define ZSYNC_HAS_REDIRECT
 #define ZSYNC_SET_MARK(ctx, hit, value) ((hit)->marked = 1, (hit)->mark = (value))
 #define ZSYNC_PACKETS(hit) 1
@@ -114,7 +114,9 @@ int zsync_xdp(struct xdp_md *ctx)
 	room = bpf_map_lookup_elem(&scratch, &zero);
 	if (!interface || !room)
 		return XDP_ABORTED;
-	reason = zsync_parse(&frame, &room->packet, &room->cursor);
+	reason = config.starts_at_network ?
+			 zsync_parse_bare(&frame, &room->packet, &room->cursor) :
+			 zsync_parse(&frame, &room->packet, &room->cursor);
 	ZSYNC_MEET();
 	if (reason) {
 		interface->malformed_by[reason & ZSYNC_MALFORMED_COUNTERS]++;

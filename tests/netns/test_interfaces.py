@@ -1,11 +1,17 @@
 """Interfaces that go away, come back, get another name or another namespace: handled, and said on the bus."""
 
+import contextlib
+import fcntl
 import json
+import os
 import signal
+import socket
+import struct
 
 import pytest
-from frames import Frames
+from frames import IP, UDP, Frames, IPv6, Raw
 from lab import command, start, wait_until
+from scapy.layers.dns import DNS, DNSQR
 from traffic import RULES
 
 
@@ -178,6 +184,102 @@ def test_attach_load_and_detach_are_told_by_signals(lab, signals):
     assert changed(signals, "RulesSource") == ["test.rules"]
     wait_until("JobRemoved", lambda: len(signals("JobRemoved")) == 3)
     assert {line["payload"]["data"][2] for line in signals("JobRemoved")} == {"done"}
+
+
+BARE = "bare0"
+TUNSETIFF, TUNSETLINK, TUN, NO_PI = 0x400454CA, 0x400454CD, 0x0001, 0x1000
+
+
+@contextlib.contextmanager
+def tun(side, name: str):
+    with side.entered():
+        fd = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), TUN | NO_PI))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def test_a_device_whose_packets_nobody_reads_is_refused(lab):
+    with tun(lab.near, BARE) as fd:
+        can = 280  # ARPHRD_CAN
+        fcntl.ioctl(fd, TUNSETLINK, can)
+        refused = lab.ctl("packet", "attach", BARE, "--mode", "generic", check=False)
+        assert refused.code == 1 and f"{BARE} is of link type {can}, whose packets are not read" in refused.err, refused
+
+
+@pytest.fixture
+def bare(lab):
+    """A device whose packets have no link header, filtered; what is written to the descriptor comes in by it."""
+    with tun(lab.near, BARE) as fd:
+        lab.near.ip("addr", "add", "10.99.0.1/24", "dev", BARE)
+        lab.near.ip("link", "set", BARE, "up")
+        lab.ctl("packet", "attach", BARE, "--mode", "generic")
+        yield lab, fd
+
+
+BARE_RULES = """drop proto udp dport 9
+drop from 2001:db8:99::/48
+pass mark 7 proto udp dport 7
+"""
+
+
+def load_bare(lab, rules: str):
+    (lab.folder / "bare.rules").write_text(rules)
+    return lab.ctl("packet", "load", BARE, str(lab.folder / "bare.rules"), check=False)
+
+
+def test_a_device_without_link_headers_is_filtered(bare):
+    lab, fd = bare
+    assert load_bare(lab, BARE_RULES).code == 0
+    lab.near.run("nft", "add table t; add chain t c { type filter hook prerouting priority 0; }; add rule t c meta mark 7 counter")
+    ip, ip6 = IP(src="10.99.0.2", dst="10.99.0.1"), IPv6(src="2001:db8:99::2", dst="2001:db8:99::1")
+    with lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("", 7))
+        receiver.settimeout(10)
+        for packet in (ip / UDP(dport=9), ip6 / UDP(dport=7), ip / UDP(dport=7) / Raw(b"marked")):
+            os.write(fd, bytes(packet))
+        assert receiver.recv(10) == b"marked"
+    counted = [(rule["packets"], rule["bytes"]) for rule in lab.json("packet", "rules", BARE)]
+    assert counted[:3] == [(1, 28), (1, 48), (1, 34)]
+    assert "counter packets 1 " in lab.near.run("nft", "list", "ruleset").stdout
+    # A daemon that finds it knows what kind of device it is.
+    lab.stop_daemon(signal.SIGKILL)
+    lab.start_daemon()
+    assert load_bare(lab, BARE_RULES + "drop proto icmp\n").code == 0
+    os.write(fd, bytes(ip / UDP(dport=9)))
+    wait_until("the packet", lambda: lab.json("packet", "rules", BARE)[0]["packets"] == 2)
+
+
+def test_a_device_without_link_headers_is_analysed(bare):
+    lab, fd = bare
+    lab.ctl("packet", "analyse", BARE)
+    with lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("", 53))
+        server.settimeout(10)
+        question = DNS(rd=1, qd=DNSQR(qname="www.example.test"))
+        os.write(fd, bytes(IP(src="10.99.0.2", dst="10.99.0.1") / UDP(sport=4000, dport=53) / question))
+        _, asker = server.recvfrom(512)
+        server.sendto(b"answered", asker)
+    answered = lambda: [flow for flow in lab.json("flows", BARE)["flows"]["list"] if flow["to_initiator"]["packets"]]  # noqa: E731
+    flow = wait_until("the flow", answered)[0]
+    assert (flow["source"], flow["source_port"], flow["destination_port"]) == ("10.99.0.2", 4000, 53)
+    (message,) = wait_until("the question", lambda: lab.json("flows", BARE)["messages"]["list"])
+    assert [question["name"] for question in message["questions"]] == ["www.example.test"]
+
+
+def test_what_needs_a_link_header_is_refused_where_there_is_none(bare):
+    lab, _ = bare
+    for rules in ("pass challenge proto tcp dport 80\n", f"pass redirect {lab.near.ifname} proto udp\n"):
+        refused = load_bare(lab, rules)
+        assert refused.code == 1 and f"packets of {BARE} have no Ethernet header" in refused.err, refused
+    lab.attach()
+    refused = lab.load(f"pass redirect {BARE} proto udp\n", check=False)
+    assert refused.code == 1 and f"packets of {BARE} have no Ethernet header" in refused.err, refused
+    for words in (["capture", BARE, "--take", "--force", "-w", "/dev/null"], ["forward", BARE, lab.near.ifname]):
+        refused = lab.ctl("packet", *words, check=False)
+        assert refused.code == 1 and f"packets of {BARE} have no Ethernet header" in refused.err, refused
 
 
 class Pair:

@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <random>
 #include <set>
+#include <span>
 
 using namespace zsync::packet;
 using namespace zsync::packet::test;
@@ -234,6 +236,33 @@ TEST(Parser, says_when_a_header_is_not_in_the_first_buffer) {
         parse_linear(std::span(frame).first(14 + 40 + 8 + 20), frame.size()).malformed,
         ZSYNC_WELL_FORMED
     );
+}
+
+TEST(Parser, a_packet_without_a_link_header_is_what_it_would_be_behind_one) {
+    const std::uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomTraffic traffic(seed);
+    int compared = 0;
+    for (int i = 0; i < 100'000; ++i) {
+        const Frame frame = traffic.frame();
+        const ReferencePacket reference = reference_parse(frame);
+        if (frame.size() < 15 || reference.vlan) {
+            continue;
+        }
+        const int type = frame[12] << 8 | frame[13];
+        const int version = frame[14] >> 4;
+        if ((type != 0x0800 || version != 4) && (type != 0x86dd || version != 6)) {
+            continue;
+        }
+        ASSERT_EQ(difference(parse_bare(std::span(frame).subspan(14)), reference), "")
+            << "frame " << i;
+        ++compared;
+    }
+    EXPECT_GT(compared, 10'000);
+    EXPECT_EQ(parse_bare({}).malformed, ZSYNC_MALFORMED_headers_split);
+    constexpr std::array<std::uint8_t, 4> other{0x50, 1, 2, 3};
+    EXPECT_EQ(parse_bare(other).malformed, ZSYNC_WELL_FORMED);
+    EXPECT_EQ(parse_bare(other).packet.network, ZSYNC_NETWORK_OTHER);
 }
 
 TEST(Parser, agrees_with_a_parser_written_independently) {

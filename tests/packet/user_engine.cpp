@@ -48,6 +48,16 @@ Parsed parse_linear(std::span<const std::uint8_t> head, std::size_t wire_bytes) 
     return parsed;
 }
 
+Parsed parse_bare(std::span<const std::uint8_t> packet) {
+    static constexpr std::uint8_t somewhere = 0;
+    const std::uint8_t* data = packet.empty() ? &somewhere : packet.data();
+    const zsync_frame frame{data, data + packet.size(), static_cast<std::uint32_t>(packet.size())};
+    Parsed parsed;
+    zsync_cursor cursor{};
+    parsed.malformed = zsync_parse_bare(&frame, &parsed.packet, &cursor);
+    return parsed;
+}
+
 Parsed parse(std::span<const std::uint8_t> frame) { return parse_linear(frame, frame.size()); }
 
 std::string_view reason_name(zsync_malformed reason) { return names.at(reason); }

@@ -23,6 +23,8 @@ struct Parsed {
 /// Parses a frame of which `head` is linear and that is `wire_bytes` long.
 Parsed parse_linear(std::span<const std::uint8_t> head, std::size_t wire_bytes);
 Parsed parse(std::span<const std::uint8_t> frame);
+/// The same of a packet without a link header.
+Parsed parse_bare(std::span<const std::uint8_t> packet);
 
 /// A reason's name, empty for a well-formed packet.
 std::string_view reason_name(zsync_malformed reason);

@@ -1,9 +1,9 @@
 #include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/cgroup_tree.hpp>
 #include <zsync/packet/error.hpp>
+#include <zsync/packet/link_header.hpp>
 
 #include <bpf/bpf.h>
-#include <linux/if_arp.h>
 #include <linux/if_link.h>
 
 #include <cerrno>
@@ -24,6 +24,16 @@ std::string program_words(std::uint32_t id) {
 }
 
 Outcome<void> check_attachable(const InterfaceFacts& facts) {
+    if (link_header(facts.link_type) == LinkHeader::unknown) {
+        return fail(
+            PacketError::mode_unavailable,
+            std::format(
+                "{} is of link type {}, whose packets are not read, so rules would never match",
+                facts.name,
+                facts.link_type
+            )
+        );
+    }
     if (facts.master_kind == "bond" || facts.master_kind == "team") {
         const auto master = interface_facts(facts.master_ifindex);
         return fail(
@@ -161,9 +171,7 @@ Outcome<AttachedLink> attach_cgroup(const FoundPoint& found, const Fd& program) 
 } // namespace
 
 bool FoundPoint::starts_at_network() const {
-    // A device without link headers says so by its type (ARPHRD_*), as tun does.
-    return is_of_cgroup(point.kind) ||
-           (facts.link_type != ARPHRD_ETHER && facts.link_type != ARPHRD_LOOPBACK);
+    return is_of_cgroup(point.kind) || link_header(facts.link_type) != LinkHeader::ethernet;
 }
 
 Outcome<FoundPoint> find_point(const AttachPoint& point) {

@@ -145,6 +145,7 @@ Filter::attach_pinned(const FilterOptions& options, const RuleSet& rules, const 
 Outcome<LoadedProgram>
 Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const {
     const NameIds names = ZTRY(resolve_names(rules));
+    ZTRY(check_link_headers(rules, names, ifname_, starts_at_network_));
     if (meta_.mode != XdpMode::generic) {
         ZTRY(check_redirects(rules, names));
     }
@@ -345,7 +346,7 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
     filter.meta_ = std::move(meta);
     filter.meta_.ifindex = facts->ifindex;
     filter.starts_at_network_ = is_of_cgroup(options.hook);
-    if (options.hook == HookKind::tcx_out) {
+    if (!is_of_cgroup(options.hook)) {
         FoundPoint found;
         found.point.kind = options.hook;
         // In another namespace the device cannot be asked; its filter was attached to Ethernet.

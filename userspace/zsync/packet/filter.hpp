@@ -152,6 +152,8 @@ public:
     [[nodiscard]] bool needs_upgrade() const;
 
     [[nodiscard]] HookKind hook() const { return hook_; }
+    /// Whether packets come without a link header.
+    [[nodiscard]] bool starts_at_network() const { return starts_at_network_; }
     [[nodiscard]] std::uint64_t cgroup_id() const { return cgroup_id_; }
     [[nodiscard]] const std::string& ifname() const { return ifname_; }
     [[nodiscard]] std::uint32_t ifindex() const { return meta_.ifindex; }

@@ -1,3 +1,4 @@
+#include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/cgroup_tree.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
@@ -84,6 +85,41 @@ int tcp_setting(const std::string& name) {
 }
 
 } // namespace
+
+Outcome<void> check_link_headers(
+    const RuleSet& rules, const NameIds& names, const std::string& ifname, bool starts_at_network
+) {
+    for (const Rule& rule : rules.rules) {
+        if (rule.actions.challenge && starts_at_network) {
+            return fail(
+                PacketError::challenge_unavailable,
+                std::format(
+                    "rules challenge, but packets of {} have no Ethernet header to answer with: "
+                    "challenge where they come into this host",
+                    ifname
+                )
+            );
+        }
+        if (!rule.actions.redirect) {
+            continue;
+        }
+        const std::string& target = *rule.actions.redirect;
+        FoundPoint to;
+        to.point.kind = HookKind::tcx_out;
+        to.facts = ZTRY(interface_facts(names.interfaces.at(target)));
+        if (starts_at_network || to.starts_at_network()) {
+            return fail(
+                PacketError::mode_unavailable,
+                std::format(
+                    "packets of {} have no Ethernet header, so none can be redirected between it "
+                    "and another interface: route them",
+                    starts_at_network ? ifname : target
+                )
+            );
+        }
+    }
+    return {};
+}
 
 Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names) {
     for (const Rule& rule : rules.rules) {

@@ -24,6 +24,13 @@ struct NameIds {
 /// stood for then: a cgroup that is made again is another one.
 [[nodiscard]] Outcome<NameIds> resolve_names(const RuleSet& rules);
 
+/// Whether rules that need an Ethernet header have one: those that challenge answer with it, and
+/// those that redirect send it on, to a device whose packets have one too. `starts_at_network`:
+/// packets of this interface have none. `PacketError::challenge_unavailable`, `mode_unavailable`.
+[[nodiscard]] Outcome<void> check_link_headers(
+    const RuleSet& rules, const NameIds& names, const std::string& ifname, bool starts_at_network
+);
+
 /// Whether the devices that rules redirect to take the frames of a driver's XDP program: otherwise
 /// they would be lost without a word. `PacketError::mode_unavailable`.
 [[nodiscard]] Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names);

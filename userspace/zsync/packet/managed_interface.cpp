@@ -394,6 +394,15 @@ Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
             std::format("{} is {}: it has no packets", desired_.name, name_of(state_))
         );
     }
+    if (on && filter_->starts_at_network()) {
+        return fail(
+            PacketError::mode_unavailable,
+            std::format(
+                "packets of {} have no Ethernet header, and so none goes to AF_XDP sockets",
+                desired_.name
+            )
+        );
+    }
     ZTRY(reload_with([on](Filter& filter, bool yes) { filter.send_to_sockets(on == yes); }));
     if (!on) {
         return Fd();

@@ -1,17 +1,17 @@
 #include <zsync/packet/error.hpp>
+#include <zsync/packet/interface_facts.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/link_header.hpp>
 #include <zsync/packet/record_ring.hpp>
 #include <zsync/packet/tap.hpp>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <bpf/zsync_tap.h>
-#include <linux/if_arp.h>
 #include <zsync_tap.skel.h>
 
 #include <cerrno>
 #include <format>
-#include <fstream>
 #include <optional>
 #include <vector>
 
@@ -43,20 +43,19 @@ std::unexpected<Fault> cannot(std::string_view what, const std::string& name, in
 }
 
 /// What frames of the device start with at the traffic control hooks.
-Outcome<analysis::LinkType> link_type_of(const std::string& name) {
-    std::ifstream file(std::format("/sys/class/net/{}/type", name));
-    unsigned type = ARPHRD_ETHER;
-    // A device of another namespace than that of /sys is not found there, and is a veth or the
-    // like.
-    if (!(file >> type) || type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) {
+Outcome<analysis::LinkType> link_type_of(std::uint32_t ifindex) {
+    const InterfaceFacts facts = ZTRY(interface_facts(ifindex));
+    switch (link_header(facts.link_type)) {
+    case LinkHeader::ethernet:
         return analysis::LinkType::ethernet;
-    }
-    if (type == ARPHRD_NONE || type == ARPHRD_TUNNEL || type == ARPHRD_PPP) {
+    case LinkHeader::none:
         return analysis::LinkType::raw;
+    case LinkHeader::unknown:
+        break;
     }
     return fail(
         PacketError::mode_unavailable,
-        std::format("{} is of link type {}, whose frames are not read", name, type)
+        std::format("{} is of link type {}, whose frames are not read", facts.name, facts.link_type)
     );
 }
 
@@ -78,7 +77,7 @@ Tap::~Tap() = default;
 Outcome<Tap>
 Tap::attach(std::uint32_t ifindex, const std::string& name, const TapOptions& options) {
     auto state = std::make_unique<State>();
-    state->link_type = ZTRY(link_type_of(name));
+    state->link_type = ZTRY(link_type_of(ifindex));
     state->skeleton.reset(zsync_tap__open());
     if (!state->skeleton) {
         return cannot("open the tap for", name, errno);
