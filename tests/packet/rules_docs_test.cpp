@@ -5,6 +5,7 @@
 
 #include <array>
 #include <format>
+#include <regex>
 #include <tests/packet/rules_parse.hpp>
 
 using namespace zsync;
@@ -46,6 +47,22 @@ TEST(RulesDocs, examples_of_the_manual_page_parse) {
     for (const std::string& block : blocks) {
         EXPECT_EQ(errors_of(block, files), "") << block;
     }
+}
+
+TEST(RulesDocs, examples_of_the_page_of_the_packet_plane_parse) {
+    const std::string page = text_of("docs/packet.md");
+    const std::vector<std::string> blocks = blocks_in(page);
+    ASSERT_FALSE(blocks.empty());
+    EXPECT_TRUE(blocks.back().starts_with("shape "));
+    EXPECT_EQ(errors_of(blocks.back()), "") << blocks.back();
+    // Between backquotes, but for words in capitals that stand for others.
+    const std::regex rule("`((?:pass|drop) [^`A-Z]+)`");
+    int rules = 0;
+    for (std::sregex_iterator found(page.begin(), page.end(), rule), end; found != end; ++found) {
+        EXPECT_EQ(errors_of((*found)[1].str()), "") << (*found)[1];
+        ++rules;
+    }
+    EXPECT_GE(rules, 3);
 }
 
 TEST(RulesDocs, the_error_of_the_manual_page_is_a_real_one) {

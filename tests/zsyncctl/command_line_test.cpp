@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
 #include <string>
 #include <vector>
 #include <zsyncctl/command_line.hpp>
@@ -158,6 +162,13 @@ TEST(CommandLine, help_is_there_at_each_level) {
     ASSERT_TRUE(group);
     EXPECT_TRUE(help_text(*group, all_verbs).contains("packet watch"));
     EXPECT_FALSE(help_text(*group, all_verbs).contains("features"));
+    // Summaries begin at one column, below what is too long to stand before them.
+    const std::string all = help_text(*parse({"--help"}), all_verbs);
+    for (const Verb* verb : all_verbs) {
+        const std::size_t at = all.find(verb->summary);
+        ASSERT_NE(at, std::string::npos) << verb->path;
+        EXPECT_EQ(at - all.rfind('\n', at), 32U) << verb->path;
+    }
     for (const Verb* verb : all_verbs) {
         Words words{"help"};
         for (std::size_t at = 0; at != std::string_view::npos;) {
@@ -174,6 +185,38 @@ TEST(CommandLine, help_is_there_at_each_level) {
             EXPECT_TRUE(text.contains(option.name)) << option.name;
         }
     }
+}
+
+TEST(CommandLine, manual_has_every_verb_with_its_options_and_no_other) {
+    std::ifstream file(ZSYNC_SOURCE_DIR "/docs/man/zsyncctl.1.scd");
+    std::map<std::string, std::set<std::string>> entries; // options by verb
+    const std::regex option(R"(\*(--?[a-z-]+)\*)");
+    std::string verb;
+    bool within = false;
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with("# ")) {
+            within = line == "# VERBS";
+        } else if (within && line.starts_with('*')) {
+            verb = line.substr(1, line.find('*', 1) - 1);
+            entries[verb];
+        }
+        // Of every verb.
+        for (std::sregex_iterator at(line.begin(), line.end(), option), end; within && at != end;
+             ++at) {
+            if ((*at)[1] != "--json" && (*at)[1] != "--help") {
+                entries[verb].insert((*at)[1]);
+            }
+        }
+    }
+    ASSERT_TRUE(entries.erase("help"));
+    std::map<std::string, std::set<std::string>> expected;
+    for (const Verb* one : all_verbs) {
+        std::set<std::string>& names = expected[std::string(one->path)];
+        for (const Option& each : one->options) {
+            names.emplace(each.name);
+        }
+    }
+    EXPECT_EQ(entries, expected);
 }
 
 TEST(CommandLine, help_wins_over_missing_operands_and_version_over_all) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <format>
+#include <utility>
 #include <zsyncctl/command_line.hpp>
 #include <zsyncctl/nearest.hpp>
 
@@ -264,11 +265,15 @@ std::string option_lines(std::span<const Option> options) {
 }
 
 std::string verb_lines(Verbs verbs, std::string_view group) {
+    constexpr std::size_t left_width = 28;
     std::string text;
     for (const Verb* verb : verbs) {
         if (group.empty() || group_of(*verb) == group) {
-            const std::string left = std::format("{} {}", verb->path, verb->operands);
-            text += std::format("  {:<28} {}\n", left, verb->summary);
+            std::string left = std::format("{} {}", verb->path, verb->operands);
+            if (left.size() > left_width) {
+                text += std::format("  {}\n", std::exchange(left, ""));
+            }
+            text += std::format("  {:<{}} {}\n", left, left_width, verb->summary);
         }
     }
     return text;

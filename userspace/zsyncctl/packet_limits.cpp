@@ -74,9 +74,11 @@ Answer<std::string> rule_of(Daemon& daemon, const std::string& ifname, const std
         return limits[*number].rule;
     }
     return refuse(
-        std::format(
-            "{} has {}, numbered from 0", printable(ifname), counted(limits.size(), "limit")
-        ),
+        limits.empty()
+            ? std::format("no rule of {} limits", printable(ifname))
+            : std::format(
+                  "{} has {}, numbered from 0", printable(ifname), counted(limits.size(), "limit")
+              ),
         "org.zsync1.Error.NoSuchRule"
     );
 }
