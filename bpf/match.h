@@ -16,6 +16,7 @@
 
 #include "endpoint.h"
 #include "parse.h"
+#include "sieve.h"
 #include "zsync_xdp.h"
 
 #ifndef ZSYNC_HOOK_DIMENSIONS
@@ -168,6 +169,14 @@ ZSYNC_INLINE __u32 zsync_ipv6_class(int dimension, __u64 high, __u64 low)
 	struct zsync_slot slot = { high, low, 0, 0, ZSYNC_CONFIG.absent[dimension] };
 	__u32 i;
 
+	if (trie->sieve != ZSYNC_NO_TABLE) {
+		__u64 hash = zsync_sieve_hash(high >> trie->sieve_key_shift);
+		__u64 bits = zsync_sieve_bits(hash);
+		__u32 word = hash >> trie->sieve_word_shift;
+
+		if ((ZSYNC_BUCKET(trie->sieve + word) & bits) != bits)
+			return slot.otherwise;
+	}
 	zsync_find_slot(trie, ZSYNC_PREFIX_SHIFT_MASK, &slot);
 	for (i = 0; i < ZSYNC_SLOT_WORDS_MAX && i < slot.words; i++) {
 		__u64 word = ZSYNC_BUCKET(slot.place + i);

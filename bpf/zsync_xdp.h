@@ -50,6 +50,8 @@ enum zsync_action {
  * A first word without shift, or without first lane, is the head of a table for all of the slot, with
  * its own class for where it has none. Its words: that class and how many bits the table takes; its
  * first block; the bits that its prefixes share.
+ *
+ * In front of many IPv6 prefixes stands a sieve: see sieve.h.
  */
 #define ZSYNC_IPV6_SLOT_BITS_MAX 19
 #define ZSYNC_IPV4_SLOT_BITS 17, 8, 7
@@ -79,6 +81,9 @@ struct zsync_trie {
 	__u32 blocks; /* the first one's place; ZSYNC_NO_TABLE: no prefixes */
 	__u32 palette; /* its first cell */
 	__u32 color_mask; /* 0: of IPv4 with two colors */
+	__u32 sieve; /* its first word's place; ZSYNC_NO_TABLE: none */
+	__u32 sieve_key_shift; /* leaves of the upper half of an address its key */
+	__u32 sieve_word_shift; /* leaves of a key's hash its word's number */
 };
 
 /* The dimensions a rule can restrict. A packet has one class in each, and the class is the bitmap

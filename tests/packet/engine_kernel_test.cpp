@@ -3,6 +3,7 @@
 #include "tests/packet/lab.hpp"
 #include "tests/packet/random_traffic.hpp"
 #include "tests/packet/reference.hpp"
+#include "tests/packet/rule_maker.hpp"
 #include "tests/packet/rule_writer.hpp"
 #include "tests/packet/user_engine.hpp"
 
@@ -310,6 +311,62 @@ TEST(EngineInKernel, agrees_about_what_sockets_send) {
 TEST(EngineInKernel, agrees_about_what_sockets_receive) {
     Lab::enter();
     expect_agreement(std::random_device{}(), 60, 100, 2000, HookKind::cgroup_in);
+}
+
+TEST(EngineInKernel, agrees_about_long_lists) {
+    Lab::enter();
+    constexpr std::size_t count = 6000;
+    const std::uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomTraffic traffic(seed);
+    const auto random_prefix = [&](Family family, std::uint8_t length) {
+        Prefix prefix{.family = family, .length = length};
+        for (std::size_t i = 0; i < length / 8; ++i) {
+            prefix.address[i] = static_cast<std::uint8_t>(traffic.below(i == 0 ? 64 : 256));
+        }
+        return prefix;
+    };
+    AddressSet prefixes;
+    AddressSet endpoints;
+    for (std::size_t i = 0; i < count; ++i) {
+        prefixes.push_back(random_prefix(Family::ipv4, i % 2 == 0 ? 24 : 32));
+        prefixes.push_back(random_prefix(Family::ipv6, i % 3 == 0 ? 48 : i % 3 == 1 ? 64 : 128));
+        for (const Family family : {Family::ipv4, Family::ipv6}) {
+            Prefix& endpoint =
+                endpoints.emplace_back(random_prefix(family, family == Family::ipv4 ? 32 : 128));
+            endpoint.port = static_cast<std::uint16_t>(traffic.below(65536));
+        }
+    }
+    RuleSet rules;
+    add_rule(rules, Verdict::drop, "endpoints").from = add_set(rules, endpoints);
+    add_rule(rules, Verdict::drop, "prefixes").from = add_set(rules, prefixes);
+    const Generation generation(rules);
+    std::array<std::size_t, 3> matched{};
+    for (std::size_t i = 0; i < count; ++i) {
+        const Prefix& prefix = (i % 3 == 0 ? endpoints : prefixes)[i];
+        MadePacket packet;
+        packet.family = prefix.family;
+        packet.protocol = 17;
+        packet.length = 60;
+        packet.source_port = prefix.port.value_or(static_cast<std::uint16_t>(i));
+        packet.source =
+            random_prefix(prefix.family, prefix.family == Family::ipv4 ? 32 : 128).address;
+        std::copy_n(prefix.address.begin(), prefix.length / 8, packet.source.begin());
+        if (i % 4 == 0) { // beside it
+            const std::size_t bit = traffic.below(prefix.length);
+            packet.source[bit / 8] ^= static_cast<std::uint8_t>(1 << bit % 8);
+        }
+        const Frame frame = frame_of(packet);
+        const std::size_t rule = reference_match(rules, reference_parse(frame));
+        Frame left;
+        ASSERT_EQ(test_run(generation.program.fd.get(), frame, left), rule == 2 ? 2U : 1U) << i;
+        ++matched[rule];
+    }
+    const std::vector<RuleCount> slots = read_counters(generation.maps.counters).value();
+    for (std::size_t rule = 0; rule < matched.size(); ++rule) {
+        EXPECT_EQ(slots[rule == 2 ? 0 : rule + 1].packets, matched[rule]);
+        EXPECT_GT(matched[rule], count / 10);
+    }
 }
 
 TEST(EngineInKernel, explains_by_the_rule_that_trying_one_after_the_other_finds) {

@@ -13,8 +13,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 #include <numeric>
 #include <random>
+#include <tuple>
 
 using namespace zsync;
 using namespace zsync::packet;
@@ -318,6 +320,74 @@ TEST(Trie, agrees_with_the_longest_covering_prefixes) {
     }
 }
 
+TEST(Trie, agrees_with_the_longest_covering_prefixes_behind_a_sieve) {
+    struct Case {
+        std::vector<std::uint8_t> lengths;
+        std::uint64_t high_bits; ///< of the upper half, those that differ
+        bool with_everything;    ///< a prefix around all
+        bool has_sieve;
+    };
+    constexpr std::uint32_t count = 20'000;
+    constexpr std::uint64_t global = ~std::uint64_t{0} >> 3;
+    const std::uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomTraffic traffic(seed);
+    for (const Case& mix : {
+             Case{{48, 64, 128}, global, false, true},
+             Case{{64}, global, false, true},
+             Case{{29, 32, 36, 44, 48, 49, 56, 63, 64, 65, 96, 128}, global, false, true},
+             Case{{40, 128}, std::uint64_t{0xffff'ffff} << 20, false, true},
+             Case{{48, 64, 128}, global, true, false},
+             Case{{128}, 0, false, false},
+         }) {
+        const auto random_address = [&] {
+            return zsync_address{
+                .high = 0x2001'0db8'0000'0000U ^ (traffic.below(~std::uint64_t{0}) & mix.high_bits),
+                .low = traffic.below(~std::uint64_t{0}),
+            };
+        };
+        // A class is a set of sets here: bit s for set s.
+        std::map<std::tuple<unsigned, std::uint64_t, std::uint64_t>, std::uint32_t> sets;
+        std::vector<TriePrefix> prefixes;
+        const auto add = [&](const TriePrefix& prefix) {
+            prefixes.push_back(prefix);
+            sets[{prefix.length, prefix.address.high, prefix.address.low}] |= 1U << prefix.set;
+        };
+        for (std::uint32_t i = 0; i < count; ++i) {
+            add(first_bits(random_address(), mix.lengths[i % mix.lengths.size()], i % 3));
+        }
+        if (mix.with_everything) {
+            add(first_bits({}, 0, 3));
+        }
+        const auto expected = [&](const zsync_address& address) {
+            std::uint32_t class_id = 0;
+            for (unsigned length = 0; length <= 128; ++length) {
+                const auto bits = first_bits(address, static_cast<std::uint8_t>(length), 0).address;
+                const auto found = sets.find({length, bits.high, bits.low});
+                class_id |= found == sets.end() ? 0 : found->second;
+            }
+            return class_id;
+        };
+        const Tables tables =
+            trie_of(Family::ipv6, prefixes, [](std::uint32_t c, std::uint32_t set) {
+                return c | 1U << set;
+            });
+        EXPECT_EQ(tables.config.ipv6[ZSYNC_SOURCE].sieve != ZSYNC_NO_TABLE, mix.has_sieve);
+        for (const TriePrefix& prefix : prefixes) {
+            zsync_address address = random_address(); // inside, beside it, and anywhere
+            const zsync_address inside = first_bits(address, prefix.length, 0).address;
+            address.high ^= inside.high ^ prefix.address.high;
+            address.low ^= inside.low ^ prefix.address.low;
+            ASSERT_EQ(source_class(tables, Family::ipv6, address), expected(address));
+            const auto bit = traffic.below(128);
+            (bit < 64 ? address.high : address.low) ^= std::uint64_t{1} << bit % 64;
+            ASSERT_EQ(source_class(tables, Family::ipv6, address), expected(address));
+            address = random_address();
+            ASSERT_EQ(source_class(tables, Family::ipv6, address), expected(address));
+        }
+    }
+}
+
 TEST(Trie, tells_a_chain_of_prefixes_of_every_length_apart) {
     constexpr zsync_address bottom{.high = 0x2001'0db8'a5a5'0000U, .low = 0x0123'4567'89ab'cdefU};
     for (const auto& [family, bits] :
@@ -380,7 +450,7 @@ TEST(Trie, fills_a_slot_to_its_last_word_and_makes_a_table_of_more) {
     }
 }
 
-TEST(Trie, takes_two_words_at_most_for_a_prefix_and_one_for_eight_slots) {
+TEST(Trie, takes_two_words_at_most_for_a_prefix_and_two_for_eight_slots) {
     RandomTraffic traffic(11);
     std::vector<TriePrefix> ipv6;
     std::vector<TriePrefix> ipv4;
@@ -403,7 +473,10 @@ TEST(Trie, takes_two_words_at_most_for_a_prefix_and_one_for_eight_slots) {
     std::vector<std::uint32_t> cells;
     std::vector<std::uint64_t> buckets;
     build_trie(Family::ipv6, ipv6, 0, one_class, cells, buckets);
-    EXPECT_LE(buckets.size(), 33'333U * (1 + 1 + 2) + (1U << 17) / ZSYNC_BLOCK_SLOTS);
+    // A word of the sieve is for eight prefixes.
+    EXPECT_LE(
+        buckets.size(), 33'333U * (1 + 1 + 2) + (1U << 17) / ZSYNC_BLOCK_SLOTS + (1U << 17) / 8
+    );
     buckets.clear();
     build_trie(Family::ipv4, ipv4, 0, one_class, cells, buckets);
     EXPECT_LE(buckets.size(), 99'999U + (1U << 17) / ZSYNC_BLOCK_SLOTS);

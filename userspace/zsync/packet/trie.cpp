@@ -4,10 +4,14 @@
 #include <zsync/packet/trie.hpp>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <ranges>
 #include <tuple>
 #include <unordered_map>
+extern "C" {
+#include <bpf/sieve.h>
+}
 
 namespace zsync::packet {
 namespace {
@@ -100,6 +104,7 @@ public:
         trie.slot_bits = layout.slot_bits;
         trie.blocks = append_table(entries, layout, outside);
         trie.color_mask = color_mask();
+        trie.sieve = ZSYNC_NO_TABLE;
         return trie;
     }
 
@@ -401,6 +406,71 @@ private:
         std::max(1U, static_cast<unsigned>(std::bit_width(classes_.size() - 1)));
 };
 
+/// With fewer keys the tables are small enough to be asked at once.
+constexpr std::size_t sieve_keys_min = 4096;
+/// At most so many, so that a key has eight to sixteen of the sieve's bits.
+constexpr std::size_t sieve_keys_per_word = 8;
+
+/// As many of the upper half's bits as a key can have, so that prefixes which are shorter, and have
+/// many keys each, add at most a fourth to the number of keys.
+unsigned sieve_key_bits(std::span<const Entry> entries) {
+    std::array<std::size_t, address_bits + 1> entries_of_length{};
+    for (const Entry& entry : entries) {
+        ++entries_of_length[entry.length];
+    }
+    std::size_t shorter = 0;
+    std::size_t keys_of_shorter = 0;
+    unsigned bits = 0;
+    while (bits < 63) {
+        shorter += entries_of_length[bits];
+        keys_of_shorter = 2 * keys_of_shorter + 2 * entries_of_length[bits];
+        if (keys_of_shorter > shorter + entries.size() / 4) {
+            break;
+        }
+        ++bits;
+    }
+    return bits;
+}
+
+/// The different values of the first `key_bits` bits of addresses in `entries`, which are sorted.
+std::vector<std::uint64_t> sieve_keys(std::span<const Entry> entries, unsigned key_bits) {
+    std::vector<std::uint64_t> keys;
+    keys.reserve(entries.size() + entries.size() / 4);
+    std::uint64_t next = 0;
+    for (const Entry& entry : entries) {
+        const std::uint64_t first = bits_at(entry.address, 0, key_bits);
+        const std::uint64_t count = entry.length < key_bits ? 1ULL << (key_bits - entry.length) : 1;
+        for (std::uint64_t key = std::max(first, next); key < first + count; ++key) {
+            keys.push_back(key);
+        }
+        next = std::max(next, first + count);
+    }
+    return keys;
+}
+
+/// Where it would let nearly everything through there is none.
+void append_sieve(
+    std::span<const Entry> entries, zsync_trie& trie, std::vector<std::uint64_t>& buckets
+) {
+    const unsigned key_bits = sieve_key_bits(entries);
+    if (key_bits <= trie.shared_bits) {
+        return;
+    }
+    const std::vector<std::uint64_t> keys = sieve_keys(entries, key_bits);
+    if (keys.size() < sieve_keys_min || keys.size() >> (key_bits - trie.shared_bits - 2) != 0) {
+        return;
+    }
+    const std::size_t words = std::bit_ceil(keys.size()) / sieve_keys_per_word;
+    trie.sieve = static_cast<std::uint32_t>(buckets.size());
+    trie.sieve_key_shift = 64 - key_bits;
+    trie.sieve_word_shift = 64 - static_cast<std::uint32_t>(std::countr_zero(words));
+    buckets.resize(buckets.size() + words);
+    for (const std::uint64_t key : keys) {
+        const std::uint64_t hash = zsync_sieve_hash(key);
+        buckets[trie.sieve + (hash >> trie.sieve_word_shift)] |= zsync_sieve_bits(hash);
+    }
+}
+
 } // namespace
 
 TriePrefix trie_prefix(const Prefix& prefix, std::uint32_t set) {
@@ -444,6 +514,9 @@ std::optional<zsync_trie> build_trie(
                           : Ipv6Builder(classes, buckets).build(entries, outside_color);
     trie.palette = static_cast<std::uint32_t>(cells.size());
     cells.insert(cells.end(), classes.begin(), classes.end());
+    if (family == Family::ipv6) {
+        append_sieve(entries, trie, buckets);
+    }
     return trie;
 }
 
