@@ -214,7 +214,7 @@ ZSYNC_INLINE __u32 zsync_endpoint_class(int dimension, const struct zsync_packet
 					__u32 otherwise)
 {
 	__u64 high = address->high, low = address->low, word;
-	__u32 root, mask, at;
+	__u32 root, mask, hash, at;
 
 	if (!packet->has_ports)
 		return otherwise;
@@ -237,18 +237,24 @@ ZSYNC_INLINE __u32 zsync_endpoint_class(int dimension, const struct zsync_packet
 		   ZSYNC_CONFIG.endpoints_ipv6[dimension] != ZSYNC_NO_TABLE) {
 		root = ZSYNC_CONFIG.endpoints_ipv6[dimension];
 		mask = ZSYNC_CONFIG.endpoints_mask_ipv6[dimension];
-		at = zsync_endpoint_hash(high, low, port) & mask;
+		hash = zsync_endpoint_hash(high, low, port);
+		at = hash & mask;
 		while (ZSYNC_MAY_LOOP()) {
-			__u32 entry = root + at * ZSYNC_ENDPOINT_WORDS_IPV6;
+			__u32 cell = ZSYNC_CELL(root + at), entry;
 
-			word = ZSYNC_BUCKET(entry + 2);
-			if (!word)
+			if (!cell)
 				break;
-			if (word >> ZSYNC_ENDPOINT_COLOR_BITS == port &&
-			    ZSYNC_BUCKET(entry) == high && ZSYNC_BUCKET(entry + 1) == low)
+			at = (at + 1) & mask;
+			if ((cell ^ hash) >> ZSYNC_ENDPOINT_TAG_SHIFT)
+				continue;
+			entry = ZSYNC_CONFIG.endpoints_words_ipv6[dimension] +
+				((cell & ZSYNC_ENDPOINT_NUMBER_MASK) - 1) * ZSYNC_ENDPOINT_WORDS_IPV6;
+			word = ZSYNC_BUCKET(entry + 2);
+			/* One branch for all: each is a way of its own to the verifier. */
+			if (!((word >> ZSYNC_ENDPOINT_COLOR_BITS ^ port) |
+			      (ZSYNC_BUCKET(entry) ^ high) | (ZSYNC_BUCKET(entry + 1) ^ low)))
 				return ZSYNC_CELL(ZSYNC_CONFIG.palette_endpoints[dimension] +
 						  (word & ZSYNC_ENDPOINT_COLOR_MASK));
-			at = (at + 1) & mask;
 		}
 	}
 	return otherwise;

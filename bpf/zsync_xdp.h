@@ -140,8 +140,9 @@ struct zsync_config {
 	/* Addresses with ports: see endpoint.h. Masks are of entries. */
 	__u32 endpoints_ipv4[2];
 	__u32 endpoints_mask_ipv4[2];
-	__u32 endpoints_ipv6[2];
+	__u32 endpoints_ipv6[2]; /* of cells */
 	__u32 endpoints_mask_ipv6[2];
+	__u32 endpoints_words_ipv6[2]; /* the first entry's */
 	__u32 palette_endpoints[2];
 	/* Of ports, ICMP and length: 256 cells, each the first cell of a page of 256 classes. */
 	__u32 pages[ZSYNC_DIMENSIONS];

@@ -71,27 +71,69 @@ struct Entry {
 };
 
 /// Puts entries where the program looks for them; false when one would be too far from its hash.
-bool place(
-    std::span<const Entry> entries, bool is_ipv6, std::size_t size, std::span<std::uint64_t> words
-) {
-    for (const Entry& entry : entries) {
-        std::uint64_t* at = nullptr;
+/// `value_of(entry, number)` is what stands there, never 0.
+template <class Value, class ValueOf>
+bool place(std::span<const Entry> entries, std::span<Value> table, ValueOf value_of) {
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        Value* at = nullptr;
         for (std::uint32_t step = 0; step < ZSYNC_ENDPOINT_STEPS_MAX && at == nullptr; ++step) {
-            const std::size_t index = (entry.hash + step) & (size - 1);
-            std::uint64_t* const found =
-                &words[is_ipv6 ? index * ZSYNC_ENDPOINT_WORDS_IPV6 : index];
-            at = found[is_ipv6 ? 2 : 0] == 0 ? found : nullptr;
+            Value& found = table[(entries[i].hash + step) & (table.size() - 1)];
+            at = found == 0 ? &found : nullptr;
         }
         if (at == nullptr) {
             return false;
         }
-        at[0] = is_ipv6 ? entry.address.high : entry.address.high | entry.port_and_color;
-        if (is_ipv6) {
-            at[1] = entry.address.low;
-            at[2] = entry.port_and_color;
-        }
+        *at = value_of(entries[i], i);
     }
     return true;
+}
+
+/// Appends a table that is twice as large until all have a place; nothing where the largest is too
+/// small.
+template <class Value, class ValueOf>
+std::optional<EndpointTable>
+append_table(std::span<const Entry> entries, std::vector<Value>& values, ValueOf value_of) {
+    const std::size_t start = values.size();
+    for (std::size_t size = std::bit_ceil(std::max(room * entries.size(), entries_min));
+         size <= std::size_t{1} << ZSYNC_ENDPOINT_BITS;
+         size *= 2) {
+        values.resize(start);
+        values.resize(start + size);
+        if (place(entries, std::span(values).subspan(start), value_of)) {
+            return EndpointTable{
+                .root = static_cast<std::uint32_t>(start),
+                .mask = static_cast<std::uint32_t>(size - 1),
+            };
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<EndpointTable>
+append_table_ipv4(std::span<const Entry> entries, std::vector<std::uint64_t>& buckets) {
+    return append_table(entries, buckets, [](const Entry& entry, std::size_t /*number*/) {
+        return entry.address.high | entry.port_and_color;
+    });
+}
+
+std::optional<EndpointTable> append_table_ipv6(
+    std::span<const Entry> entries,
+    std::vector<std::uint32_t>& cells,
+    std::vector<std::uint64_t>& buckets
+) {
+    static_assert(limits::prefixes_max <= ZSYNC_ENDPOINT_NUMBER_MASK);
+    auto table = append_table(entries, cells, [](const Entry& entry, std::size_t number) {
+        return (entry.hash & ~ZSYNC_ENDPOINT_NUMBER_MASK) | static_cast<std::uint32_t>(number + 1);
+    });
+    if (table) {
+        table->words = static_cast<std::uint32_t>(buckets.size());
+        for (const Entry& entry : entries) {
+            buckets.insert(
+                buckets.end(), {entry.address.high, entry.address.low, entry.port_and_color}
+            );
+        }
+    }
+    return table;
 }
 
 } // namespace
@@ -103,6 +145,7 @@ std::optional<EndpointTable> build_endpoint_table(
     std::uint32_t outside,
     const JoinClass& join,
     Palette& palette,
+    std::vector<std::uint32_t>& cells,
     std::vector<std::uint64_t>& buckets
 ) {
     static_assert(limits::endpoint_classes_max <= ZSYNC_ENDPOINT_COLOR_MASK);
@@ -129,21 +172,8 @@ std::optional<EndpointTable> build_endpoint_table(
              .hash = zsync_endpoint_hash(first.address.high, first.address.low, first.port)}
         );
     }
-    const std::size_t start = buckets.size();
-    const std::size_t words = is_ipv6 ? ZSYNC_ENDPOINT_WORDS_IPV6 : 1;
-    for (std::size_t size = std::bit_ceil(std::max(room * entries.size(), entries_min));
-         size <= std::size_t{1} << ZSYNC_ENDPOINT_BITS;
-         size *= 2) {
-        buckets.resize(start);
-        buckets.resize(start + size * words);
-        if (place(entries, is_ipv6, size, std::span(buckets).subspan(start))) {
-            return EndpointTable{
-                .root = static_cast<std::uint32_t>(start),
-                .mask = static_cast<std::uint32_t>(size - 1),
-            };
-        }
-    }
-    return std::nullopt;
+    return is_ipv6 ? append_table_ipv6(entries, cells, buckets)
+                   : append_table_ipv4(entries, buckets);
 }
 
 } // namespace zsync::packet

@@ -20,14 +20,15 @@ struct Endpoint {
 };
 
 struct EndpointTable {
-    std::uint32_t root = 0; ///< its first word
-    std::uint32_t mask = 0; ///< of its entries
+    std::uint32_t root = 0;  ///< its first word, of IPv6 its first cell
+    std::uint32_t mask = 0;  ///< of its entries
+    std::uint32_t words = 0; ///< of IPv6: the first entry's
 };
 
-/// Appends the table of `endpoints`, all of one family, to `buckets`. Each has the class of its
-/// address, `outside` joined with the sets of the `prefixes` that cover it, joined with those that
-/// name it. Sorts both. Entries have the class's color, of which `palette` has 0 given to
-/// `outside`, which is no endpoint's. Nothing where they have more than
+/// Appends the table of `endpoints`, all of one family, to `buckets`, and of IPv6 to `cells`. Each
+/// has the class of its address, `outside` joined with the sets of the `prefixes` that cover it,
+/// joined with those that name it. Sorts both. Entries have the class's color, of which `palette`
+/// has 0 given to `outside`, which is no endpoint's. Nothing where they have more than
 /// `limits::endpoint_classes_max` classes.
 std::optional<EndpointTable> build_endpoint_table(
     std::span<Endpoint> endpoints,
@@ -36,6 +37,7 @@ std::optional<EndpointTable> build_endpoint_table(
     std::uint32_t outside,
     const JoinClass& join,
     Palette& palette,
+    std::vector<std::uint32_t>& cells,
     std::vector<std::uint64_t>& buckets
 );
 

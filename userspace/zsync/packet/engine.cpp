@@ -178,11 +178,10 @@ private:
         zsync_config& config = tables_.config;
         Palette palette;
         palette.color_of(config.absent[dimension]);
-        const auto build = [&](Family family, std::uint32_t& root, std::uint32_t& mask) {
+        const auto build = [&](Family family) {
             const auto index = std::to_underlying(family);
-            root = ZSYNC_NO_TABLE;
             if (endpoints[index].empty()) {
-                return;
+                return EndpointTable{.root = ZSYNC_NO_TABLE};
             }
             const auto table = build_endpoint_table(
                 endpoints[index],
@@ -191,18 +190,19 @@ private:
                 config.absent[dimension],
                 join,
                 palette,
+                tables_.cells,
                 tables_.buckets
             );
             too_many_endpoint_classes_ |= !table;
-            root = table.value_or(EndpointTable{}).root;
-            mask = table.value_or(EndpointTable{}).mask;
+            return table.value_or(EndpointTable{});
         };
-        build(
-            Family::ipv4, config.endpoints_ipv4[dimension], config.endpoints_mask_ipv4[dimension]
-        );
-        build(
-            Family::ipv6, config.endpoints_ipv6[dimension], config.endpoints_mask_ipv6[dimension]
-        );
+        const EndpointTable ipv4 = build(Family::ipv4);
+        config.endpoints_ipv4[dimension] = ipv4.root;
+        config.endpoints_mask_ipv4[dimension] = ipv4.mask;
+        const EndpointTable ipv6 = build(Family::ipv6);
+        config.endpoints_ipv6[dimension] = ipv6.root;
+        config.endpoints_mask_ipv6[dimension] = ipv6.mask;
+        config.endpoints_words_ipv6[dimension] = ipv6.words;
         if (palette.classes().size() > 1) {
             config.palette_endpoints[dimension] = static_cast<std::uint32_t>(tables_.cells.size());
             tables_.cells.insert(
