@@ -124,16 +124,16 @@ ZSYNC_INLINE __u64 zsync_place_of(ZSYNC_CONTEXT *ctx, const volatile struct zsyn
 	return 0;
 }
 
-/* Does what the rule says, what may change the verdict first. `key` is room for a limit's key. */
+/* Does what the rule says, what may change the verdict first. */
 ZSYNC_INLINE void zsync_act(ZSYNC_CONTEXT *ctx, struct zsync_stats *stats,
 			    struct zsync_rule_counter *counter, const struct zsync_packet *packet,
-			    struct zsync_limit_key *key, struct zsync_hit *hit)
+			    struct zsync_hit *hit)
 {
 	if (zsync_does(hit, ZSYNC_LIMIT)) {
 		const volatile struct zsync_limit *limit =
 			ZSYNC_LIMIT_AT(zsync_argument(hit, ZSYNC_LIMIT));
 
-		if (zsync_limit_over(limit, packet, key, zsync_place_of(ctx, limit),
+		if (zsync_limit_over(limit, packet, zsync_place_of(ctx, limit),
 				     ZSYNC_PACKETS(hit), ZSYNC_COUNTED_BYTES(hit),
 				     hit->cell & ZSYNC_SLOT_MASK)) {
 			ZSYNC_ADD(&counter->limited, ZSYNC_PACKETS(hit));

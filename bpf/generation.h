@@ -94,7 +94,6 @@ struct scratch {
 	__u32 classes[ZSYNC_DIMENSIONS];
 	struct zsync_hit hit;
 	__u32 taken;
-	struct zsync_limit_key limit_key;
 #ifdef ZSYNC_HAS_CHALLENGE
 	struct zsync_challenge challenge;
 #endif

@@ -174,7 +174,7 @@ ZSYNC_INLINE int judge_skb(struct __sk_buff *skb, struct zsync_stats *hook, stru
 			room->hit = (struct zsync_hit){
 				rule, cell, ZSYNC_FRAME_BYTES(skb), drop, 0, packets, bytes
 			};
-			zsync_act(skb, hook, counter, &room->packet, &room->limit_key, &room->hit);
+			zsync_act(skb, hook, counter, &room->packet, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;
 #ifdef ZSYNC_HAS_SHAPE

@@ -153,56 +153,54 @@ ZSYNC_INLINE int zsync_limit_decide(__u64 *state, const volatile struct zsync_li
 	return zsync_gcra(state, try->now_ns << ZSYNC_TICKS_PER_NS_LOG2, first, cost, burst);
 }
 
+/* What a packet's key is made of, without what is the rule's alone. */
 ZSYNC_INLINE void zsync_limit_key_of(struct zsync_limit_key *key,
 				     const volatile struct zsync_limit *limit,
 				     const struct zsync_packet *packet, __u64 place)
 {
 	__u32 parts = limit->key & ZSYNC_CONFIG.limit_parts;
-	__u64 mask[2] = { limit->ipv6_mask[0], limit->ipv6_mask[1] };
+	__u64 mask[2] = { 0, 0 }, ports = packet->network;
 
 	if (packet->network == ZSYNC_NETWORK_IPV4) {
 		mask[0] = (__u64)limit->ipv4_mask << 32;
-		mask[1] = 0;
-	} else if (packet->network != ZSYNC_NETWORK_IPV6) {
-		mask[0] = 0;
-		mask[1] = 0;
+	} else if (packet->network == ZSYNC_NETWORK_IPV6) {
+		mask[0] = limit->ipv6_mask[0];
+		mask[1] = limit->ipv6_mask[1];
 	}
 	key->source[0] = parts & ZSYNC_LIMIT_BY_SOURCE ? packet->source.high & mask[0] : 0;
 	key->source[1] = parts & ZSYNC_LIMIT_BY_SOURCE ? packet->source.low & mask[1] : 0;
 	key->destination[0] = parts & ZSYNC_LIMIT_BY_DESTINATION ? packet->destination.high & mask[0] : 0;
 	key->destination[1] = parts & ZSYNC_LIMIT_BY_DESTINATION ? packet->destination.low & mask[1] : 0;
-	key->ports = packet->network;
 	if (packet->has_ports) {
 		if (parts & (ZSYNC_LIMIT_BY_DPORT | ZSYNC_LIMIT_BY_FLOW))
-			key->ports |= (__u64)packet->destination_port << 32;
+			ports |= (__u64)packet->destination_port << 32;
 		if (parts & ZSYNC_LIMIT_BY_FLOW)
-			key->ports |= (__u64)packet->source_port << 48;
+			ports |= (__u64)packet->source_port << 48;
 	}
 	if (parts & ZSYNC_LIMIT_BY_FLOW && packet->network != ZSYNC_NETWORK_OTHER)
-		key->ports |= (__u64)packet->protocol << 16;
+		ports |= (__u64)packet->protocol << 16;
 	if (parts & ZSYNC_LIMIT_BY_PLACE)
 		key->source[0] = place;
-	key->id = limit->id;
-	key->shown = limit->shown;
+	key->ports = ports;
 }
 
-/* Whether a packet is over its rule's limit. `key` is room for its key; `place` is its part that no
- * header says.
- */
+/* Whether a packet is over its rule's limit. `place` is the part of its key that no header says. */
 ZSYNC_INLINE int zsync_limit_over(const volatile struct zsync_limit *limit,
-				  const struct zsync_packet *packet, struct zsync_limit_key *key,
-				  __u64 place, __u32 packets, __u32 bytes, __u32 slot)
+				  const struct zsync_packet *packet, __u64 place, __u32 packets,
+				  __u32 bytes, __u32 slot)
 {
 	struct zsync_limit_try try = { .packets = packets, .bytes = bytes, .slot = slot };
+	struct zsync_limit_key key;
 	union zsync_limit_line *line;
 	struct zsync_limit_seen *seen;
 	__u32 index, way, other;
 	__u64 hash;
 	int over;
 
-	zsync_limit_key_of(key, limit, packet, place);
-	hash = zsync_limit_hash(key, limit->key & ZSYNC_CONFIG.limit_parts, limit->start);
+	/* First: asking the clock waits for all that was begun, and what comes behind it waits for nobody. */
 	try.now_ns = bpf_ktime_get_ns();
+	zsync_limit_key_of(&key, limit, packet, place);
+	hash = zsync_limit_hash(&key, limit->key & ZSYNC_CONFIG.limit_parts, limit->start);
 	try.name = (hash & ZSYNC_NAME_HASH) | ZSYNC_NAME_USED;
 	if (ZSYNC_CONFIG.limits_sliding && limit->algorithm == ZSYNC_LIMIT_SLIDING)
 		try.name |= ZSYNC_NAME_SLIDING | limit->window;
@@ -219,19 +217,22 @@ ZSYNC_INLINE int zsync_limit_over(const volatile struct zsync_limit *limit,
 			return 1;
 		way = zsync_limit_find(second, try.name);
 		if (way == ZSYNC_NO_ENTRY) {
-			__u32 place = zsync_limit_place(line, second, try.name, try.now_ns);
+			__u32 taken = zsync_limit_place(line, second, try.name, try.now_ns);
 
-			if (place & ZSYNC_IN_SECOND) {
+			if (taken & ZSYNC_IN_SECOND) {
 				index = other;
 				line = second;
 			}
-			way = place == ZSYNC_NO_ENTRY ? place : place & ~ZSYNC_IN_SECOND;
+			way = taken == ZSYNC_NO_ENTRY ? taken : taken & ~ZSYNC_IN_SECOND;
 			if (way != ZSYNC_NO_ENTRY) {
 				__u32 at = index * ZSYNC_LIMIT_WAYS + way;
 
 				seen = bpf_map_lookup_elem(&limit_keys, &at);
 				if (seen) {
-					seen->key = *key;
+					/* Made once more, so that it need not be kept for what comes rarely. */
+					zsync_limit_key_of(&seen->key, limit, packet, place);
+					seen->key.id = limit->id;
+					seen->key.shown = limit->shown;
 					seen->limited = 0;
 				}
 			}

@@ -136,7 +136,7 @@ int zsync_xdp(struct xdp_md *ctx)
 		drop = cell & ZSYNC_DROP;
 		if (config.actions) {
 			room->hit = (struct zsync_hit){ rule, cell, frame.bytes, drop, 0, 0, 0 };
-			zsync_act(ctx, interface, counter, &room->packet, &room->limit_key, &room->hit);
+			zsync_act(ctx, interface, counter, &room->packet, &room->hit);
 			ZSYNC_MEET();
 			drop = room->hit.drop;
 			if (zsync_does(&room->hit, ZSYNC_CHALLENGE) && !drop) {
