@@ -1,6 +1,7 @@
 // A property read through zsyncd beside the same read through a bare sd-bus loop, on one private
 // dbus-daemon, call by call in turns; then what zsyncd costs while nobody calls.
 #include "bench/packet/child.hpp"
+#include "bench/packet/private_zsyncd.hpp"
 #include "bench/report.hpp"
 
 #include <sys/wait.h>
@@ -31,7 +32,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int warm_up_calls = 500;
 constexpr int measured_calls = 20000;
 constexpr auto idle_time = 10s;
-constexpr auto start_time_max = 10s;
 /// zsyncd watches departures of callers a little longer than the last call runs.
 constexpr auto settle_time = 6s;
 
@@ -116,16 +116,6 @@ double read_once(sd_bus* bus, const Service& service) {
     return result < 0 ? -1 : took.count();
 }
 
-template <class Condition> void wait_for(const char* what, Condition condition) {
-    const auto end = Clock::now() + start_time_max;
-    while (!condition()) {
-        if (Clock::now() > end) {
-            throw std::runtime_error(std::string(what) + " did not start");
-        }
-        std::this_thread::sleep_for(10ms);
-    }
-}
-
 /// The number behind a field of every thread's status, summed.
 std::uint64_t status_of_threads(pid_t pid, const std::string& field) {
     std::uint64_t sum = 0;
@@ -152,52 +142,6 @@ std::uint64_t resident_kib(pid_t pid) {
         }
     }
     return value;
-}
-
-struct Places {
-    std::string folder;
-    std::string address;
-
-    Places() {
-        std::string pattern = std::filesystem::temp_directory_path() / "zsync-bench-XXXXXX";
-        folder = ::mkdtemp(pattern.data());
-        address = std::format("unix:path={}/bus", folder);
-        for (const char* name : {"state", "run", "bpf"}) {
-            std::filesystem::create_directory(std::format("{}/{}", folder, name));
-        }
-        std::ofstream(folder + "/zsyncd.toml") << "# what is built in\n";
-        std::ofstream(folder + "/bus.conf") << std::format(
-            R"(<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>{}</listen><auth>EXTERNAL</auth><policy context="default">
-<allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy></busconfig>)",
-            address
-        );
-    }
-    Places(const Places&) = delete;
-    Places& operator=(const Places&) = delete;
-    ~Places() { std::filesystem::remove_all(folder); }
-};
-
-void run_zsyncd(const Places& places) {
-    const std::string program =
-        std::filesystem::read_symlink("/proc/self/exe").parent_path() / "zsyncd";
-    const auto in = [&](const char* name) { return std::format("{}/{}", places.folder, name); };
-    ::execl(
-        program.c_str(),
-        "zsyncd",
-        "--bus",
-        places.address.c_str(),
-        "--config",
-        in("zsyncd.toml").c_str(),
-        "--state-dir",
-        in("state").c_str(),
-        "--run-dir",
-        in("run").c_str(),
-        "--bpf-dir",
-        in("bpf").c_str(),
-        nullptr
-    );
 }
 
 void report_round_trip(sd_bus* bus) {
@@ -245,17 +189,11 @@ void report_idle(pid_t pid) {
 }
 
 void measure() {
-    const Places places;
-    const bench::Child daemon([&] {
-        const std::string config = std::format("--config-file={}/bus.conf", places.folder);
-        ::execlp("dbus-daemon", "dbus-daemon", "--nofork", config.c_str(), nullptr);
-    });
-    wait_for("dbus-daemon", [&] { return std::filesystem::exists(places.folder + "/bus"); });
-    const bench::Child zsyncd([&] { run_zsyncd(places); });
-    const bench::Child bare_server([&] { serve_bare(places.address); });
-    sd_bus* bus = connect(places.address);
-    wait_for("zsyncd", [&] { return read_once(bus, ours) >= 0; });
-    wait_for("the bare server", [&] { return read_once(bus, bare) >= 0; });
+    const bench::PrivateZsyncd zsyncd;
+    const bench::Child bare_server([&] { serve_bare(zsyncd.bus_address()); });
+    sd_bus* bus = connect(zsyncd.bus_address());
+    bench::wait_for("zsyncd", [&] { return read_once(bus, ours) >= 0; });
+    bench::wait_for("the bare server", [&] { return read_once(bus, bare) >= 0; });
     report_round_trip(bus);
     report_idle(zsyncd.pid());
     sd_bus_flush_close_unref(bus);
