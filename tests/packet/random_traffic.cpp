@@ -124,7 +124,7 @@ RuleSet RandomTraffic::rules(std::size_t rules_max, const Places& places) {
     const std::uint64_t rarity = 2 + below(12);
     const bool samples = chance(2);
     const bool challenges = chance(4);
-    const bool marks = chance(4);
+    const bool marks = chance(2);
     for (std::uint64_t i = 0; i < rules; ++i) {
         Rule& rule = set.rules.emplace_back();
         rule.text = std::format("rule {}", i);
