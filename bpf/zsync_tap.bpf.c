@@ -142,13 +142,15 @@ static __always_inline int hand_over(struct __sk_buff *skb, __u8 direction, stru
 		stats->lost++;
 		return TCX_NEXT;
 	}
-	/* The compiler must not lose what the verifier has just learned. */
+	/* Two comparisons, which the compiler must not make one: the verifier would not see that it leaves
+	 * out zero.
+	 */
 	asm volatile("" : "+r"(bytes));
-	if (bytes == 0 || bytes > room ||
-	    zsync_copy_frame(skb, hidden.link, hidden.tag, record->data, bytes)) {
-		bpf_ringbuf_discard(record, 0);
-		return TCX_NEXT;
-	}
+	if (bytes == 0)
+		goto discard;
+	asm volatile("" : "+r"(bytes));
+	if (bytes > room || zsync_copy_frame(skb, hidden.link, hidden.tag, record->data, bytes))
+		goto discard;
 	record->time_ns = bpf_ktime_get_ns();
 	/* With segments to come wire_len has their headers; on the way in it lacks the link header. */
 	record->wire_bytes = skb->wire_len > skb->len ? skb->wire_len : skb->len;
@@ -157,6 +159,9 @@ static __always_inline int hand_over(struct __sk_buff *skb, __u8 direction, stru
 	record->direction = direction;
 	record->reserved = 0;
 	bpf_ringbuf_submit(record, 0);
+	return TCX_NEXT;
+discard:
+	bpf_ringbuf_discard(record, 0);
 	return TCX_NEXT;
 }
 
