@@ -16,10 +16,13 @@ namespace {
 constexpr std::size_t slab_bytes = 64 * 1024;
 constexpr std::size_t page_bytes = 4096;
 /// Slabs are aligned, so the first frames of two classes would differ in the high bits of their
-/// addresses alone: what is stored in a parent's would be taken for a child's. Each class begins
-/// some lines further on than the one before it (Bonwick, USENIX Summer 1994: slab coloring).
+/// addresses alone: what is stored in a parent's would be taken for a child's. Each class begins as
+/// many lines further on than the one before it as a small frame has, so that the first of them do
+/// not meet either (Bonwick, USENIX Summer 1994: slab coloring).
 constexpr std::size_t color_bytes = 64;
 constexpr std::size_t slab_colors = 16;
+constexpr std::size_t colors_between_classes = 3;
+static_assert(slab_colors % colors_between_classes != 0, "every color has its turn");
 constexpr std::size_t class_count = limits::pooled_frame_bytes_max / FrameStore::class_bytes;
 
 /// At the beginning of its memory, which is aligned to its size.
@@ -125,7 +128,9 @@ bool owns(const void* frame) noexcept {
 
 /// Where the frames of a slab begin.
 constexpr std::uint32_t color_of(std::size_t size_class) noexcept {
-    return static_cast<std::uint32_t>(size_class % slab_colors * color_bytes);
+    return static_cast<std::uint32_t>(
+        size_class * colors_between_classes % slab_colors * color_bytes
+    );
 }
 
 Slab* new_slab(std::size_t size_class) noexcept {
