@@ -5,6 +5,7 @@
 #include <zsync/packet/filter.hpp>
 #include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/pinned_generation.hpp>
 #include <zsync/packet/rules_names.hpp>
 
 #include <bpf/bpf.h>
@@ -72,6 +73,47 @@ void let_handovers_arrive() {
     std::this_thread::sleep_for(std::chrono::milliseconds(limits::handover_linger_ms));
 }
 
+Outcome<Fd> open_pinned_link(const Pins& pins, const FilterOptions& options) {
+    auto link = pins.open_link();
+    if (link) {
+        return *std::move(link);
+    }
+    const int error = link.error().os_error();
+    if (error == EPERM || error == EACCES) {
+        return fail(
+            Error(PacketError::not_permitted, error),
+            std::format("may not open what is pinned in {}", pins.directory())
+        );
+    }
+    pins.remove_all();
+    return fail(
+        PacketError::not_attached, std::format("no zsync filter is pinned for {}", options.ifname)
+    );
+}
+
+/// Of a link that is attached to something; one that is not goes, and its pins with it.
+Outcome<LinkFacts> facts_of_live(const Fd& link, const Pins& pins, const FilterOptions& options) {
+    const std::optional<LinkFacts> facts = ZTRY(link_facts(link, options.hook));
+    if (!facts) {
+        return fail(
+            PacketError::damaged_pins,
+            std::format("{}/link is not a link of the right kind", pins.directory())
+        );
+    }
+    if (!facts->is_there()) {
+        pins.remove_all();
+        return fail(
+            PacketError::interface_gone,
+            std::format(
+                "the {} that {}'s filter was attached to is gone",
+                is_of_cgroup(options.hook) ? "cgroup" : "device",
+                options.ifname
+            )
+        );
+    }
+    return *facts;
+}
+
 } // namespace
 
 Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rules) {
@@ -128,7 +170,7 @@ Filter::attach_pinned(const FilterOptions& options, const RuleSet& rules, const 
     meta_.ifindex = found.facts.ifindex;
     const CounterSlots slots = ZTRY(assign_slots(rules, slots_, maps_));
     LoadedProgram program = ZTRY(load_rules(rules, slots, maps_));
-    ZTRY(pin_generation(program, maps_));
+    ZTRY(pin_generation(pins_, program, maps_));
     AttachedLink attached = ZTRY(attach_link(found, program.fd, options.mode));
     link_ = std::move(attached.link);
     meta_.mode = attached.mode;
@@ -195,37 +237,6 @@ Outcome<FlowMaps> Filter::make_flow_maps() const {
     return count_sent(meta_.ifindex, ifname_, sending.starts_at_network(), flow_options_);
 }
 
-Outcome<void> Filter::pin_generation(const LoadedProgram& program, const SharedMaps& maps) const {
-    ZTRY(pins_.create_generation(program.id));
-    ZTRY(pins_.pin(program.id, "program", program.fd));
-    ZTRY(pins_.pin(program.id, "counters", maps.counters));
-    if (program.has_samples) {
-        ZTRY(pins_.pin(program.id, "samples", maps.samples));
-    }
-    if (program.has_sockets) {
-        ZTRY(pins_.pin(program.id, "sockets", maps.sockets));
-    }
-    if (program.has_shape) {
-        ZTRY(pins_.pin(program.id, "shape", maps.shape));
-    }
-    if (program.has_limits) {
-        ZTRY(pins_.pin(program.id, "limit_lines", maps.limits.lines));
-        ZTRY(pins_.pin(program.id, "limit_keys", maps.limits.keys));
-    }
-    if (program.has_flows) {
-        ZTRY(pins_.pin(program.id, "flow_lines", maps.flows.lines));
-        ZTRY(pins_.pin(program.id, "flow_records", maps.flows.records));
-        ZTRY(pins_.pin(program.id, "flow_stats", maps.flows.stats));
-        ZTRY(pins_.pin(program.id, "flow_fragments", maps.flows.fragments));
-        ZTRY(pins_.pin(program.id, "flow_link", maps.flows.out));
-    }
-    if (program.has_handover) {
-        ZTRY(pins_.pin(program.id, "handover_secret", maps.handover.secret));
-        ZTRY(pins_.pin(program.id, "handover_link", maps.handover.link));
-    }
-    return pins_.pin(program.id, "stats", maps.stats);
-}
-
 Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id)
     const {
     Meta meta{
@@ -255,103 +266,24 @@ Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint
 
 Outcome<Filter> Filter::adopt(const FilterOptions& options) {
     Pins pins = pins_of(options);
-    auto link = pins.open_link();
-    if (!link) {
-        const int error = link.error().os_error();
-        if (error == EPERM || error == EACCES) {
-            return fail(
-                Error(PacketError::not_permitted, error),
-                std::format("may not open what is pinned in {}", pins.directory())
-            );
-        }
-        pins.remove_all();
-        return fail(
-            PacketError::not_attached,
-            std::format("no zsync filter is pinned for {}", options.ifname)
-        );
-    }
-    const std::optional<LinkFacts> facts = ZTRY(link_facts(*link, options.hook));
-    if (!facts) {
-        return fail(
-            PacketError::damaged_pins,
-            std::format("{}/link is not a link of the right kind", pins.directory())
-        );
-    }
-    if (!facts->is_there()) {
-        pins.remove_all();
-        return fail(
-            PacketError::interface_gone,
-            std::format(
-                "the {} that {}'s filter was attached to is gone",
-                is_of_cgroup(options.hook) ? "cgroup" : "device",
-                options.ifname
-            )
-        );
-    }
-    const auto open = [&](std::string_view name) -> Outcome<Fd> {
-        auto fd = pins.open(facts->program_id, name);
-        if (!fd) {
-            return fail(
-                PacketError::damaged_pins,
-                std::format(
-                    "{} of the live generation in {}: {}",
-                    name,
-                    pins.directory(),
-                    fd.error().message()
-                )
-            );
-        }
-        return *std::move(fd);
-    };
-    Fd program = ZTRY(open("program"));
-    SharedMaps maps{
-        .counters = ZTRY(open("counters")),
-        .stats = ZTRY(open("stats")),
-        .samples = pins.open(facts->program_id, "samples").value_or(Fd()),
-        .sockets = pins.open(facts->program_id, "sockets").value_or(Fd()),
-        .limits =
-            {
-                .lines = pins.open(facts->program_id, "limit_lines").value_or(Fd()),
-                .keys = pins.open(facts->program_id, "limit_keys").value_or(Fd()),
-            },
-        .shape = pins.open(facts->program_id, "shape").value_or(Fd()),
-        .flows =
-            {
-                .lines = pins.open(facts->program_id, "flow_lines").value_or(Fd()),
-                .records = pins.open(facts->program_id, "flow_records").value_or(Fd()),
-                .stats = pins.open(facts->program_id, "flow_stats").value_or(Fd()),
-                .fragments = pins.open(facts->program_id, "flow_fragments").value_or(Fd()),
-                .out = pins.open(facts->program_id, "flow_link").value_or(Fd()),
-            },
-        .handover =
-            {
-                .link = pins.open(facts->program_id, "handover_link").value_or(Fd()),
-                .secret = pins.open(facts->program_id, "handover_secret").value_or(Fd()),
-            },
-    };
-    Meta meta = ZTRY(read_meta_map(ZTRY(open("meta"))));
-    if (ZTRY(packet::program_id(program)) != facts->program_id ||
-        meta.program_id != facts->program_id) {
-        return fail(
-            PacketError::damaged_pins,
-            std::format("the generations in {} do not fit the link", pins.directory())
-        );
-    }
-    pins.remove_generations_but(facts->program_id);
+    Fd link = ZTRY(open_pinned_link(pins, options));
+    const LinkFacts facts = ZTRY(facts_of_live(link, pins, options));
+    PinnedGeneration live = ZTRY(open_generation(pins, facts.program_id));
+    pins.remove_generations_but(facts.program_id);
 
-    Filter filter(options, std::move(pins), std::move(maps), SlotTable::adopted(meta));
-    filter.link_ = *std::move(link);
-    filter.program_ = std::move(program);
+    Filter filter(options, std::move(pins), std::move(live.maps), SlotTable::adopted(live.meta));
+    filter.link_ = std::move(link);
+    filter.program_ = std::move(live.program);
     filter.count_flows_ = static_cast<bool>(filter.maps_.flows);
-    filter.meta_ = std::move(meta);
-    filter.meta_.ifindex = facts->ifindex;
+    filter.meta_ = std::move(live.meta);
+    filter.meta_.ifindex = facts.ifindex;
     filter.starts_at_network_ = is_of_cgroup(options.hook);
     if (!is_of_cgroup(options.hook)) {
         FoundPoint found;
         found.point.kind = options.hook;
         // In another namespace the device cannot be asked; its filter was attached to Ethernet.
         found.facts.link_type = ARPHRD_ETHER;
-        if (auto device = interface_facts(facts->ifindex)) {
+        if (auto device = interface_facts(facts.ifindex)) {
             found.facts = *std::move(device);
         }
         filter.starts_at_network_ = found.starts_at_network();
@@ -498,7 +430,7 @@ Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, Slot
 
 Outcome<void>
 Filter::switch_to(const LoadedProgram& program, const SharedMaps& maps, const Meta& meta) const {
-    ZTRY(pin_generation(program, maps));
+    ZTRY(pin_generation(pins_, program, maps));
     ZTRY(pins_.pin(program.id, "meta", ZTRY(create_meta_map(meta))));
     LIBBPF_OPTS(
         bpf_link_update_opts,

@@ -178,8 +178,6 @@ private:
     Outcome<zsync_handover_secret> prepare_handover(const RuleSet& rules, SharedMaps& maps) const;
     [[nodiscard]] Outcome<LoadedProgram>
     load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const;
-    [[nodiscard]] Outcome<void>
-    pin_generation(const LoadedProgram& program, const SharedMaps& maps) const;
     [[nodiscard]] Meta
     describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id) const;
     Outcome<LoadReport> load_generation(const RuleSet& rules);
