@@ -92,8 +92,8 @@ void Call::reply(Message reply, int append_result) {
     if (append_result < 0) {
         log::error(
             "a reply could not be put into a message",
-            {{"MEMBER", text_of(sd_bus_message_get_member(message_.get()))},
-             {"ERROR", os_error(-append_result).message()}}
+            {{.name = "MEMBER", .value = text_of(sd_bus_message_get_member(message_.get()))},
+             {.name = "ERROR", .value = os_error(-append_result).message()}}
         );
         reply_error(Fault(os_error(-append_result)));
         return;

@@ -87,7 +87,8 @@ void Callers::install() {
     );
     if (result < 0) {
         log::warning(
-            "departures of clients cannot be watched", {{"ERROR", os_error(-result).message()}}
+            "departures of clients cannot be watched",
+            {{.name = "ERROR", .value = os_error(-result).message()}}
         );
     }
     connection_.sent();
@@ -101,7 +102,7 @@ int Callers::watch_answered(sd_bus_message* message, void* userdata, sd_bus_erro
         }
         log::warning(
             "the bus refused to tell of departures; calls of clients that leave run to their end",
-            {{"ERROR", from_wire(*refused).message()}}
+            {{.name = "ERROR", .value = from_wire(*refused).message()}}
         );
         return 0;
     }

@@ -89,7 +89,7 @@ int Codec<std::string>::append(sd_bus_message* message, const std::string& value
 
 int Codec<std::string>::read(Reader& reader, std::string& value) {
     const char* text = nullptr;
-    int result = sd_bus_message_read_basic(reader.message, 's', &text);
+    int result = sd_bus_message_read_basic(reader.message, 's', static_cast<void*>(&text));
     if (result > 0) {
         const std::size_t length = std::strlen(text);
         result = reader.spend(length + 1);
@@ -106,7 +106,7 @@ int Codec<ObjectPath>::append(sd_bus_message* message, const ObjectPath& value) 
 
 int Codec<ObjectPath>::read(Reader& reader, ObjectPath& value) {
     const char* text = nullptr;
-    int result = sd_bus_message_read_basic(reader.message, 'o', &text);
+    int result = sd_bus_message_read_basic(reader.message, 'o', static_cast<void*>(&text));
     if (result > 0) {
         const std::size_t length = std::strlen(text);
         result = reader.spend(length + 1);

@@ -172,9 +172,9 @@ Task<Result<void>> Connection::read_messages() {
         (void)sd_bus_get_timeout(bus_.get(), &timeout_us);
         auto readable = io_.poll(FdRef(sd_bus_get_fd(bus_.get())), POLLIN);
         if (timeout_us != no_timeout) {
-            (void)std::move(readable).until(TimePoint(std::chrono::microseconds(timeout_us)));
+            (void)readable.until(TimePoint(std::chrono::microseconds(timeout_us)));
         }
-        const Result<std::uint32_t> ready = co_await std::move(readable);
+        const Result<std::uint32_t> ready = co_await readable;
         if (!ready && ready.error() != Error(CoreError::timed_out)) {
             co_return fail(ready.error());
         }
@@ -257,12 +257,14 @@ void Connection::send(Message message) {
     flush_changes();
     const int result = sd_bus_send(bus_.get(), message.get(), nullptr);
     if (result < 0) {
-        log::warning("a message could not be sent", {{"ERROR", os_error(-result).message()}});
+        log::warning(
+            "a message could not be sent", {{.name = "ERROR", .value = os_error(-result).message()}}
+        );
     }
     sent();
 }
 
-TaskRef Connection::start_handler(std::string name, Task<void> handler) {
+TaskRef Connection::start_handler(const std::string& name, Task<void> handler) {
     ZASSERT(handlers_ != nullptr, "calls arrive only while the connection is served");
     handler_started_ = true;
     return handlers_->spawn(name, std::move(handler));

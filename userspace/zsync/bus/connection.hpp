@@ -172,7 +172,7 @@ public:
     /// \{
     [[nodiscard]] sd_bus* raw() const noexcept { return bus_.get(); }
     [[nodiscard]] Callers& callers() noexcept { return callers_; }
-    TaskRef start_handler(std::string name, Task<void> handler);
+    TaskRef start_handler(const std::string& name, Task<void> handler);
     /// Sends what has changed, then the message.
     void send(Message message);
     /// To be called after sd-bus was given something to send.

@@ -9,38 +9,50 @@ namespace zsync::bus {
 namespace {
 
 constexpr std::array bus_entries{
-    ErrorEntry{std::to_underlying(BusError::unreachable), "BusUnreachable", "no bus answers"},
     ErrorEntry{
-        std::to_underlying(BusError::connection_lost),
-        "BusConnectionLost",
-        "the connection to the bus is lost"
+        .code = std::to_underlying(BusError::unreachable),
+        .name = "BusUnreachable",
+        .text = "no bus answers"
     },
     ErrorEntry{
-        std::to_underlying(BusError::name_taken),
-        "BusNameTaken",
-        "another program owns the name on this bus"
+        .code = std::to_underlying(BusError::connection_lost),
+        .name = "BusConnectionLost",
+        .text = "the connection to the bus is lost"
     },
     ErrorEntry{
-        std::to_underlying(BusError::name_refused),
-        "BusNameRefused",
-        "the bus policy does not allow this user to own the name"
-    },
-    ErrorEntry{std::to_underlying(BusError::access_denied), "AccessDenied", "access denied"},
-    ErrorEntry{
-        std::to_underlying(BusError::no_such_service),
-        "NoSuchService",
-        "no such service on this bus"
+        .code = std::to_underlying(BusError::name_taken),
+        .name = "BusNameTaken",
+        .text = "another program owns the name on this bus"
     },
     ErrorEntry{
-        std::to_underlying(BusError::bad_reply),
-        "BadReply",
-        "the reply has other types than expected"
+        .code = std::to_underlying(BusError::name_refused),
+        .name = "BusNameRefused",
+        .text = "the bus policy does not allow this user to own the name"
     },
-    ErrorEntry{std::to_underlying(BusError::remote), "Remote", "refused by the other side"},
     ErrorEntry{
-        std::to_underlying(BusError::invalid_object),
-        "InvalidObject",
-        "an object cannot be registered there"
+        .code = std::to_underlying(BusError::access_denied),
+        .name = "AccessDenied",
+        .text = "access denied"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(BusError::no_such_service),
+        .name = "NoSuchService",
+        .text = "no such service on this bus"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(BusError::bad_reply),
+        .name = "BadReply",
+        .text = "the reply has other types than expected"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(BusError::remote),
+        .name = "Remote",
+        .text = "refused by the other side"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(BusError::invalid_object),
+        .name = "InvalidObject",
+        .text = "an object cannot be registered there"
     },
 };
 
@@ -52,8 +64,8 @@ struct StandardName {
     const char* name;
 };
 constexpr std::array standard_names{
-    StandardName{BusError::access_denied, SD_BUS_ERROR_ACCESS_DENIED},
-    StandardName{BusError::no_such_service, SD_BUS_ERROR_SERVICE_UNKNOWN},
+    StandardName{.error = BusError::access_denied, .name = SD_BUS_ERROR_ACCESS_DENIED},
+    StandardName{.error = BusError::no_such_service, .name = SD_BUS_ERROR_SERVICE_UNKNOWN},
 };
 
 /// Answers of the bus or of the other side's library that mean the same to every caller.
@@ -62,19 +74,21 @@ struct KnownAnswer {
     Error error;
 };
 constexpr std::array known_answers{
-    KnownAnswer{SD_BUS_ERROR_ACCESS_DENIED, BusError::access_denied},
-    KnownAnswer{SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, BusError::access_denied},
-    KnownAnswer{SD_BUS_ERROR_SERVICE_UNKNOWN, BusError::no_such_service},
-    KnownAnswer{SD_BUS_ERROR_NAME_HAS_NO_OWNER, BusError::no_such_service},
-    KnownAnswer{SD_BUS_ERROR_NO_REPLY, BusError::no_such_service},
-    KnownAnswer{SD_BUS_ERROR_TIMEOUT, CoreError::timed_out},
-    KnownAnswer{SD_BUS_ERROR_DISCONNECTED, BusError::connection_lost},
-    KnownAnswer{"org.zsync1.Error.LimitReached", CoreError::limit_reached},
+    KnownAnswer{.name = SD_BUS_ERROR_ACCESS_DENIED, .error = BusError::access_denied},
+    KnownAnswer{
+        .name = SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, .error = BusError::access_denied
+    },
+    KnownAnswer{.name = SD_BUS_ERROR_SERVICE_UNKNOWN, .error = BusError::no_such_service},
+    KnownAnswer{.name = SD_BUS_ERROR_NAME_HAS_NO_OWNER, .error = BusError::no_such_service},
+    KnownAnswer{.name = SD_BUS_ERROR_NO_REPLY, .error = BusError::no_such_service},
+    KnownAnswer{.name = SD_BUS_ERROR_TIMEOUT, .error = CoreError::timed_out},
+    KnownAnswer{.name = SD_BUS_ERROR_DISCONNECTED, .error = BusError::connection_lost},
+    KnownAnswer{.name = "org.zsync1.Error.LimitReached", .error = CoreError::limit_reached},
 };
 
 } // namespace
 
-constinit const ErrorDomain bus_errors{"bus", bus_entries};
+constinit const ErrorDomain bus_errors{.name = "bus", .entries = bus_entries};
 
 WireError to_wire(const Fault& fault) {
     WireError wire{

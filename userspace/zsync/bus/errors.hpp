@@ -42,8 +42,8 @@ struct [[nodiscard]] CallError {
     std::string name; ///< the D-Bus error's name; empty when no answer came
     std::string text; ///< what the other side says, for people
 
-    CallError(Error e, std::string name_, std::string text_)
-        : error(e), name(std::move(name_)), text(std::move(text_)) {}
+    CallError(Error e, std::string called, std::string said)
+        : error(e), name(std::move(called)), text(std::move(said)) {}
     CallError(Error e) : error(e) {} // NOLINT(google-explicit-constructor): as in Fault
     CallError(Fault fault)           // NOLINT(google-explicit-constructor): as in Fault
         : error(fault.error), text(std::move(fault.detail)) {}

@@ -154,7 +154,8 @@ Outcome<void> Connection::add_exported(
     if (result < 0 && result != -ESRCH) {
         log::warning(
             "an object could not be announced",
-            {{"OBJECT", added.path}, {"ERROR", os_error(-result).message()}}
+            {{.name = "OBJECT", .value = added.path},
+             {.name = "ERROR", .value = os_error(-result).message()}}
         );
     }
     sent();
@@ -212,7 +213,8 @@ void Connection::flush_changes() {
         if (result < 0) {
             log::warning(
                 "changed properties could not be announced",
-                {{"OBJECT", changed.path}, {"ERROR", os_error(-result).message()}}
+                {{.name = "OBJECT", .value = changed.path},
+                 {.name = "ERROR", .value = os_error(-result).message()}}
             );
         }
     }

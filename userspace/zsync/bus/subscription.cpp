@@ -58,8 +58,8 @@ Task<CallResult<std::unique_ptr<Subscription>>> Connection::subscribe(std::strin
     }
     sent();
     ZCO_CHECK(co_await subscription->answered_.wait().until(Clock::now() + limits::call_timeout));
-    if (subscription->refused_) {
-        co_return std::unexpected(*std::move(subscription->refused_));
+    if (std::optional<CallError>& refused = subscription->refused_) {
+        co_return std::unexpected(*std::move(refused));
     }
     co_return subscription;
 }

@@ -218,7 +218,7 @@ bool AcceptNext::accept_here(PromiseBase& promise) noexcept {
     for (;;) {
         FdWait accept({.opcode = Opcode::accept, .fd = state_.fd_, .flags = SOCK_CLOEXEC});
         if (deadline_ != TimePoint::max()) {
-            (void)std::move(accept).until(deadline_);
+            (void)accept.until(deadline_);
         }
         (void)accept.suspend(promise);
         Result<Fd> client = accept.await_resume();

@@ -8,7 +8,7 @@ namespace zsync {
 void assertion_failed(
     const char* condition, const char* file, unsigned line, const char* explanation
 ) noexcept {
-    std::fprintf(
+    (void)std::fprintf(
         stderr, "%s:%u: invariant violated: %s (%s)\n", file, line, explanation, condition
     );
     std::abort();

@@ -587,7 +587,7 @@ CoreError Batch::wait_here(BatchWait& wait, PromiseBase& promise) noexcept {
     if (again || wait.has_deadline_) {
         const TimePoint soon = io_.now() + std::chrono::milliseconds(limits::attempt_again_ms);
         const TimePoint until = !again ? wait.due : soon;
-        (void)std::move(ready).until(wait.has_deadline_ ? std::min(wait.due, until) : until);
+        (void)ready.until(wait.has_deadline_ ? std::min(wait.due, until) : until);
     }
     (void)ready.suspend(promise);
     const Result<std::uint32_t> outcome = ready.await_resume();

@@ -68,7 +68,11 @@ void BlockingExecutor::remove_timer(TimedSuspension& timer) noexcept {
 }
 
 std::vector<RuntimeFeature> BlockingExecutor::features() const {
-    return {{"concurrency", false, "one task after the other on the caller's thread"}};
+    return {
+        {.name = "concurrency",
+         .available = false,
+         .detail = "one task after the other on the caller's thread"}
+    };
 }
 
 } // namespace zsync

@@ -23,7 +23,7 @@ Result<std::shared_ptr<BufferPool>> BufferPool::create(
     if (!std::has_single_bit(buffers) || buffers > limits::pool_buffers_max || buffer_bytes == 0) {
         return fail(CoreError::invalid_argument);
     }
-    const std::shared_ptr<BufferPool> pool(new BufferPool);
+    std::shared_ptr<BufferPool> pool(new BufferPool);
     pool->buffer_bytes_ = buffer_bytes;
     pool->buffers_ = buffers;
     pool->filled_.resize(buffers);

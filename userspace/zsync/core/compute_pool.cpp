@@ -16,12 +16,12 @@ public:
 
     static thread_local constinit Member* current;
 
-    ComputePool& pool;
-    std::uint32_t number;
     WorkDeque<Fork, limits::forks_max> forks;
+    ComputePool& pool;
     std::atomic<std::uint64_t> forked{0}; ///< written by this thread only
     std::atomic<std::uint64_t> stolen{0}; ///< the same: from others
     PoolThread thread;
+    std::uint32_t number;
 
     static void count(std::atomic<std::uint64_t>& counter) noexcept {
         counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

@@ -301,7 +301,7 @@ bool DatagramNext::receive_here(PromiseBase& promise) noexcept {
     state_.lend(request);
     NumberWait receive(request);
     if (has_deadline_) {
-        (void)std::move(receive).until(due);
+        (void)receive.until(due);
     }
     (void)receive.suspend(promise);
     const Result<std::uint32_t> count = receive.await_resume();

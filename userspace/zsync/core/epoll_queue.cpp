@@ -114,6 +114,7 @@ EpollQueue::create(RuntimeOptions options, std::string reason) {
 }
 
 void EpollQueue::queue(const OperationRequest& request, CompletionTarget target) noexcept {
+    // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): without memory the process ends
     auto* pending = new Pending(request, target);
     pending->progress.may_nowait = options_.allows(KernelFeature::rwf_nowait);
     pending->request.target = target.data();
@@ -358,6 +359,7 @@ void EpollQueue::send_to_thread(Pending& pending) noexcept {
 
 int EpollQueue::wait_in_epoll(bool wait, std::optional<TimePoint> deadline) noexcept {
     ++enters_;
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the kernel fills it
     std::array<epoll_event, limits::epoll_events_per_wait> events;
     const auto most = static_cast<int>(events.size());
     const auto left =
@@ -481,17 +483,19 @@ std::vector<RuntimeFeature> EpollQueue::features() const {
     const bool nowait = options_.allows(KernelFeature::rwf_nowait);
     const bool pwait2_off = !options_.allows(KernelFeature::epoll_pwait2);
     return {
-        {"io_uring", false, reason_},
-        {"epoll", true, "system calls and readiness in io_uring's place; threads for files"},
-        {"epoll.epoll_pwait2",
-         has_pwait2_,
-         has_pwait2_  ? "timers to the nanosecond"
-         : pwait2_off ? "switched off by ZSYNC_WITHOUT; timers to the millisecond"
-                      : "missing or forbidden here; timers to the millisecond"},
-        {"epoll.rwf_nowait",
-         nowait,
-         nowait ? "cached file data without a thread"
-                : "switched off by ZSYNC_WITHOUT; file data by threads"},
+        {.name = "io_uring", .available = false, .detail = reason_},
+        {.name = "epoll",
+         .available = true,
+         .detail = "system calls and readiness in io_uring's place; threads for files"},
+        {.name = "epoll.epoll_pwait2",
+         .available = has_pwait2_,
+         .detail = has_pwait2_  ? "timers to the nanosecond"
+                   : pwait2_off ? "switched off by ZSYNC_WITHOUT; timers to the millisecond"
+                                : "missing or forbidden here; timers to the millisecond"},
+        {.name = "epoll.rwf_nowait",
+         .available = nowait,
+         .detail = nowait ? "cached file data without a thread"
+                          : "switched off by ZSYNC_WITHOUT; file data by threads"},
     };
 }
 

@@ -9,26 +9,44 @@ namespace zsync {
 namespace {
 
 constexpr std::array core_entries{
-    ErrorEntry{std::to_underlying(CoreError::os), "Os", "system call failed"},
-    ErrorEntry{std::to_underlying(CoreError::canceled), "Canceled", "canceled"},
-    ErrorEntry{std::to_underlying(CoreError::timed_out), "TimedOut", "timed out"},
-    ErrorEntry{std::to_underlying(CoreError::closed), "Closed", "closed by the other side"},
-    ErrorEntry{std::to_underlying(CoreError::limit_reached), "LimitReached", "a limit is reached"},
     ErrorEntry{
-        std::to_underlying(CoreError::unsupported), "Unsupported", "not supported on this system"
+        .code = std::to_underlying(CoreError::os), .name = "Os", .text = "system call failed"
     },
     ErrorEntry{
-        std::to_underlying(CoreError::invalid_argument), "InvalidArgument", "invalid argument"
+        .code = std::to_underlying(CoreError::canceled), .name = "Canceled", .text = "canceled"
     },
     ErrorEntry{
-        std::to_underlying(CoreError::concurrency_unavailable),
-        "ConcurrencyUnavailable",
-        "nothing here can run this beside its caller"
+        .code = std::to_underlying(CoreError::timed_out), .name = "TimedOut", .text = "timed out"
     },
     ErrorEntry{
-        std::to_underlying(CoreError::deadlock),
-        "Deadlock",
-        "nothing is left that could end this wait"
+        .code = std::to_underlying(CoreError::closed),
+        .name = "Closed",
+        .text = "closed by the other side"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(CoreError::limit_reached),
+        .name = "LimitReached",
+        .text = "a limit is reached"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(CoreError::unsupported),
+        .name = "Unsupported",
+        .text = "not supported on this system"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(CoreError::invalid_argument),
+        .name = "InvalidArgument",
+        .text = "invalid argument"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(CoreError::concurrency_unavailable),
+        .name = "ConcurrencyUnavailable",
+        .text = "nothing here can run this beside its caller"
+    },
+    ErrorEntry{
+        .code = std::to_underlying(CoreError::deadlock),
+        .name = "Deadlock",
+        .text = "nothing is left that could end this wait"
     },
 };
 
@@ -40,7 +58,7 @@ const ErrorEntry& entry_of(const Error& error) {
 
 } // namespace
 
-constinit const ErrorDomain core_errors{"core", core_entries};
+constinit const ErrorDomain core_errors{.name = "core", .entries = core_entries};
 
 std::string_view Error::name() const noexcept {
     return domain_->describe != nullptr ? domain_->name : entry_of(*this).name;

@@ -18,7 +18,7 @@ class OperationWait;
 
 /// Tasks that are ready, in the order in which they run: a list through their records.
 struct ReadyTasks {
-    ReadyTasks() = default;
+    ReadyTasks() = default; // NOLINT(cppcoreguidelines-pro-type-member-init): `first`, while empty
     ReadyTasks(const ReadyTasks&) = delete;
     ReadyTasks& operator=(const ReadyTasks&) = delete;
     ~ReadyTasks() = default;
@@ -109,8 +109,9 @@ protected:
     /// Adds what only the executor knows of a task.
     virtual void describe(const TaskRecord& /*record*/, TaskInfo& /*info*/) const {}
     /// Before it is taken apart: tells what its tasks have left.
-    void settle(std::string_view kind, std::vector<std::string> requests = {}) noexcept {
-        Ledger::settle(*this, kind, std::move(requests));
+    // NOLINTNEXTLINE(bugprone-exception-escape): without memory the process ends
+    void settle(std::string_view kind, const std::vector<std::string>& requests = {}) noexcept {
+        Ledger::settle(*this, kind, requests);
     }
     /// Runs a new task on the stack of the current one.
     static void run_inline(TaskRecord& record) noexcept;

@@ -68,8 +68,10 @@ void FailingExecutor::wait_for(TimedSuspension& timer) noexcept {
 
 std::vector<RuntimeFeature> FailingExecutor::features() const {
     return {
-        {"concurrency", false, "nothing runs beside anything, for tests"},
-        {"clock", false, "the time stands still, for tests"},
+        {.name = "concurrency",
+         .available = false,
+         .detail = "nothing runs beside anything, for tests"},
+        {.name = "clock", .available = false, .detail = "the time stands still, for tests"},
     };
 }
 

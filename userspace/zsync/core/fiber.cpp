@@ -70,7 +70,7 @@ struct FiberFault {
             previous.sa_handler(signal);
         } else {
             // The fault comes again on return, and then it ends the process.
-            ::signal(signal, SIG_DFL);
+            (void)::signal(signal, SIG_DFL);
         }
     }
 
@@ -121,7 +121,7 @@ Fiber* FiberPool::map(std::size_t stack_bytes) noexcept {
     auto* stack = reinterpret_cast<void**>(top);
     *--stack = nullptr; // where a caller's return address would be
     *--stack = reinterpret_cast<void*>(&Fiber::run);
-    fiber->stack_pointer_ = stack;
+    fiber->stack_pointer_ = static_cast<void*>(stack);
     fiber->valgrind_id_ = VALGRIND_STACK_REGISTER(mapping + page_bytes, mapping + mapping_bytes);
 #ifdef ZSYNC_TSAN
     fiber->sanitizer_fiber_ = __tsan_create_fiber(0);

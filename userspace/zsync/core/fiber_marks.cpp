@@ -83,6 +83,7 @@ void FiberPool::mark(Fiber& ended) {
 
 std::vector<StackMark> FiberPool::marks() const {
     std::vector<StackMark> marks;
+    marks.reserve(marks_.size());
     for (const auto& [task, bytes] : marks_) {
         marks.push_back({.task = task, .bytes = bytes});
     }

@@ -22,14 +22,14 @@ private:
 };
 
 /// An operation on a path, which lives in it. Awaits to `Result<void>`.
-class PathWait final : public WithDeadline<PathWait> {
+class PathWait final : public OperationWait {
 public:
     PathWait(const OperationRequest& request, std::string path) noexcept
-        : WithDeadline(request), path_(std::move(path)) {
+        : OperationWait(request), path_(std::move(path)) {
         request_for_change().address = reinterpret_cast<std::uintptr_t>(path_.c_str());
     }
     PathWait(const OperationRequest& request, std::string from, std::string to) noexcept
-        : WithDeadline(request), path_(std::move(from)), to_(std::move(to)) {
+        : OperationWait(request), path_(std::move(from)), to_(std::move(to)) {
         request_for_change().address = reinterpret_cast<std::uintptr_t>(path_.c_str());
         request_for_change().offset = reinterpret_cast<std::uintptr_t>(to_.c_str());
     }
@@ -46,10 +46,10 @@ private:
 };
 
 /// Awaits to `Result<Fd>`.
-class OpenWait final : public WithDeadline<OpenWait> {
+class OpenWait final : public OperationWait {
 public:
     OpenWait(const OperationRequest& request, std::string path) noexcept
-        : WithDeadline(request), path_(std::move(path)) {
+        : OperationWait(request), path_(std::move(path)) {
         request_for_change().address = reinterpret_cast<std::uintptr_t>(path_.c_str());
     }
     [[nodiscard]] Result<Fd> await_resume() const noexcept {
@@ -64,10 +64,11 @@ private:
 };
 
 /// Awaits to `Result<struct statx>`.
-class StatWait final : public WithDeadline<StatWait> {
+class StatWait final : public OperationWait {
 public:
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the kernel fills `found_`
     StatWait(const OperationRequest& request, std::string path) noexcept
-        : WithDeadline(request), path_(std::move(path)) {
+        : OperationWait(request), path_(std::move(path)) {
         request_for_change().address = reinterpret_cast<std::uintptr_t>(path_.c_str());
         request_for_change().offset = reinterpret_cast<std::uintptr_t>(&found_);
     }
@@ -86,10 +87,10 @@ private:
 /// Closes a descriptor that it owns. Awaits to `Result<void>`. An interruption leaves the
 /// descriptor with the kernel or with this operation, which closes it at its end: it is closed in
 /// any case.
-class CloseWait final : public WithDeadline<CloseWait> {
+class CloseWait final : public OperationWait {
 public:
     explicit CloseWait(Fd fd) noexcept
-        : WithDeadline(OperationRequest{.opcode = Opcode::close, .fd = fd.get()}),
+        : OperationWait(OperationRequest{.opcode = Opcode::close, .fd = fd.get()}),
           fd_(std::move(fd)) {}
     [[nodiscard]] Result<void> await_resume() noexcept {
         if (result() != -ECANCELED) {

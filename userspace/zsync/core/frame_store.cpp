@@ -13,7 +13,7 @@
 namespace zsync {
 namespace {
 
-constexpr std::size_t slab_bytes = 64 * 1024;
+constexpr std::size_t slab_bytes = 64UL * 1024;
 constexpr std::size_t page_bytes = 4096;
 /// Slabs are aligned, so the first frames of two classes would differ in the high bits of their
 /// addresses alone: what is stored in a parent's would be taken for a child's. Each class begins as
@@ -211,7 +211,10 @@ FreeFrames FrameStore::take(std::size_t size_class) noexcept {
     const std::scoped_lock guard(store.mutex);
     while (batch.count < wanted) {
         Slab* slab = store.with_room[size_class];
-        if (slab == nullptr && (batch.count != 0 || (slab = new_slab(size_class)) == nullptr)) {
+        if (slab == nullptr && batch.count == 0) {
+            slab = new_slab(size_class);
+        }
+        if (slab == nullptr) {
             break;
         }
         for (; batch.count < wanted && slab->has_room(); ++batch.count, ++slab->used) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
@@ -139,7 +140,7 @@ private:
 
     static bool has_changed(const Wait& wait) noexcept {
         const OperationRequest& request = wait.job->request;
-        const auto* word = reinterpret_cast<const std::atomic<std::uint32_t>*>(request.address);
+        const auto* word = std::bit_cast<const std::atomic<std::uint32_t>*>(request.address);
         return word->load() != static_cast<std::uint32_t>(request.offset);
     }
 

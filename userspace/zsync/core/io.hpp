@@ -9,6 +9,7 @@
 #include <zsync/core/socket_operations.hpp>
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -37,7 +38,7 @@ public:
         : bits_(reinterpret_cast<std::uintptr_t>(&executor) | static_cast<std::uintptr_t>(kind)) {}
 
     [[nodiscard]] Executor& executor() const noexcept {
-        return *reinterpret_cast<Executor*>(bits_ & ~kind_mask);
+        return *std::bit_cast<Executor*>(bits_ & ~kind_mask);
     }
     [[nodiscard]] TaskKind kind() const noexcept {
         return static_cast<TaskKind>(bits_ & kind_mask);

@@ -22,7 +22,7 @@ protected:
     friend class JoinSetBase;
     using TaskRecord::TaskRecord;
     void ended() noexcept;
-    virtual ~JoinSetTaskBase() = default;
+    ~JoinSetTaskBase() override = default;
 
 private:
     JoinSetBase* set_ = nullptr; ///< null once the set is gone

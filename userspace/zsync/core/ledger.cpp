@@ -182,12 +182,14 @@ private:
 
 Openings& openings() noexcept {
     // Never destroyed, as the book.
+    // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): without memory the process ends
     static Openings& openings = *new Openings;
     return openings;
 }
 
 Book& book() noexcept {
     // Never destroyed: descriptors of static objects are closed after everything else.
+    // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): without memory the process ends
     static Book& book = *new Book;
     return book;
 }
@@ -421,16 +423,17 @@ void Ledger::set(LeakPolicy policy) noexcept {
 
 LeakPolicy Ledger::policy() noexcept {
     const std::lock_guard guard(book().mutex);
-    if (!book().policy) {
+    std::optional<LeakPolicy>& policy = book().policy;
+    if (!policy) {
         // `Worker::create` refuses a wrong word; who makes another executor is told here.
         const Outcome<LeakPolicy> read = LeakPolicy::from_environment();
         if (!read) {
             (void)std::fprintf(stderr, "zsync: %s\n", read.error().message().c_str());
         }
-        book().policy = read.value_or(LeakPolicy{});
-        traces_.store(book().policy->trace, std::memory_order_relaxed);
+        policy = read.value_or(LeakPolicy{});
+        traces_.store(policy->trace, std::memory_order_relaxed);
     }
-    return *book().policy;
+    return *policy;
 }
 
 void Ledger::open(Executor& executor, Account& account) noexcept {
@@ -459,7 +462,9 @@ void Ledger::close(Account& account) noexcept {
     book().slot_taken[account.slot] = false;
 }
 
-void Ledger::settle(Executor& executor, std::string_view kind, std::vector<std::string> requests) {
+void Ledger::settle(
+    Executor& executor, std::string_view kind, const std::vector<std::string>& requests
+) {
     const LeakPolicy policy = Ledger::policy();
     if (policy.action == LeakAction::off) {
         return;

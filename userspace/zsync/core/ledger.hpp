@@ -75,7 +75,7 @@ public:
     static void open(Executor& executor, Account& account) noexcept;
     /// Reports what is left. `requests` tells of requests that the kernel still has.
     static void
-    settle(Executor& executor, std::string_view kind, std::vector<std::string> requests);
+    settle(Executor& executor, std::string_view kind, const std::vector<std::string>& requests);
     static void close(Account& account) noexcept;
 
     static void frame_made(const void* frame, FrameUse use) noexcept;

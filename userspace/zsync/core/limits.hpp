@@ -18,19 +18,19 @@ constexpr std::uint32_t frames_given_back = 256;
 /// What a thread takes at once of frames of one size.
 constexpr std::size_t frame_batch_bytes = 4096;
 /// Memory for frames comes in regions, each twice as large as the one before it.
-constexpr std::size_t frame_region_bytes_min = 256 * 1024;
-constexpr std::size_t frame_region_bytes_max = 1024 * 1024 * 1024;
+constexpr std::size_t frame_region_bytes_min = 256UL * 1024;
+constexpr std::size_t frame_region_bytes_max = 1024UL * 1024 * 1024;
 /// With the largest, 60 GiB.
 constexpr std::size_t frame_regions_max = 72;
 /// Pieces of 64 KiB without a frame that keep their memory whatever else there is; beyond that,
 /// half of all.
 constexpr std::uint32_t empty_slabs_kept = 64;
 /// The stack of a fiber. Only pages that are touched take memory.
-constexpr std::size_t fiber_stack_bytes = 64 * 1024;
+constexpr std::size_t fiber_stack_bytes = 64UL * 1024;
 /// Stacks kept for reuse by each worker.
 constexpr std::uint32_t pooled_fibers_max = 1024;
 /// The stack of signal handlers, of a thread that runs fibers or is watched.
-constexpr std::size_t signal_stack_bytes = 16 * 1024;
+constexpr std::size_t signal_stack_bytes = 16UL * 1024;
 /// How often a watched worker that is busy is looked at.
 constexpr std::uint32_t stall_tick_us = 1000;
 /// Stalls that one turn reports; more are not told.
@@ -85,7 +85,7 @@ constexpr std::uint32_t offload_queue_max = 1024;
 /// Real-time tasks of one worker; a task's record has a byte for its place.
 constexpr std::size_t real_time_tasks_max = 255;
 /// Of a thread whose memory is locked: stack that is touched beforehand.
-constexpr std::size_t prefault_stack_bytes = 128 * 1024;
+constexpr std::size_t prefault_stack_bytes = 128UL * 1024;
 /// The same: frames made beforehand of each size up to `prefault_frame_bytes_max`.
 constexpr std::uint32_t prefault_frames = 64;
 constexpr std::size_t prefault_frame_bytes_max = 1024;

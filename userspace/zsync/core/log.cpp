@@ -25,11 +25,11 @@ struct LevelName {
     std::string_view name;
 };
 constexpr std::array level_names{
-    LevelName{Level::error, "error"},
-    LevelName{Level::warning, "warning"},
-    LevelName{Level::notice, "notice"},
-    LevelName{Level::info, "info"},
-    LevelName{Level::debug, "debug"},
+    LevelName{.level = Level::error, .name = "error"},
+    LevelName{.level = Level::warning, .name = "warning"},
+    LevelName{.level = Level::notice, .name = "notice"},
+    LevelName{.level = Level::info, .name = "info"},
+    LevelName{.level = Level::debug, .name = "debug"},
 };
 
 std::atomic<Level> level_max = Level::info;

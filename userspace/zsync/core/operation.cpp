@@ -178,9 +178,7 @@ bool OperationWait::has_ended() noexcept {
 void OperationWait::find_who_ended_it() noexcept {
     // A wait in a kernel worker thread is interrupted by a signal, hence EINTR.
     const bool stopped = interrupted_ && (result_ == -ECANCELED || result_ == -EINTR);
-    if (!stopped) {
-        ended_by_ = CoreError::os;
-    } else if (ended_by_ == CoreError::canceled && !task().take_cancel()) {
+    if (!stopped || (ended_by_ == CoreError::canceled && !task().take_cancel())) {
         ended_by_ = CoreError::os;
     }
 }

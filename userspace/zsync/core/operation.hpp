@@ -36,6 +36,15 @@ public:
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     bool suspend(PromiseBase& promise) noexcept;
 
+    /// Past `deadline` the operation is stopped and gives `timed_out`.
+    template <class Self>
+    [[nodiscard]] Self&& until(this Self&& self, TimePoint deadline) noexcept {
+        OperationWait& operation = self;
+        operation.due = deadline;
+        operation.has_deadline_ = true;
+        return std::forward<Self>(self);
+    }
+
     void interrupt(CoreError reason) noexcept final;
     [[nodiscard]] std::string_view kind() const noexcept final { return name_of(request_.opcode); }
 
@@ -54,6 +63,7 @@ public:
     /// \}
 
 protected:
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the result is set when there is one
     explicit OperationWait(const OperationRequest& request) noexcept : request_(request) {}
     ~OperationWait() = default;
 
@@ -69,10 +79,6 @@ protected:
     /// A descriptor that this operation has opened, by this await.
     [[nodiscard]] Fd opened(int fd) const noexcept;
     [[nodiscard]] OperationRequest& request_for_change() noexcept { return request_; }
-    void set_deadline(TimePoint deadline) noexcept {
-        due = deadline;
-        has_deadline_ = true;
-    }
 
 private:
     friend struct DebugLayout;
@@ -88,19 +94,6 @@ private:
     CoreError ended_by_ = CoreError::os;
 };
 
-/// Adds `.until(deadline)` to an operation: past it the operation is stopped and gives `timed_out`.
-template <class Operation> class WithDeadline : public OperationWait {
-public:
-    [[nodiscard]] Operation&& until(TimePoint deadline) && noexcept {
-        this->set_deadline(deadline);
-        return static_cast<Operation&&>(*this);
-    }
-
-protected:
-    using OperationWait::OperationWait;
-    ~WithDeadline() = default;
-};
-
 /// The result of moving bytes, and the buffer that was lent for it.
 template <Buffer B> struct Transfer {
     Result<std::size_t> count; ///< bytes moved; 0 from a read or recv is the end
@@ -108,21 +101,19 @@ template <Buffer B> struct Transfer {
 };
 
 /// Awaits to `Transfer<B>`.
-template <Buffer B> class TransferWait final : public WithDeadline<TransferWait<B>> {
+template <Buffer B> class TransferWait final : public OperationWait {
 public:
     TransferWait(const OperationRequest& request, B buffer) noexcept
-        : WithDeadline<TransferWait<B>>(request), buffer_(std::move(buffer)) {
-        OperationRequest& moved = this->request_for_change();
+        : OperationWait(request), buffer_(std::move(buffer)) {
+        OperationRequest& moved = request_for_change();
         moved.address = reinterpret_cast<std::uintptr_t>(std::data(buffer_));
         moved.length = length_of(std::size(buffer_));
     }
     [[nodiscard]] Transfer<B> await_resume() noexcept {
-        if (this->result() >= 0) [[likely]] {
-            return {
-                .count = static_cast<std::size_t>(this->result()), .buffer = std::move(buffer_)
-            };
+        if (result() >= 0) [[likely]] {
+            return {.count = static_cast<std::size_t>(result()), .buffer = std::move(buffer_)};
         }
-        return {.count = fail(this->failure()), .buffer = std::move(buffer_)};
+        return {.count = fail(failure()), .buffer = std::move(buffer_)};
     }
 
 private:
@@ -130,18 +121,20 @@ private:
 };
 
 /// Awaits to `Result<Fd>`.
-class FdWait final : public WithDeadline<FdWait> {
+class FdWait final : public OperationWait {
 public:
-    FdWait(const OperationRequest& request) noexcept : WithDeadline(request) {}
+    // NOLINTNEXTLINE(google-explicit-constructor): an operation is its request
+    FdWait(const OperationRequest& request) noexcept : OperationWait(request) {}
     [[nodiscard]] Result<Fd> await_resume() const noexcept {
         return outcome().transform([this](std::int32_t fd) { return opened(fd); });
     }
 };
 
 /// Awaits to `Result<void>`.
-class PlainWait final : public WithDeadline<PlainWait> {
+class PlainWait final : public OperationWait {
 public:
-    PlainWait(const OperationRequest& request) noexcept : WithDeadline(request) {}
+    // NOLINTNEXTLINE(google-explicit-constructor): an operation is its request
+    PlainWait(const OperationRequest& request) noexcept : OperationWait(request) {}
     [[nodiscard]] Result<void> await_resume() const noexcept {
         if (result() >= 0) [[likely]] {
             return {};
@@ -151,9 +144,10 @@ public:
 };
 
 /// Awaits to `Result<std::uint32_t>`.
-class NumberWait final : public WithDeadline<NumberWait> {
+class NumberWait final : public OperationWait {
 public:
-    NumberWait(const OperationRequest& request) noexcept : WithDeadline(request) {}
+    // NOLINTNEXTLINE(google-explicit-constructor): an operation is its request
+    NumberWait(const OperationRequest& request) noexcept : OperationWait(request) {}
     [[nodiscard]] Result<std::uint32_t> await_resume() const noexcept {
         return outcome().transform([](std::int32_t number) {
             return static_cast<std::uint32_t>(number);
@@ -168,10 +162,10 @@ struct SocketAddress {
 };
 
 /// Awaits to `Result<void>`: connect, bind.
-class AddressWait final : public WithDeadline<AddressWait> {
+class AddressWait final : public OperationWait {
 public:
     AddressWait(const OperationRequest& request, const SocketAddress& address) noexcept
-        : WithDeadline(request), address_(address.storage) {
+        : OperationWait(request), address_(address.storage) {
         OperationRequest& moved = request_for_change();
         moved.address = reinterpret_cast<std::uintptr_t>(&address_);
         moved.offset = address.length;
@@ -194,10 +188,10 @@ struct ExitStatus {
 };
 
 /// Awaits to `Result<ExitStatus>`.
-class ProcessWait final : public WithDeadline<ProcessWait> {
+class ProcessWait final : public OperationWait {
 public:
     explicit ProcessWait(const OperationRequest& request) noexcept
-        : WithDeadline(request), info_(std::make_unique<siginfo_t>()) {
+        : OperationWait(request), info_(std::make_unique<siginfo_t>()) {
         request_for_change().offset = reinterpret_cast<std::uintptr_t>(info_.get());
     }
     [[nodiscard]] Result<ExitStatus> await_resume() const noexcept;

@@ -4,6 +4,7 @@
 #include <zsync/core/executor.hpp>
 #include <zsync/core/operation_request.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -48,10 +49,10 @@ public:
         return static_cast<HandlerKind>(data_ & tag_mask);
     }
     [[nodiscard]] OperationWait& wait() const noexcept {
-        return *reinterpret_cast<OperationWait*>(data_);
+        return *std::bit_cast<OperationWait*>(data_);
     }
     [[nodiscard]] CompletionHandler& handler() const noexcept {
-        return *reinterpret_cast<CompletionHandler*>(data_ & ~tag_mask);
+        return *std::bit_cast<CompletionHandler*>(data_ & ~tag_mask);
     }
     /// Nobody: the completion is dropped.
     static CompletionTarget none() noexcept { return CompletionTarget(none_tag); }

@@ -54,7 +54,7 @@ enum class RequestFlags : std::uint8_t {};
 /// A submission queue entry (io_uring_enter(2)), field for field. Made by `Io`, whose methods name
 /// the man page of each; carried out by the ring, or by plain system calls where there is none.
 struct OperationRequest {
-    Opcode opcode;
+    Opcode opcode = Opcode::nop;
     RequestFlags sqe_flags{};
     std::uint16_t priority = 0; ///< sqe->ioprio: send and receive flags
     std::int32_t fd = -1;

@@ -19,18 +19,18 @@ struct RequiredOperation {
     const char* name;
 };
 constexpr std::array required_operations{
-    RequiredOperation{IORING_OP_READ, "read"},
-    RequiredOperation{IORING_OP_WRITE, "write"},
-    RequiredOperation{IORING_OP_POLL_ADD, "poll"},
-    RequiredOperation{IORING_OP_ACCEPT, "accept"},
-    RequiredOperation{IORING_OP_CONNECT, "connect"},
-    RequiredOperation{IORING_OP_SEND, "send"},
-    RequiredOperation{IORING_OP_RECV, "recv"},
-    RequiredOperation{IORING_OP_ASYNC_CANCEL, "async_cancel"},
-    RequiredOperation{IORING_OP_SEND_ZC, "send_zc"},
-    RequiredOperation{IORING_OP_WAITID, "waitid"},
-    RequiredOperation{IORING_OP_FUTEX_WAIT, "futex_wait"},
-    RequiredOperation{IORING_OP_LISTEN, "listen"},
+    RequiredOperation{.opcode = IORING_OP_READ, .name = "read"},
+    RequiredOperation{.opcode = IORING_OP_WRITE, .name = "write"},
+    RequiredOperation{.opcode = IORING_OP_POLL_ADD, .name = "poll"},
+    RequiredOperation{.opcode = IORING_OP_ACCEPT, .name = "accept"},
+    RequiredOperation{.opcode = IORING_OP_CONNECT, .name = "connect"},
+    RequiredOperation{.opcode = IORING_OP_SEND, .name = "send"},
+    RequiredOperation{.opcode = IORING_OP_RECV, .name = "recv"},
+    RequiredOperation{.opcode = IORING_OP_ASYNC_CANCEL, .name = "async_cancel"},
+    RequiredOperation{.opcode = IORING_OP_SEND_ZC, .name = "send_zc"},
+    RequiredOperation{.opcode = IORING_OP_WAITID, .name = "waitid"},
+    RequiredOperation{.opcode = IORING_OP_FUTEX_WAIT, .name = "futex_wait"},
+    RequiredOperation{.opcode = IORING_OP_LISTEN, .name = "listen"},
 };
 
 static_assert(std::to_underlying(Opcode::accept) == IORING_OP_ACCEPT);
@@ -279,11 +279,27 @@ std::vector<RuntimeFeature> Ring::features() const {
     };
     using enum KernelFeature;
     static constexpr std::array optional_features{
-        Optional{buffer_ring, "io_uring.buffer_ring", "the kernel picks receive buffers"},
-        Optional{multishot_recv, "io_uring.multishot_recv", "one request for many receives"},
-        Optional{multishot_accept, "io_uring.multishot_accept", "one request for many connections"},
-        Optional{registered_ring, "io_uring.registered_ring", "no descriptor look-up"},
-        Optional{send_zc, "io_uring.send_zc", "zero-copy sends"},
+        Optional{
+            .feature = buffer_ring,
+            .name = "io_uring.buffer_ring",
+            .use = "the kernel picks receive buffers"
+        },
+        Optional{
+            .feature = multishot_recv,
+            .name = "io_uring.multishot_recv",
+            .use = "one request for many receives"
+        },
+        Optional{
+            .feature = multishot_accept,
+            .name = "io_uring.multishot_accept",
+            .use = "one request for many connections"
+        },
+        Optional{
+            .feature = registered_ring,
+            .name = "io_uring.registered_ring",
+            .use = "no descriptor look-up"
+        },
+        Optional{.feature = send_zc, .name = "io_uring.send_zc", .use = "zero-copy sends"},
     };
     std::vector<RuntimeFeature> features;
     features.push_back(

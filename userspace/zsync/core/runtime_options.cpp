@@ -14,13 +14,13 @@ struct Name {
     std::string_view name;
 };
 constexpr std::array names{
-    Name{KernelFeature::buffer_ring, "buffer_ring"},
-    Name{KernelFeature::multishot_recv, "multishot_recv"},
-    Name{KernelFeature::multishot_accept, "multishot_accept"},
-    Name{KernelFeature::registered_ring, "registered_ring"},
-    Name{KernelFeature::send_zc, "send_zc"},
-    Name{KernelFeature::epoll_pwait2, "epoll_pwait2"},
-    Name{KernelFeature::rwf_nowait, "rwf_nowait"},
+    Name{.feature = KernelFeature::buffer_ring, .name = "buffer_ring"},
+    Name{.feature = KernelFeature::multishot_recv, .name = "multishot_recv"},
+    Name{.feature = KernelFeature::multishot_accept, .name = "multishot_accept"},
+    Name{.feature = KernelFeature::registered_ring, .name = "registered_ring"},
+    Name{.feature = KernelFeature::send_zc, .name = "send_zc"},
+    Name{.feature = KernelFeature::epoll_pwait2, .name = "epoll_pwait2"},
+    Name{.feature = KernelFeature::rwf_nowait, .name = "rwf_nowait"},
 };
 
 std::string known_names() {

@@ -66,6 +66,7 @@ std::string refusal(const Scheduling& asked, int error) {
 
 /// Touches each page below the current frame, as calls going deeper will.
 [[gnu::noinline]] void prefault_stack() {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below, a byte a page
     std::array<volatile char, limits::prefault_stack_bytes> below;
     for (std::size_t at = 0; at < below.size(); at += 4096) {
         below[at] = 0;
@@ -94,7 +95,9 @@ void prefault_frames() {
 } // namespace
 
 Outcome<void> Scheduling::check() const {
-    const auto wrong = [](std::string words) { return fail(CoreError::invalid_argument, words); };
+    const auto wrong = [](std::string words) {
+        return fail(CoreError::invalid_argument, std::move(words));
+    };
     const bool by_priority = policy == Policy::fifo || policy == Policy::round_robin;
     if (by_priority && (priority < 1 || priority > 99)) {
         return wrong(std::format("{} {}: priorities are 1 to 99", name_of(policy), priority));

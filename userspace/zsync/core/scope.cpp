@@ -112,7 +112,7 @@ Result<void> Scope::Join::await_resume() noexcept {
     if (joiner_->task->take_cancel()) {
         return fail(CoreError::canceled);
     }
-    return fail(*failure);
+    return failure ? Result<void>(fail(*failure)) : Result<void>();
 }
 
 } // namespace zsync

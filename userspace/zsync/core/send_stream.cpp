@@ -230,6 +230,7 @@ bool SendStreamState::has_rested(std::int32_t result) noexcept {
     }
     // If it is not over, the socket has ended, of which a send tells more, or the stream is
     // stopped.
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it is there, see above
     const bool goes_on = unusual_->rest->is_over() || result != -ECANCELED;
     unusual_->rest.reset();
     return goes_on;

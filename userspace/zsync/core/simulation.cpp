@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
@@ -60,11 +61,11 @@ public:
         switch (request.opcode) {
         case Opcode::readv:
         case Opcode::writev:
-            parts_ = {reinterpret_cast<const iovec*>(request.address), request.length};
+            parts_ = {std::bit_cast<const iovec*>(request.address), request.length};
             break;
         case Opcode::sendmsg:
         case Opcode::recvmsg:
-            message_ = reinterpret_cast<msghdr*>(request.address);
+            message_ = std::bit_cast<msghdr*>(request.address);
             parts_ = {message_->msg_iov, message_->msg_iovlen};
             break;
         default:
@@ -136,7 +137,7 @@ bool may_be_interrupted(const OperationRequest& request) {
 /// recvmsg(2) into a provided buffer. A multishot request's msghdr is only read: the buffer holds
 /// what there is to say, as io_uring_prep_recvmsg_multishot(3) tells, and then the bytes.
 ssize_t receive_message(const OperationRequest& request, std::span<std::byte> memory) {
-    auto& asked = *reinterpret_cast<msghdr*>(request.address);
+    auto& asked = *std::bit_cast<msghdr*>(request.address);
     const bool multishot = (request.priority & IORING_RECV_MULTISHOT) != 0;
     msghdr message = asked;
     std::size_t before = 0;
@@ -385,7 +386,7 @@ bool SimulatedQueue::try_plain(Pending& pending) noexcept {
 
 bool SimulatedQueue::try_futex(Pending& pending) noexcept {
     const OperationRequest& request = pending.request;
-    const auto* word = reinterpret_cast<const std::atomic<std::uint32_t>*>(request.address);
+    const auto* word = std::bit_cast<const std::atomic<std::uint32_t>*>(request.address);
     if (word->load() == static_cast<std::uint32_t>(request.offset)) {
         pending.tried = true;
         return false;
@@ -444,7 +445,7 @@ bool SimulatedQueue::receive_once(Pending& pending) noexcept {
         return true;
     }
     const io_uring_buf& buffer = buffers_of(group.entries.data())[group.head & group.mask];
-    const std::span<std::byte> memory(reinterpret_cast<std::byte*>(buffer.addr), buffer.len);
+    const std::span<std::byte> memory(std::bit_cast<std::byte*>(buffer.addr), buffer.len);
     ssize_t count = 0;
     if (request.opcode == Opcode::recvmsg) {
         count = receive_message(request, memory);

@@ -5,6 +5,7 @@
 
 #include <linux/io_uring.h>
 
+#include <bit>
 #include <cerrno>
 
 namespace zsync {
@@ -26,11 +27,11 @@ bool ZeroCopySendBase::suspend(PromiseBase& promise) noexcept {
         // Plain system calls have no such send: it is a copy, and says so.
         TransferWait copy(
             {.opcode = Opcode::send, .fd = request_.fd, .flags = request_.flags},
-            std::span(reinterpret_cast<const std::byte*>(request_.address), request_.length)
+            std::span(std::bit_cast<const std::byte*>(request_.address), request_.length)
         );
         copied_ = true;
         if (has_deadline_) {
-            (void)std::move(copy).until(due);
+            (void)copy.until(due);
         }
         (void)copy.suspend(promise);
         const Result<std::size_t> sent = copy.await_resume().count;

@@ -40,22 +40,21 @@ template <Buffer B> struct MessageParts {
 };
 
 /// Awaits to `Datagram<B>`.
-template <Buffer B> class ReceiveFromWait final : public WithDeadline<ReceiveFromWait<B>> {
+template <Buffer B> class ReceiveFromWait final : public OperationWait {
 public:
     ReceiveFromWait(const OperationRequest& request, B buffer)
-        : WithDeadline<ReceiveFromWait<B>>(request),
-          parts_(std::make_unique<MessageParts<B>>(std::move(buffer))) {
+        : OperationWait(request), parts_(std::make_unique<MessageParts<B>>(std::move(buffer))) {
         parts_->header.msg_namelen = sizeof parts_->address.storage;
-        this->request_for_change().address = reinterpret_cast<std::uintptr_t>(&parts_->header);
-        this->request_for_change().length = 1;
+        request_for_change().address = reinterpret_cast<std::uintptr_t>(&parts_->header);
+        request_for_change().length = 1;
     }
     [[nodiscard]] Datagram<B> await_resume() noexcept {
         parts_->address.length = parts_->header.msg_namelen;
         Result<std::size_t> count = 0;
-        if (this->result() >= 0) [[likely]] {
-            count = static_cast<std::size_t>(this->result());
+        if (result() >= 0) [[likely]] {
+            count = static_cast<std::size_t>(result());
         } else {
-            count = fail(this->failure());
+            count = fail(failure());
         }
         return {
             .count = count,
@@ -70,24 +69,23 @@ private:
 };
 
 /// Awaits to `Transfer<B>`.
-template <Buffer B> class SendToWait final : public WithDeadline<SendToWait<B>> {
+template <Buffer B> class SendToWait final : public OperationWait {
 public:
     SendToWait(const OperationRequest& request, const SocketAddress& to, B buffer)
-        : WithDeadline<SendToWait<B>>(request),
-          parts_(std::make_unique<MessageParts<B>>(std::move(buffer))) {
+        : OperationWait(request), parts_(std::make_unique<MessageParts<B>>(std::move(buffer))) {
         parts_->address = to;
         parts_->header.msg_namelen = to.length;
-        this->request_for_change().address = reinterpret_cast<std::uintptr_t>(&parts_->header);
-        this->request_for_change().length = 1;
+        request_for_change().address = reinterpret_cast<std::uintptr_t>(&parts_->header);
+        request_for_change().length = 1;
     }
     [[nodiscard]] Transfer<B> await_resume() noexcept {
-        if (this->result() >= 0) [[likely]] {
+        if (result() >= 0) [[likely]] {
             return {
-                .count = static_cast<std::size_t>(this->result()),
+                .count = static_cast<std::size_t>(result()),
                 .buffer = std::move(parts_->buffer),
             };
         }
-        return {.count = fail(this->failure()), .buffer = std::move(parts_->buffer)};
+        return {.count = fail(failure()), .buffer = std::move(parts_->buffer)};
     }
 
 private:

@@ -69,7 +69,7 @@ void StallDetector::enter_thread(Worker& worker) {
 void StallDetector::leave_thread() noexcept {
     if (std::exchange(has_timer_, false)) {
         // A tick that is on its way is delivered before this call returns to the thread.
-        ::timer_delete(timer_);
+        (void)::timer_delete(timer_);
     }
     attention_.store(false, std::memory_order_relaxed);
     signal_stack_.reset();
@@ -79,7 +79,7 @@ void StallDetector::set_timer(Duration period) noexcept {
     struct itimerspec times{};
     times.it_interval.tv_nsec = period.count();
     times.it_value = times.it_interval;
-    ::timer_settime(timer_, 0, &times, nullptr);
+    (void)::timer_settime(timer_, 0, &times, nullptr);
 }
 
 void StallDetector::tick() noexcept {

@@ -212,7 +212,7 @@ bool RecvStreamState::receive_here(PromiseBase& promise, const TimePoint* deadli
         std::span(pool.buffer(buffer), pool.buffer_bytes())
     );
     if (deadline != nullptr) {
-        (void)std::move(recv).until(*deadline);
+        (void)recv.until(*deadline);
     }
     (void)recv.suspend(promise);
     const Result<std::size_t> count = recv.await_resume().count;

@@ -20,6 +20,7 @@ class Worker;
 /// interruption is a request, after which the wait goes on until the event's own end is known.
 class Suspension {
 public:
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): `promise_`, see there
     Suspension() noexcept = default;
     Suspension(const Suspension&) = delete;
     Suspension& operator=(const Suspension&) = delete;
@@ -59,7 +60,7 @@ private:
     void park_here() noexcept;
     static void wake_thread(TaskRecord& record) noexcept;
 
-    PromiseBase* promise_; ///< set by `begin`
+    PromiseBase* promise_; ///< set by `begin`: each wait would write it twice
 };
 
 /// A suspension that may also end because its time has come.

@@ -22,7 +22,8 @@ namespace zsync {
 struct FinalAwaiter {
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
+    [[nodiscard]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self
+    ) const noexcept {
         PromiseBase& promise = self.promise();
         if (promise.caller) {
             return promise.caller;
@@ -80,6 +81,7 @@ public:
 template <class T> class ReturnedValue {
 public:
     template <class U> void emplace(U&& value) { value_.emplace(std::forward<U>(value)); }
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): a coroutine that has ended has returned
     [[nodiscard]] T taken() && { return *std::move(value_); }
 
 private:
@@ -98,7 +100,7 @@ public:
 
 private:
     union {
-        T value_;
+        T value_; // NOLINT(readability-identifier-naming): as private as the union is
     };
 };
 

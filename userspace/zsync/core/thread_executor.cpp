@@ -182,7 +182,9 @@ void ThreadExecutor::remove_timer(TimedSuspension& timer) noexcept {
 
 std::vector<RuntimeFeature> ThreadExecutor::features() const {
     return {
-        {"concurrency", threads_max_ != 0, std::format("a thread a task, at most {}", threads_max_)}
+        {.name = "concurrency",
+         .available = threads_max_ != 0,
+         .detail = std::format("a thread a task, at most {}", threads_max_)}
     };
 }
 

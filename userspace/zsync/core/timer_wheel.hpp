@@ -15,7 +15,7 @@ using Duration = Clock::duration;
 
 /// One timer, embedded in what waits for it. Must be removed before it is destroyed.
 struct Timer {
-    Timer() noexcept = default;
+    Timer() noexcept = default; // NOLINT(cppcoreguidelines-pro-type-member-init): `next`, see there
     Timer(const Timer&) = delete;
     Timer& operator=(const Timer&) = delete;
 

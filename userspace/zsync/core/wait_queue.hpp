@@ -38,6 +38,7 @@ public:
     }
 
 protected:
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): what is set when it has to wait
     QueueWait() noexcept = default;
     ~QueueWait() = default;
 

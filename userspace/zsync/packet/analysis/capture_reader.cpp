@@ -321,7 +321,9 @@ Outcome<std::optional<CaptureReader::Block>> CaptureReader::next_block() {
                 )
             );
         }
-        return Block{type, at, whole.subspan(8, length - block_frame_bytes)};
+        return Block{
+            .type = type, .offset = at, .body = whole.subspan(8, length - block_frame_bytes)
+        };
     }
 }
 
