@@ -143,10 +143,10 @@ TEST_F(FilterTest, without_a_rule_that_samples_there_is_no_ring) {
     EXPECT_EQ(filter.read_samples().error().error, Error(PacketError::no_samples));
     must(filter.load(sample_source("10.1.0.0/16", 1)));
     EXPECT_TRUE(filter.read_samples());
-    const std::uint32_t with_samples = verified_instructions(live_program(filter, lab_.bpf_dir()));
+    const std::uint32_t with_samples = program_bytes(live_program(filter, lab_.bpf_dir()));
     must(filter.load(drop_source("10.1.0.0/16")));
     EXPECT_EQ(filter.read_samples().error().error, Error(PacketError::no_samples));
-    EXPECT_LT(verified_instructions(live_program(filter, lab_.bpf_dir())), with_samples);
+    EXPECT_LT(program_bytes(live_program(filter, lab_.bpf_dir())), with_samples);
     filter = must(Filter::adopt(options()));
     EXPECT_EQ(filter.read_samples().error().error, Error(PacketError::no_samples));
 }

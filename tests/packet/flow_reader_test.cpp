@@ -230,14 +230,14 @@ TEST_F(FlowTest, a_restart_finds_the_table_and_a_load_keeps_it) {
 }
 
 TEST_F(FlowTest, without_it_there_is_no_table_and_no_code) {
-    const std::uint32_t with_flows = verified_instructions(live_program(filter_, lab_.bpf_dir()));
+    const std::uint32_t with_flows = program_bytes(live_program(filter_, lab_.bpf_dir()));
     EXPECT_NE(
         output_of("bpftool net show dev " + veth_.name()).find("zsync_flows_out"), std::string::npos
     );
     filter_.count_flows(false);
     must(filter_.load(drop_source("10.9.0.0/16")));
     EXPECT_FALSE(filter_.flow_maps());
-    EXPECT_LT(verified_instructions(live_program(filter_, lab_.bpf_dir())), with_flows);
+    EXPECT_LT(program_bytes(live_program(filter_, lab_.bpf_dir())), with_flows);
     EXPECT_EQ(
         output_of("bpftool net show dev " + veth_.name()).find("zsync_flows_out"), std::string::npos
     );
