@@ -158,7 +158,7 @@ def rows(above: str) -> list[str]:
 
 def test_every_feature_that_can_be_switched_off_is_there():
     source = (CORE / "runtime_options.cpp").read_text()
-    names = re.findall(r'Name\{KernelFeature::(\w+), "\1"\}', source)
+    names = re.findall(r'Name\{\.feature = KernelFeature::(\w+), \.name = "\1"\}', source)
     assert len(names) >= 7 and rows("| name | what it is for | without it |") == names
 
 
