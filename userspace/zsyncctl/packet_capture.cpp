@@ -124,48 +124,15 @@ Answer<void> run(Session& session) {
     const std::uint64_t count = count_of(invocation).value_or(0);
     const std::uint64_t duration_us = duration_us_of(invocation).value_or(0);
     const auto hook = invocation.value("--samples");
-    const auto call = [&](auto... arguments) { return daemon.call(method, arguments...); };
-    const auto answer = takes ? call(
-                                    "ha{sv}",
-                                    file.get(),
-                                    3,
-                                    "count",
-                                    "t",
-                                    count,
-                                    "duration_usec",
-                                    "t",
-                                    duration_us,
-                                    "force",
-                                    "b",
-                                    invocation.has("--force") ? 1 : 0
-                                )
-                        : hook ? call(
-                                     "hsa{sv}",
-                                     file.get(),
-                                     "",
-                                     3,
-                                     "count",
-                                     "t",
-                                     count,
-                                     "duration_usec",
-                                     "t",
-                                     duration_us,
-                                     "samples",
-                                     "s",
-                                     hook->c_str()
-                                 )
-                               : call(
-                                     "hsa{sv}",
-                                     file.get(),
-                                     condition.c_str(),
-                                     2,
-                                     "count",
-                                     "t",
-                                     count,
-                                     "duration_usec",
-                                     "t",
-                                     duration_us
-                                 );
+    const auto call = [&](auto... arguments) {
+        return daemon.call(
+            method, arguments..., "count", "t", count, "duration_usec", "t", duration_us
+        );
+    };
+    const auto answer =
+        takes  ? call("ha{sv}", file.get(), 3, "force", "b", invocation.has("--force") ? 1 : 0)
+        : hook ? call("hsa{sv}", file.get(), "", 3, "samples", "s", hook->c_str())
+               : call("hsa{sv}", file.get(), condition.c_str(), 2);
     if (!answer) {
         return std::unexpected(explain_interface(daemon, ifname, answer.error()));
     }
