@@ -281,7 +281,7 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
     if (!is_of_cgroup(options.hook)) {
         FoundPoint found;
         found.point.kind = options.hook;
-        // In another namespace the device cannot be asked; its filter was attached to Ethernet.
+        // In another namespace the device cannot be asked: it is taken for one with Ethernet.
         found.facts.link_type = ARPHRD_ETHER;
         if (auto device = interface_facts(facts.ifindex)) {
             found.facts = *std::move(device);
