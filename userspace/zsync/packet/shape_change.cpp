@@ -72,7 +72,7 @@ Outcome<std::string> change_shape(RuleSet& rules, std::string_view rates) {
     }
     const std::vector<std::string_view> all = words_of(rates);
     std::span<const std::string_view> words = all;
-    const auto rate = words.empty() ? std::nullopt : shape_rate_of(words.front());
+    const auto rate = shape_rate_of(words.empty() ? std::string_view{} : words.front());
     if (rate) {
         words = words.subspan(1);
     }
