@@ -1,5 +1,6 @@
 """The harness fails whatever did not prove that it ran and passed."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -15,10 +16,14 @@ HARNESS = pathlib.Path(__file__).resolve().parent
 GRACE = "8"
 
 
+# In the environment of a run and of all that it starts.
+MARK = "ZSYNC_VM_TEST"
+
+
 def run(name: str, out: pathlib.Path) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, str(HARNESS / "vm.py"), "run", str(HARNESS / "broken" / name), "--out", str(out)],
-        env=dict(os.environ, ZSYNC_VM_GRACE_SECONDS=GRACE),
+        env=os.environ | {"ZSYNC_VM_GRACE_SECONDS": GRACE, MARK: str(out)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -26,16 +31,18 @@ def run(name: str, out: pathlib.Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def emulators() -> set[str]:
-    """The pids of QEMU processes that this process's descendants left behind."""
+def emulators(out: pathlib.Path) -> set[str]:
+    """The pids of QEMU processes that the run into `out` started, whosever children they are by now. Other scenarios may
+    run beside this test."""
     found = set()
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            words = path.read_bytes().split(b"\0")
+            program = (path / "cmdline").read_bytes().split(b"\0")[0]
+            environment = (path / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[0] == b"qemu-system-x86_64" and any(b"zsync-vm-" in word for word in words):
-            found.add(path.parent.name)
+        if program == b"qemu-system-x86_64" and f"{MARK}={out}".encode() in environment:
+            found.add(path.name)
     return found
 
 
@@ -104,6 +111,11 @@ def test_missing_input_is_named(tmp_path, missing):
 
 
 def test_no_emulator_outlives_its_run(tmp_path):
-    before = emulators()
-    run("fails", tmp_path / "out")
-    assert emulators() <= before
+    out = tmp_path / "out"
+    with concurrent.futures.ThreadPoolExecutor() as beside:
+        ends = beside.submit(run, "fails", out)
+        seen = set()
+        while not concurrent.futures.wait([ends], timeout=0.1).done:
+            seen |= emulators(out)
+    assert seen, "the emulator of a run is found while it runs"
+    assert not emulators(out)
