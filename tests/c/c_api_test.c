@@ -309,7 +309,13 @@ static void read_in_a_fiber(zsync_worker* worker, void* user) {
     CHECK(!pthread_equal(other, pthread_self()));
     zsync_sleep(worker, millisecond_ns, NULL, NULL); /* nobody waits for it: freed at the end */
     zsync_spawn(worker, wait_for_ever, shared);
+    zsync_operation* for_ever = zsync_sleep(worker, UINT64_MAX, NULL, NULL);
+    zsync_operation* patient =
+        zsync_recv(worker, shared->pair[1], buffer, 1, 0, UINT64_MAX, NULL, NULL);
     CHECK(zsync_wait(zsync_sleep(worker, millisecond_ns, NULL, NULL)) == 0);
+    zsync_cancel(for_ever);
+    zsync_cancel(patient);
+    CHECK(zsync_wait(for_ever) == -ECANCELED && zsync_wait(patient) == -ECANCELED);
     zsync_stop(worker);
     ++shared->ended;
 }

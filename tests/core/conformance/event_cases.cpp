@@ -97,6 +97,16 @@ ZSYNC_CASE(sleep, for_no_time_ends, timer) {
     co_return {};
 }
 
+ZSYNC_CASE(sleep, for_the_longest_time_lasts_until_it_is_canceled, beside | timer) {
+    ZCO_TRY(auto sleeping, io.concurrent([io]() -> Task<Result<void>> {
+        co_return co_await io.sleep_for(Duration::max());
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(sleeping.is_finished());
+    EXPECT_IS(co_await sleeping.cancel(), "Canceled");
+    co_return {};
+}
+
 ZSYNC_CASE(sleep, is_a_cancellation_point_also_when_it_is_over, nothing) {
     io.recancel();
     EXPECT_IS(co_await io.sleep_for(0ns), "Canceled");
@@ -186,6 +196,14 @@ ZSYNC_CASE(clock, of_the_wall_is_waited_by, timer) {
 ZSYNC_CASE(clock, that_counts_suspension_is_waited_by, timer) {
     ZCO_CHECK(co_await wait_by<BootClock>(io));
     EXPECT_GE(BootClock::now().time_since_epoch(), Clock::now().time_since_epoch() - 1s);
+    co_return {};
+}
+
+ZSYNC_CASE(interval, of_the_longest_period_never_ticks, timer) {
+    Interval never(io, Duration::max());
+    TIMES_OUT(co_await never.tick().until(io.now() + soon));
+    never.reset();
+    TIMES_OUT(co_await never.tick().until(io.now() + soon));
     co_return {};
 }
 

@@ -105,6 +105,13 @@ Task<void> operate(zsync_operation* operation, std::optional<TimePoint> deadline
     end(operation, result);
 }
 
+TimePoint time_after(zsync_worker* worker, uint64_t duration_ns) {
+    constexpr auto longest = static_cast<uint64_t>(Duration::max().count());
+    return later(
+        worker->io().now(), Duration(static_cast<int64_t>(std::min(duration_ns, longest)))
+    );
+}
+
 template <class Make>
 zsync_operation* begin_operation(
     zsync_worker* worker,
@@ -117,7 +124,7 @@ zsync_operation* begin_operation(
     ZASSERT(worker->operations != nullptr, "operations are started while zsync_run runs");
     std::optional<TimePoint> deadline;
     if (timeout_ns != ZSYNC_NO_TIMEOUT) {
-        deadline = worker->io().now() + std::chrono::nanoseconds(timeout_ns);
+        deadline = time_after(worker, timeout_ns);
     }
     auto* operation = new zsync_operation{.worker = worker, .callback = callback, .user = user};
     operation->task =
@@ -292,7 +299,7 @@ zsync_operation* zsync_poll(
 
 zsync_operation*
 zsync_sleep(zsync_worker* worker, uint64_t duration_ns, zsync_callback callback, void* user) {
-    const TimePoint until = worker->io().now() + std::chrono::nanoseconds(duration_ns);
+    const TimePoint until = time_after(worker, duration_ns);
     return begin_operation(worker, "c sleep", ZSYNC_NO_TIMEOUT, callback, user, [=](Io io) {
         return io.sleep_until(until);
     });

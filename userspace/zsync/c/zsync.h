@@ -140,7 +140,7 @@ zsync_operation* zsync_poll(
     zsync_callback callback,
     void* user
 );
-/** 0 when so much time has passed. */
+/** 0 when so much time has passed. `UINT64_MAX`: never, it lasts until it is cancelled. */
 zsync_operation*
 zsync_sleep(zsync_worker* worker, uint64_t duration_ns, zsync_callback callback, void* user);
 /** Calls `call(argument)`, which may block, on another thread; its result is the operation's. Once

@@ -27,7 +27,7 @@ enum class MissedTicks : std::uint8_t {
 class Interval {
 public:
     Interval(Io io, Duration period, MissedTicks missed = MissedTicks::burst) noexcept
-        : io_(io), period_(period), next_(io.now() + period), missed_(missed) {
+        : io_(io), period_(period), next_(later(io.now(), period)), missed_(missed) {
         ZASSERT(period > Duration::zero(), "an interval has a period");
     }
 
@@ -83,16 +83,16 @@ public:
     /// The next tick; one that is overdue comes at once.
     [[nodiscard]] Tick tick() noexcept { return Tick(*this); }
     /// The next tick comes one period from here.
-    void reset() noexcept { next_ = io_.now() + period_; }
+    void reset() noexcept { next_ = later(io_.now(), period_); }
     [[nodiscard]] Duration period() const noexcept { return period_; }
 
 private:
     TimePoint take() noexcept {
         const TimePoint due = next_;
-        next_ += period_;
+        next_ = later(next_, period_);
         const TimePoint now = io_.now();
         if (next_ <= now && missed_ == MissedTicks::delay) {
-            next_ = now + period_;
+            next_ = later(now, period_);
         } else if (next_ <= now && missed_ == MissedTicks::skip) {
             next_ += period_ * ((now - next_) / period_ + 1);
         }

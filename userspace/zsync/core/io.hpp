@@ -228,8 +228,9 @@ public:
     [[nodiscard]] SleepWait sleep_until(TimePoint deadline) const noexcept {
         return SleepWait(deadline);
     }
+    /// `Duration::max()`: until it is cancelled.
     [[nodiscard]] SleepWait sleep_for(Duration duration) const noexcept {
-        return SleepWait(now() + duration);
+        return SleepWait(later(now(), duration));
     }
     [[nodiscard]] YieldWait yield() const noexcept { return {}; }
 

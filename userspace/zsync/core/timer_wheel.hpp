@@ -13,6 +13,12 @@ using Clock = std::chrono::steady_clock; // CLOCK_MONOTONIC, the clock io_uring 
 using TimePoint = Clock::time_point;
 using Duration = Clock::duration;
 
+/// So long after `from`; the end of time where that is beyond it, so `Duration::max()` is for ever.
+/// `from` is a time that a clock has shown.
+[[nodiscard]] constexpr TimePoint later(TimePoint from, Duration by) noexcept {
+    return by > TimePoint::max() - from ? TimePoint::max() : from + by;
+}
+
 /// One timer, embedded in what waits for it. Must be removed before it is destroyed.
 struct Timer {
     Timer() noexcept = default; // NOLINT(cppcoreguidelines-pro-type-member-init): `next`, see there

@@ -255,7 +255,8 @@ template <bool watched> [[gnu::always_inline]] inline void Worker::wait_and_deli
         return false; // whether something has come only a system call tells there
     }
     queue_->enter(false, std::nullopt);
-    const TimePoint until = std::min(now() + busy_poll_, timers_.next().value_or(TimePoint::max()));
+    const TimePoint until =
+        std::min(later(now(), busy_poll_), timers_.next().value_or(TimePoint::max()));
     while (!queue_->has_news() && (inbox_ == nullptr || !inbox_->has_messages())) {
         if (now() >= until) {
             return false;
