@@ -537,6 +537,12 @@ ZSYNC_CASE(signals, are_received_one_by_one, nothing) {
     co_return {};
 }
 
+ZSYNC_CASE(signals, of_a_number_that_none_has_are_refused, nothing) {
+    EXPECT_IS(SignalSet::create({SIGUSR1, 999}), "EINVAL");
+    EXPECT_IS(SignalSet::create({0}), "EINVAL");
+    co_return {};
+}
+
 ZSYNC_CASE(signals, a_canceled_wait_loses_none, nothing) {
     ZCO_TRY(SignalSet signals, SignalSet::create({SIGUSR1}));
     (void)::raise(SIGUSR1);

@@ -13,7 +13,9 @@ Result<SignalSet> SignalSet::create(std::initializer_list<int> signals) {
     sigset_t mask;
     sigemptyset(&mask);
     for (const int signal : signals) {
-        sigaddset(&mask, signal);
+        if (sigaddset(&mask, signal) != 0) {
+            return fail(os_error(errno));
+        }
     }
     if (const int error = pthread_sigmask(SIG_BLOCK, &mask, nullptr); error != 0) {
         return fail(os_error(error));

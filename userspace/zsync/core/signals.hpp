@@ -11,6 +11,7 @@ namespace zsync {
 /// Make it before any other thread is started.
 class SignalSet {
 public:
+    /// EINVAL: a number that no signal has.
     static Result<SignalSet> create(std::initializer_list<int> signals);
 
     /// The number of the next signal.
