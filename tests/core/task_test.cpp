@@ -1,3 +1,4 @@
+#include <zsync/core/event.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/scope.hpp>
@@ -96,6 +97,38 @@ TEST(Registry, knows_every_task_its_parent_and_where_it_waits) {
         }
     };
     EXPECT_TRUE(worker->run("root", Body::run(worker->io())));
+}
+
+TEST(Registry, lists_a_tree_that_is_deeper_than_a_fibers_stack) {
+    const auto worker = make_worker();
+    static constexpr int depth = 20'000;
+    struct Body {
+        // NOLINTNEXTLINE(misc-no-recursion): that is the point
+        static Task<Result<void>> nest(Io io, int left, Event& deep, Event& end) {
+            if (left == 0) {
+                deep.set();
+                co_return co_await end.wait();
+            }
+            Scope scope(io, "level");
+            scope.spawn("nested", nest, io, left - 1, std::ref(deep), std::ref(end));
+            co_return co_await scope.join();
+        }
+        static std::size_t count(Worker& worker) {
+            EXPECT_GT(worker.stats().resumes, std::uint64_t{depth});
+            return worker.tasks().size();
+        }
+        static Task<Result<void>> run(Worker& worker) {
+            Event deep;
+            Event end;
+            Scope scope(worker.io(), "scope");
+            scope.spawn("nested", nest, worker.io(), depth, std::ref(deep), std::ref(end));
+            ZCO_CHECK(co_await deep.wait());
+            EXPECT_EQ(co_await worker.fiber_io().async(count, std::ref(worker)), depth + 3U);
+            end.set();
+            co_return co_await scope.join();
+        }
+    };
+    EXPECT_TRUE(worker->run("root", Body::run(*worker)));
 }
 
 TEST(Io, an_idle_worker_does_not_wake_up) {

@@ -213,17 +213,18 @@ std::vector<std::string> TaskRecord::await_chain() const {
     return chain;
 }
 
+// Without recursion: a tree may be deeper than the stack of the fiber that asks.
 void TaskRecord::collect(std::vector<TaskInfo>& into, const HeldChunks& held) const {
-    into.push_back(info(held));
-    const std::size_t first = into.size();
-    // The newest child is first in the list; people read the oldest first.
-    std::vector<const TaskRecord*> children;
-    for (const TaskRecord* child = children_; child != nullptr; child = child->sibling_next_) {
-        children.push_back(child);
-    }
-    into.reserve(first + children.size());
-    for (auto child = children.rbegin(); child != children.rend(); ++child) {
-        (*child)->collect(into, held);
+    std::vector<const TaskRecord*> left{this};
+    while (!left.empty()) {
+        const TaskRecord& task = *left.back();
+        left.pop_back();
+        into.push_back(task.info(held));
+        // The newest child is first in the list; people read the oldest first.
+        for (const TaskRecord* child = task.children_; child != nullptr;
+             child = child->sibling_next_) {
+            left.push_back(child);
+        }
     }
 }
 

@@ -229,10 +229,19 @@ std::string Worker::place_of_task(std::uint64_t id) const {
     return "its end";
 }
 
-std::uint64_t Worker::resumes_of(const TaskRecord* first) noexcept {
+// Without recursion: a tree may be deeper than the stack of the fiber that asks.
+std::uint64_t Worker::resumes_of_live() const noexcept {
     std::uint64_t resumes = 0;
-    for (const TaskRecord* at = first; at != nullptr; at = at->sibling_next_) {
-        resumes += at->resumes_ + resumes_of(at->children_);
+    for (const TaskRecord* at = root_; at != nullptr;) {
+        resumes += at->resumes_;
+        if (at->children_ != nullptr) {
+            at = at->children_;
+            continue;
+        }
+        while (at != nullptr && at->sibling_next_ == nullptr) {
+            at = at->parent_;
+        }
+        at = at != nullptr ? at->sibling_next_ : nullptr;
     }
     return resumes;
 }
@@ -241,7 +250,7 @@ WorkerStats Worker::stats() const noexcept {
     return {
         .turns = turns_,
         .enters = queue_->enters(),
-        .resumes = resumes_of_ended_ + resumes_of(root_),
+        .resumes = resumes_of_ended_ + resumes_of_live(),
         .stalls = detector_ ? detector_->stalls() : 0,
         .tasks = task_count(),
         .timers = timers_.count(),

@@ -162,7 +162,7 @@ private:
     template <bool watched> void wait_and_deliver() noexcept;
     void wait_and_deliver_watched() noexcept;
     [[nodiscard]] bool finds_news_polling() noexcept;
-    [[nodiscard]] static std::uint64_t resumes_of(const TaskRecord* first) noexcept;
+    [[nodiscard]] std::uint64_t resumes_of_live() const noexcept;
     [[nodiscard]] TimePoint look_at_clock() noexcept override;
     void describe(const TaskRecord& record, TaskInfo& info) const override;
     void drain() noexcept;
