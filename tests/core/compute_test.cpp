@@ -10,10 +10,15 @@
 #include <zsync/core/worker_group.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <numeric>
 #include <sched.h>
@@ -329,6 +334,64 @@ TEST(Compute, runs_where_it_is_in_a_simulation_and_on_a_thread) {
     EXPECT_EQ(simulation.worker().run("test", Body::run(simulation.worker().io())), ::gettid());
     const auto threads = *ThreadExecutor::create();
     EXPECT_EQ(threads->io().run("test", Body::run(threads->io())), ::gettid());
+}
+
+// Sanitizers take what the parent's threads have for leaks of the child, and start no threads in
+// it.
+#ifndef ZSYNC_SANITIZED
+/// How a child ends that does this.
+template <class Does> int status_of_child(Does does) {
+    std::fflush(nullptr);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::alarm(30); // one that hangs ends too
+        does();
+        ::_exit(99);
+    }
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return status;
+}
+
+TEST(Compute, a_forked_child_that_has_no_threads_ends_and_computes) {
+    const auto seven = [](Io io) -> Task<int> {
+        co_return (co_await io.compute([] { return 7; })).value_or(0);
+    };
+    const auto worker = *Worker::create();
+    EXPECT_EQ(worker->run("test", seven(worker->io())), 7); // there are threads in this process
+    const int ended = status_of_child([] { std::exit(3); });
+    EXPECT_TRUE(WIFEXITED(ended)) << ended;
+    EXPECT_EQ(WEXITSTATUS(ended), 3);
+    const int computed = status_of_child([&seven] {
+        const auto another = *Worker::create();
+        std::exit(another->run("test", seven(another->io())));
+    });
+    EXPECT_TRUE(WIFEXITED(computed)) << computed;
+    EXPECT_EQ(WEXITSTATUS(computed), 7);
+    EXPECT_EQ(worker->run("test", seven(worker->io())), 7);
+}
+#endif
+
+volatile std::sig_atomic_t faults = 0;
+
+TEST(Offload, a_calls_own_faults_reach_the_programs_handler) {
+    const auto worker = *Worker::create();
+    struct Body {
+        static Task<Result<void>> run(Io io, int fault) {
+            ZCO_CHECK(co_await io.offload([fault] { (void)::raise(fault); }));
+            co_return co_await io.compute([fault] { (void)::raise(fault); });
+        }
+    };
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
+        struct sigaction handler{};
+        struct sigaction before{};
+        handler.sa_handler = [](int) { faults = faults + 1; };
+        ::sigaction(fault, &handler, &before);
+        faults = 0;
+        EXPECT_TRUE(worker->run("test", Body::run(worker->io(), fault)));
+        EXPECT_EQ(faults, 2) << strsignal(fault);
+        ::sigaction(fault, &before, nullptr);
+    }
 }
 
 TEST(Compute, a_pool_has_one_thread_to_its_limit) {

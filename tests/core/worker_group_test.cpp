@@ -283,6 +283,34 @@ TEST_P(WorkerGroupTest, every_worker_calls_every_other_while_calls_are_cancelled
     });
 }
 
+#ifndef ZSYNC_SANITIZED
+TEST(WorkerGroupDeathTest, an_overflow_of_a_fiber_there_names_the_task) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    struct Body {
+        // NOLINTNEXTLINE(misc-no-recursion): that is the point
+        static int recurse(int n) {
+            volatile char frame[1024] = {};
+            return n == 0 ? frame[0] : recurse(n - 1) + frame[n % 1024];
+        }
+        static Task<int> overflow(Io io) {
+            const Io fibers(io.executor(), TaskKind::fiber);
+            co_return co_await fibers.async("bottomless", &recurse, 1 << 20);
+        }
+        static Task<void> run(WorkerAddress there) {
+            (void)co_await there.call("overflow", &overflow);
+        }
+    };
+    EXPECT_DEATH(
+        {
+            const auto group = make_group(1);
+            const auto worker = *Worker::create();
+            worker->run("root", Body::run((*group)[0]));
+        },
+        "the stack of fiber task \"bottomless\" has overflowed"
+    );
+}
+#endif
+
 TEST(WorkerGroup, has_one_worker_to_its_limit) {
     EXPECT_EQ(WorkerGroup::create(0).error().error, Error(CoreError::invalid_argument));
     const auto over = WorkerGroup::create(limits::group_workers_max + 1);

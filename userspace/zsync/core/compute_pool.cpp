@@ -4,6 +4,7 @@
 #include <zsync/core/work_deque.hpp>
 
 #include <algorithm>
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -50,14 +51,48 @@ ComputePool::~ComputePool() {
     }
 }
 
+namespace {
+
+std::uint32_t usable_processors() noexcept {
+    cpu_set_t usable;
+    const bool known = ::sched_getaffinity(::getpid(), sizeof usable, &usable) == 0;
+    const auto count = static_cast<std::uint32_t>(known ? CPU_COUNT(&usable) : 1);
+    return std::clamp(count, std::uint32_t{1}, limits::compute_threads_max);
+}
+
+/// A forked child has its parent's memory but none of its threads. It leaves the parent's pool as
+/// it is, also at its end, and makes one of its own when it needs one.
+class SharedPool {
+public:
+    SharedPool() { (void)::pthread_atfork(nullptr, nullptr, &leave_to_parent); }
+    SharedPool(const SharedPool&) = delete;
+    SharedPool& operator=(const SharedPool&) = delete;
+    ~SharedPool() { delete pool_.exchange(nullptr); }
+
+    ComputePool& get() {
+        ComputePool* pool = pool_.load(std::memory_order_acquire);
+        if (pool == nullptr) {
+            auto made = std::make_unique<ComputePool>(usable_processors());
+            // Another thread may have been first.
+            if (pool_.compare_exchange_strong(pool, made.get(), std::memory_order_acq_rel)) {
+                pool = made.release();
+            }
+        }
+        return *pool;
+    }
+
+private:
+    static void leave_to_parent() noexcept { pool_.store(nullptr); }
+
+    static std::atomic<ComputePool*> pool_;
+};
+std::atomic<ComputePool*> SharedPool::pool_{nullptr};
+
+} // namespace
+
 ComputePool& ComputePool::shared() {
-    static ComputePool pool([] {
-        cpu_set_t usable;
-        const bool known = ::sched_getaffinity(::getpid(), sizeof usable, &usable) == 0;
-        const auto count = static_cast<std::uint32_t>(known ? CPU_COUNT(&usable) : 1);
-        return std::clamp(count, std::uint32_t{1}, limits::compute_threads_max);
-    }());
-    return pool;
+    static SharedPool shared;
+    return shared.get();
 }
 
 bool ComputePool::add_thread() noexcept {

@@ -53,7 +53,7 @@ public:
     ~ComputePool();
 
     /// The process's own: a thread for each processor that it may use, at most
-    /// `limits::compute_threads_max`. Ends with the process.
+    /// `limits::compute_threads_max`. Ends with the process; a forked child gets one of its own.
     static ComputePool& shared();
 
     /// False when `limits::compute_queue_max` calls are waiting already.

@@ -21,6 +21,10 @@ bool PoolThread::start(const char* name, void* (*body)(void*), void* argument) n
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
+    // What a call itself causes is its own: blocked, it would end the process past any handler.
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
+        sigdelset(&all, fault);
+    }
     pthread_sigmask(SIG_SETMASK, &all, &before);
     // The processor that a worker is bound to is not where its helpers have to be.
     pthread_attr_t attributes;
