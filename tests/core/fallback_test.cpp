@@ -1,4 +1,5 @@
 // What the runtime does where io_uring is missing, forbidden or short of something.
+#include <zsync/core/batch.hpp>
 #include <zsync/core/epoll_queue.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
@@ -192,6 +193,34 @@ TEST(Fallback, a_send_stream_without_memory_waits_for_it_until_canceled) {
     const std::string canceled = Error(CoreError::canceled).message();
     EXPECT_EQ(in_child(threads, TaskKind::thread), canceled);
     EXPECT_EQ(in_child(epoll, TaskKind::fiber), canceled + ", chunk queued");
+}
+
+TEST(Fallback, files_are_there_where_the_system_gives_no_thread) {
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            ZCO_CHECK(co_await io.stat("/"));
+            std::array<BatchSlot, 1> storage;
+            Batch batch(io, storage);
+            struct statx found{};
+            ZCO_CHECK(batch.add(1, BatchOperation::stat("/", found)));
+            ZCO_CHECK(co_await batch.all());
+            ZCO_CHECK(batch.next()->value);
+            const Result<int> refused = co_await io.offload([] { return 1; });
+            EXPECT_EQ(refused, fail(CoreError::limit_reached));
+            co_return {};
+        }
+    };
+    const std::string said = said_by_child([]() -> std::string {
+        constexpr uid_t nobody = 65534; // the limit does not hold for root
+        if (::geteuid() == 0 && ::setresuid(nobody, nobody, nobody) != 0) {
+            return "root cannot be another user";
+        }
+        limit(RLIMIT_NPROC, 0);
+        const auto worker = *Worker::create();
+        const Result<void> result = worker->run("root", Body::run(worker->io()));
+        return !result ? result.error().message() : testing::Test::HasFailure() ? "failed" : "ok";
+    });
+    EXPECT_EQ(said, "ok");
 }
 
 TEST(Fallback, a_filter_that_forbids_io_uring_leads_to_epoll) {

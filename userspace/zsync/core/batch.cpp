@@ -312,6 +312,9 @@ void Batch::completed(BatchSlot& slot, std::int32_t result) noexcept {
         end_chain(slot, was_polling && result >= 0 ? -ECANCELED : result);
         return;
     }
+    if (result == -ECANCELED && is_on_storage(slot.request_)) {
+        result = carry_out(slot.request_, std::nullopt, nullptr);
+    }
     if ((was_polling && result >= 0) || (result == -EINTR && may_be_repeated(slot.request_))) {
         start(slot);
         return;

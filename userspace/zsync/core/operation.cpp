@@ -3,9 +3,11 @@
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/runtime_lock.hpp>
+#include <zsync/core/syscalls.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <cerrno>
+#include <optional>
 #include <poll.h>
 
 namespace zsync {
@@ -151,6 +153,9 @@ bool may_be_repeated(const OperationRequest& request) noexcept {
 bool OperationWait::has_ended() noexcept {
     auto& worker = static_cast<Worker&>(task().executor());
     result_ = without_restart_codes(result_);
+    if (result_ == -ECANCELED && !interrupted_ && is_on_storage(request_)) {
+        result_ = carry_out(request_, std::nullopt, nullptr);
+    }
     if (std::exchange(polling_, false) && result_ >= 0) {
         worker.queue().queue(request_, *this);
         if (interrupted_) {

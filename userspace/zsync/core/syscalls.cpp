@@ -552,6 +552,18 @@ Attempt attempt(const OperationRequest& request, Progress& progress) noexcept {
         return try_poll(request);
     case Opcode::wait_process:
         return try_wait_process(request);
+    case Opcode::futex_wait:
+        return {.kind = Attempt::Kind::blocks};
+    case Opcode::splice:
+        return begin_splice(request);
+    default:
+        return is_on_storage(request) ? Attempt{.kind = Attempt::Kind::blocks}
+                                      : call_at_once(request);
+    }
+}
+
+bool is_on_storage(const OperationRequest& request) noexcept {
+    switch (request.opcode) {
     case Opcode::fsync:
     case Opcode::fallocate:
     case Opcode::open:
@@ -561,12 +573,9 @@ Attempt attempt(const OperationRequest& request, Progress& progress) noexcept {
     case Opcode::unlink:
     case Opcode::mkdir:
     case Opcode::truncate:
-    case Opcode::futex_wait:
-        return {.kind = Attempt::Kind::blocks};
-    case Opcode::splice:
-        return begin_splice(request);
+        return true;
     default:
-        return call_at_once(request);
+        return false;
     }
 }
 

@@ -63,6 +63,11 @@ struct Attempt {
 /// turns at a shared listener must not hang in it.
 [[nodiscard]] Attempt attempt(const OperationRequest& request, Progress& progress) noexcept;
 
+/// Whether it works on files and names, and so takes as long as the storage does. The ring gives
+/// such ones to threads of the kernel, and ECANCELED, unasked, where the system has none left for
+/// it (RLIMIT_NPROC, a cgroup's pids.max): they are carried out by the worker's own thread then.
+[[nodiscard]] bool is_on_storage(const OperationRequest& request) noexcept;
+
 /// Carries out an operation on this thread, blocking it. -ETIME past the deadline, -ECANCELED when
 /// interrupted; what has been moved by then is given instead.
 [[nodiscard]] std::int32_t carry_out(
