@@ -1,10 +1,13 @@
 // Suspension points of sockets.
 #include "tests/core/conformance/suspension_point.hpp"
 
+#include <zsync/core/batch.hpp>
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <fcntl.h>
@@ -144,7 +147,7 @@ private:
 };
 
 /// A unix listener whose queue is full: nothing tells when there is room.
-struct ConnectLater final : Point {
+struct ConnectLater : Point {
     ConnectLater() {
         auto& local = reinterpret_cast<sockaddr_un&>(address_.storage);
         local.sun_family = AF_UNIX;
@@ -159,14 +162,44 @@ struct ConnectLater final : Point {
     void complete() override { accepted_ = Fd(::accept(listener_.get(), nullptr, nullptr)); }
     void account(bool got) override { EXPECT_EQ(is_connected(client_), got); }
 
-private:
+protected:
     static Fd unix_socket() { return Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
-    Folder folder_;
     SocketAddress address_;
+    Fd client_ = unix_socket();
+
+private:
+    Folder folder_;
     Fd listener_ = unix_socket();
     Fd first_ = unix_socket();
-    Fd client_ = unix_socket();
     Fd accepted_;
+};
+
+struct BatchConnectsLater final : ConnectLater {
+    Task<Result<void>> wait(Io io) override {
+        Batch batch(io, storage_);
+        ZCO_CHECK(batch.add(1, BatchOperation::connect(FdRef(client_), address_)));
+        ZCO_CHECK(co_await batch.all());
+        co_return batch.next()->value.transform([](std::uint32_t) {});
+    }
+
+private:
+    std::array<BatchSlot, 1> storage_;
+};
+
+struct BatchOfConnectsCanceled final : ConnectLater {
+    Task<Result<void>> wait(Io io) override {
+        Batch batch(io, storage_);
+        ZCO_CHECK(batch.add(1, BatchOperation::connect(FdRef(client_), address_)));
+        const Result<void> slept = co_await io.sleep_for(soon);
+        co_await batch.cancel();
+        connected_ = batch.next()->value.has_value();
+        co_return slept;
+    }
+    void account(bool /*got*/) override { EXPECT_EQ(is_connected(client_), connected_); }
+
+private:
+    std::array<BatchSlot, 1> storage_;
+    bool connected_ = false;
 };
 
 struct Shutdown final : Point {
@@ -243,6 +276,16 @@ std::vector<PointRow> socket_points() {
         {"io.accept", "FdWait", network, waits, &make_point<Accept>},
         {"io.connect", "AddressWait", network, ends, &make_point<Connect>},
         {"io.connect to a full queue", "AddressWait", network, waits, &make_point<ConnectLater>},
+        {"batch.all of a connect to a full queue",
+         "BatchWait",
+         network,
+         waits,
+         &make_point<BatchConnectsLater>},
+        {"batch.cancel of a connect to a full queue",
+         "BatchCancel",
+         network | timer,
+         ends,
+         &make_point<BatchOfConnectsCanceled>},
         {"io.shutdown", "PlainWait", network, ends, &make_point<Shutdown>},
         {"io.receive_from", "ReceiveFromWait", network, waits, &make_point<ReceiveFrom>},
         {"io.send_to", "SendToWait", network, ends, &make_point<SendTo>},

@@ -382,7 +382,7 @@ void Batch::wake_waiter() noexcept {
     if (waiter_ != nullptr && is_enough(*waiter_)) {
         std::exchange(waiter_, nullptr)->end();
     } else if (canceler_ != nullptr && live_ == 0) {
-        std::exchange(canceler_, nullptr)->wake();
+        std::exchange(canceler_, nullptr)->end();
     }
 }
 
@@ -427,6 +427,20 @@ void Batch::stop() noexcept {
     }
 }
 
+// A cancel may miss a request that is on its way from one place in the kernel to another, as one of
+// `OperationWait` may: it is asked again until it has ended.
+void Batch::stop_again() noexcept {
+    for (BatchSlot* slot = live_first_; slot != nullptr; slot = slot->behind_) {
+        if (slot->interrupted_ && slot->state_ != BatchSlot::State::waiting) {
+            worker_->queue().queue_cancel(*slot);
+        }
+    }
+}
+
+TimePoint Batch::time_to_stop_again() const noexcept {
+    return io_.now() + std::chrono::milliseconds(limits::cancel_again_ms);
+}
+
 bool BatchWait::suspend(PromiseBase& promise) noexcept {
     if (batch_.worker_ == nullptr) {
         return suspend_here(promise);
@@ -439,9 +453,8 @@ bool BatchWait::suspend(PromiseBase& promise) noexcept {
         if (!all_) {
             return false;
         }
-        interrupted_ = true;
         begin_regardless(promise);
-        batch_.stop();
+        stop_all();
     } else if (has_deadline_) {
         arm(due);
     }
@@ -454,9 +467,9 @@ void BatchWait::interrupt(CoreError reason) noexcept {
         return;
     }
     if (all_) {
-        interrupted_ = true;
         interrupt_ = reason;
-        batch_.stop();
+        disarm();
+        stop_all();
         return;
     }
     if (reason == CoreError::canceled && !task().take_cancel()) {
@@ -466,6 +479,21 @@ void BatchWait::interrupt(CoreError reason) noexcept {
     failure_ = reason;
     disarm();
     wake();
+}
+
+void BatchWait::stop_all() noexcept {
+    interrupted_ = true;
+    batch_.stop();
+    arm(batch_.time_to_stop_again());
+}
+
+void BatchWait::expired() noexcept {
+    if (!interrupted_) {
+        interrupt(CoreError::timed_out);
+        return;
+    }
+    batch_.stop_again();
+    arm(batch_.time_to_stop_again());
 }
 
 void BatchWait::end() noexcept {
@@ -489,7 +517,18 @@ bool BatchCancel::suspend(PromiseBase& promise) noexcept {
     begin_regardless(promise);
     batch_.canceler_ = this;
     batch_.stop();
+    arm(batch_.time_to_stop_again());
     return park();
+}
+
+void BatchCancel::expired() noexcept {
+    batch_.stop_again();
+    arm(batch_.time_to_stop_again());
+}
+
+void BatchCancel::end() noexcept {
+    disarm();
+    wake();
 }
 
 // On a thread.
@@ -584,22 +623,34 @@ CoreError Batch::wait_here(BatchWait& wait, PromiseBase& promise) noexcept {
             again = again || !watch_in(set, slot->result_, slot->events_);
         }
     }
-    NumberWait ready(
-        {.opcode = Opcode::poll, .fd = set ? set.get() : fd, .flags = set ? POLLIN : events}
-    );
-    if (again || wait.has_deadline_) {
-        const TimePoint soon = io_.now() + std::chrono::milliseconds(limits::attempt_again_ms);
-        const TimePoint until = !again ? wait.due : soon;
-        (void)ready.until(wait.has_deadline_ ? std::min(wait.due, until) : until);
+    TimePoint until = wait.has_deadline_ ? wait.due : TimePoint::max();
+    if (again) {
+        until = std::min(until, io_.now() + std::chrono::milliseconds(limits::attempt_again_ms));
     }
-    (void)ready.suspend(promise);
-    const Result<std::uint32_t> outcome = ready.await_resume();
-    if (outcome || (outcome.error() == Error(CoreError::timed_out) && again &&
-                    !(wait.has_deadline_ && io_.now() >= wait.due))) {
-        return CoreError::os;
+    CoreError outcome{};
+    if (!set && fd < 0) {
+        outcome = sleep_here(until, promise);
+    } else {
+        NumberWait ready(
+            {.opcode = Opcode::poll, .fd = set ? set.get() : fd, .flags = set ? POLLIN : events}
+        );
+        if (until != TimePoint::max()) {
+            (void)ready.until(until);
+        }
+        (void)ready.suspend(promise);
+        // An error of the wait itself: the operation that is tried again meets it too.
+        const Result<std::uint32_t> polled = ready.await_resume();
+        outcome = polled ? CoreError::os : static_cast<CoreError>(polled.error().code());
     }
-    // An error of the wait itself: the operation that is tried again meets it too.
-    return static_cast<CoreError>(outcome.error().code());
+    const bool is_over = wait.has_deadline_ && io_.now() >= wait.due;
+    return outcome == CoreError::timed_out && again && !is_over ? CoreError::os : outcome;
+}
+
+CoreError Batch::sleep_here(TimePoint until, PromiseBase& promise) noexcept {
+    SleepWait pause(until);
+    (void)pause.suspend(promise);
+    const Result<void> slept = pause.await_resume();
+    return slept ? CoreError::timed_out : static_cast<CoreError>(slept.error().code());
 }
 
 // The first live operation is never one that waits for another of its chain.

@@ -168,10 +168,12 @@ public:
         return std::move(*this);
     }
     void interrupt(CoreError reason) noexcept override;
+    void expired() noexcept override;
     [[nodiscard]] std::string_view kind() const noexcept override { return "batch"; }
 
 private:
     friend class Batch;
+    void stop_all() noexcept;
     bool suspend_here(PromiseBase& promise) noexcept;
     void end() noexcept;
 
@@ -185,7 +187,7 @@ private:
 };
 
 /// Awaits to nothing; see `Batch::cancel`.
-class BatchCancel final : public Suspension, public Awaitable {
+class BatchCancel final : public TimedSuspension, public Awaitable {
 public:
     explicit BatchCancel(Batch& batch) noexcept : batch_(batch) {}
     [[nodiscard]] bool await_ready() const noexcept;
@@ -193,10 +195,12 @@ public:
     void await_resume() const noexcept {}
     /// A cancel of the task stays pending: what is waited for ends soon.
     void interrupt(CoreError /*reason*/) noexcept override {}
+    void expired() noexcept override;
     [[nodiscard]] std::string_view kind() const noexcept override { return "batch"; }
 
 private:
     friend class Batch;
+    void end() noexcept;
     Batch& batch_;
 };
 
@@ -289,6 +293,8 @@ private:
     void end(BatchSlot& slot, std::int32_t result, bool stopped) noexcept;
     void end_chain(BatchSlot& slot, std::int32_t result) noexcept;
     void stop() noexcept;
+    void stop_again() noexcept;
+    [[nodiscard]] TimePoint time_to_stop_again() const noexcept;
     void wake_waiter() noexcept;
     [[nodiscard]] bool is_enough(const BatchWait& wait) const noexcept {
         return live_ == 0 || (!wait.all_ && done_ >= wait.completions_);
@@ -300,6 +306,7 @@ private:
     void try_here(BatchSlot& slot) noexcept;
     void try_all() noexcept;
     [[nodiscard]] CoreError wait_here(BatchWait& wait, PromiseBase& promise) noexcept;
+    [[nodiscard]] static CoreError sleep_here(TimePoint until, PromiseBase& promise) noexcept;
     void stop_here() noexcept;
     /// \}
 
