@@ -108,6 +108,29 @@ TEST(Fiber, one_that_waits_does_not_keep_the_lock_from_other_threads) {
 }
 
 #ifndef ZSYNC_SANITIZED
+TEST(FiberDeathTest, a_frame_larger_than_the_stack_does_not_pass_its_guard) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    struct Body {
+        static int take_much() {
+            volatile char frame[96 * 1024];
+            frame[0] = 1; // the lowest, far below the stack
+            return frame[0];
+        }
+        static Task<void> run(Io io) {
+            auto other = io.async("neighbour", [io] { (void)io.sleep_for(1h).wait(); });
+            (void)co_await io.yield();
+            (void)co_await io.async("large", &take_much);
+        }
+    };
+    EXPECT_DEATH(
+        {
+            const auto worker = make_worker();
+            worker->run("root", Body::run(worker->fiber_io()));
+        },
+        "the stack of fiber task \"large\" has overflowed"
+    );
+}
+
 TEST(FiberDeathTest, an_overflow_names_the_task) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     struct Body {

@@ -26,8 +26,6 @@
 namespace zsync {
 namespace {
 
-constexpr std::size_t page_bytes = fiber_guard_bytes;
-
 thread_local Fiber* beginning = nullptr;
 
 // write(2) is all that a signal handler may print with.
@@ -43,9 +41,9 @@ struct sigaction& previous_handler() noexcept {
 } // namespace
 
 struct FiberFault {
-    static bool hits_guard_page(const Fiber& fiber, const void* address) noexcept {
+    static bool hits_guard(const Fiber& fiber, const void* address) noexcept {
         const auto* at = static_cast<const std::byte*>(address);
-        return at >= fiber.mapping_ && at < fiber.mapping_ + page_bytes;
+        return at >= fiber.mapping_ && at < fiber.mapping_ + fiber_guard_bytes;
     }
 
     static void on_fault(int signal, siginfo_t* info, void* context) noexcept {
@@ -53,7 +51,7 @@ struct FiberFault {
         const Fiber* fiber = task != nullptr && task->kind() == TaskKind::fiber
                                  ? static_cast<const Fiber*>(task->context())
                                  : nullptr;
-        if (fiber != nullptr && hits_guard_page(*fiber, info->si_addr)) {
+        if (fiber != nullptr && hits_guard(*fiber, info->si_addr)) {
             print("zsync: the stack of fiber task \"");
             print(task->name());
             print("\" has overflowed; its frames are too large or its recursion too deep for ");
@@ -96,11 +94,11 @@ void Fiber::run() noexcept {
 }
 
 Fiber* FiberPool::map(std::size_t stack_bytes) noexcept {
-    const std::size_t mapping_bytes = page_bytes + stack_bytes;
+    const std::size_t mapping_bytes = fiber_guard_bytes + stack_bytes;
     void* memory = ::mmap(
         nullptr,
         mapping_bytes,
-        PROT_READ | PROT_WRITE,
+        PROT_NONE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK,
         -1,
         0
@@ -109,7 +107,9 @@ Fiber* FiberPool::map(std::size_t stack_bytes) noexcept {
         return nullptr;
     }
     auto* mapping = static_cast<std::byte*>(memory);
-    if (::mprotect(mapping, page_bytes, PROT_NONE) != 0) {
+    // Where the process is kept in memory (mlockall) the stack alone is to count for that.
+    (void)::munlock(mapping, fiber_guard_bytes);
+    if (::mprotect(mapping + fiber_guard_bytes, stack_bytes, PROT_READ | PROT_WRITE) != 0) {
         ::munmap(mapping, mapping_bytes);
         return nullptr;
     }
@@ -122,7 +122,8 @@ Fiber* FiberPool::map(std::size_t stack_bytes) noexcept {
     *--stack = nullptr; // where a caller's return address would be
     *--stack = reinterpret_cast<void*>(&Fiber::run);
     fiber->stack_pointer_ = static_cast<void*>(stack);
-    fiber->valgrind_id_ = VALGRIND_STACK_REGISTER(mapping + page_bytes, mapping + mapping_bytes);
+    fiber->valgrind_id_ =
+        VALGRIND_STACK_REGISTER(mapping + fiber_guard_bytes, mapping + mapping_bytes);
 #ifdef ZSYNC_TSAN
     fiber->sanitizer_fiber_ = __tsan_create_fiber(0);
 #endif
@@ -134,7 +135,7 @@ void FiberPool::unmap(Fiber& fiber) noexcept {
     __tsan_destroy_fiber(fiber.sanitizer_fiber_);
 #endif
     VALGRIND_STACK_DEREGISTER(fiber.valgrind_id_);
-    ::munmap(fiber.mapping_, page_bytes + fiber.stack_bytes_);
+    ::munmap(fiber.mapping_, fiber_guard_bytes + fiber.stack_bytes_);
 }
 
 FiberPool::FiberPool() { FiberFault::install_fault_handler(); }

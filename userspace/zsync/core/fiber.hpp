@@ -38,7 +38,7 @@ private:
     void* loop_stack_pointer_ = nullptr;
     PromiseBase* root_ = nullptr;
     Fiber* next_free_ = nullptr;
-    std::byte* mapping_ = nullptr; ///< the guard page, then the stack
+    std::byte* mapping_ = nullptr; ///< the guard, then the stack
     std::size_t stack_bytes_ = 0;
     bool ended_ = false;
     // What sanitizers want to know of a switch.
@@ -65,7 +65,7 @@ struct StackMark {
 };
 
 /// The stacks of one worker: `limits::fiber_stack_bytes` each, mapped when first needed, with a
-/// guard page below. A fiber that runs into its guard page ends the process with the task's name.
+/// guard below. A fiber that runs into its guard ends the process with the task's name.
 class FiberPool {
 public:
     FiberPool();

@@ -1,5 +1,6 @@
 // How deep the stacks of fibers have been.
 #include <zsync/core/fiber.hpp>
+#include <zsync/core/fiber_switch.hpp>
 #include <zsync/core/limits.hpp>
 
 #include <sys/mman.h>
@@ -51,7 +52,7 @@ clear(std::byte* from, const std::byte* to) noexcept {
 } // namespace
 
 std::size_t Fiber::stack_bytes_used() const noexcept {
-    std::byte* stack = mapping_ + page_bytes;
+    std::byte* stack = mapping_ + fiber_guard_bytes;
     const std::byte* end = stack + stack_bytes_;
     const std::byte* from = first_touched(stack, stack_bytes_);
     return static_cast<std::size_t>(
@@ -62,7 +63,7 @@ std::size_t Fiber::stack_bytes_used() const noexcept {
 void Fiber::forget_stack_bytes_used() noexcept {
     const auto* left_at = static_cast<const std::byte*>(stack_pointer_);
     if (RUNNING_ON_VALGRIND == 0) {
-        clear(first_touched(mapping_ + page_bytes, stack_bytes_), left_at - red_zone_bytes);
+        clear(first_touched(mapping_ + fiber_guard_bytes, stack_bytes_), left_at - red_zone_bytes);
     }
 }
 

@@ -33,7 +33,8 @@
 
 namespace zsync {
 
-constexpr std::size_t fiber_guard_bytes = 4096; ///< a page below each stack
+/// Below each stack: as much as a frame may have that is not to pass over it.
+constexpr std::size_t fiber_guard_bytes = 64UL * 1024;
 
 /// Saves this stack's pointer and goes on where `target` was left. Only the frame pointer and the
 /// address to go on at are pushed: the compiler saves what else it needs around it, which is less
