@@ -12,7 +12,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
+#include <thread>
 
 using namespace zsync;
 
@@ -43,6 +45,21 @@ TEST(OneshotDeathTest, must_outlive_its_sender) {
             answer.reset();
         },
         "ends before its sender"
+    );
+}
+
+TEST(WorkerDeathTest, on_a_ring_is_run_by_the_thread_that_made_it) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto worker = *Worker::create();
+    if (worker->ring() == nullptr) {
+        GTEST_SKIP() << "epoll does not mind";
+    }
+    struct Body {
+        static Task<void> run(Io io) { (void)co_await io.sleep_for(std::chrono::milliseconds(1)); }
+    };
+    EXPECT_DEATH(
+        std::thread([&] { worker->run("elsewhere", Body::run(worker->io())); }).join(),
+        "by the thread that made it"
     );
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <pthread.h>
 #include <span>
 #include <vector>
 
@@ -62,6 +63,8 @@ public:
     [[nodiscard]] std::uint64_t enters() const noexcept override { return enters_; }
     [[nodiscard]] std::vector<RuntimeFeature> features() const override;
     [[nodiscard]] io_uring& raw() noexcept { return ring_; }
+    /// Whether this is the thread that made it, for which alone the kernel does anything.
+    [[nodiscard]] bool is_here() const noexcept { return pthread_equal(thread_, pthread_self()); }
     /// What may be used of it.
     [[nodiscard]] const RuntimeOptions& options() const noexcept { return options_; }
     /// Registers memory as one of the ring's buffers; false when the kernel takes no more.
@@ -89,6 +92,7 @@ private:
     int buffers_error_ = 0;    ///< why buffers could not be provided, when that was last tried
     std::uint16_t buffer_groups_ = 0;
     bool made_ = false;
+    pthread_t thread_ = pthread_self();
 };
 
 } // namespace zsync

@@ -106,6 +106,9 @@ void Worker::run_root(TaskRecord& record) noexcept {
         TaskRecord::current() == nullptr && task_count() == 1,
         "a worker runs one root task at a time"
     );
+    ZASSERT(
+        ring_ == nullptr || ring_->is_here(), "a worker on a ring is run by the thread that made it"
+    );
     const TaskRef root(record);
     start_anyhow(record);
     if (detector_ && !simulated_) {

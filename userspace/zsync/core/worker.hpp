@@ -47,8 +47,8 @@ struct WorkerStats {
 };
 
 /// One thread's runtime: a ring, a timer wheel, a queue of tasks that are ready, and the tree of
-/// all its tasks, which are coroutines and fibers side by side. Everything in it belongs to the
-/// thread that calls `run`.
+/// all its tasks, which are coroutines and fibers side by side. Everything in it belongs to one
+/// thread, which makes it and calls `run`.
 class Worker final : public Executor {
 public:
     /// A worker on a ring of the kernel's, or on epoll where that is missing or forbidden, or as
