@@ -24,11 +24,17 @@ function(zsync_install_subsystem name uses libraries options for_c)
             message(FATAL_ERROR "zsync_${name} links ${library}, which an installed zsync-${name}.pc can't name")
         endif()
     endforeach()
-    set(features "INTERFACE_COMPILE_FEATURES cxx_std_23")
+    # Without it, which is g++'s way below -O2, a coroutine that ends goes back to its caller by a call: a loop over coroutines
+    # that don't wait would use up the stack.
+    set(calls -foptimize-sibling-calls)
+    set(features "INTERFACE_COMPILE_FEATURES cxx_std_23
+    INTERFACE_COMPILE_OPTIONS \"$<$<COMPILE_LANG_AND_ID:CXX,GNU>:${calls}>\"")
+    set(cflags " ${calls}")
     set(runtime "")
     if(for_c)
         # Features of C++ would be an error in a project that has only C; what C++ links, C must be told.
         set(features "IMPORTED_LINK_INTERFACE_LANGUAGES C")
+        set(cflags "")
         set(runtime " -lstdc++")
         list(APPEND links stdc++)
     endif()
@@ -50,7 +56,7 @@ Description: zsync's @name@ library
 Version: @PROJECT_VERSION@
 Requires: @requires@
 Libs: -L\${libdir} -lzsync_@name@@runtime@@threads@ @options_words@
-Cflags: -I\${includedir} -I\${includedir}/zsync
+Cflags: -I\${includedir} -I\${includedir}/zsync@cflags@
 "
     )
     install(
