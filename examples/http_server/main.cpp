@@ -59,10 +59,11 @@ Task<Result<void>> send_all(Io io, FdRef to, std::span<const char> text, std::ui
     co_return {};
 }
 
-Task<Result<void>> refuse(Io io, FdRef client, Refusal refusal) {
-    const std::string text =
-        head_of(refusal.status, refusal.reason, refusal.reason.size() + 1, false) +
-        std::format("{}\n", refusal.reason);
+Task<Result<void>> refuse(Io io, FdRef client, Refusal refusal, bool head_only = false) {
+    std::string text = head_of(refusal.status, refusal.reason, refusal.reason.size() + 1, false);
+    if (!head_only) {
+        text += std::format("{}\n", refusal.reason);
+    }
     co_return co_await send_all(io, client, text);
 }
 
@@ -86,7 +87,7 @@ Task<Result<bool>> answer(Io io, FdRef client, const Site& site, std::string_vie
     Refusal refusal{};
     const std::optional<Request> request = parse_request(head, refusal);
     if (!request) {
-        ZCO_CHECK(co_await refuse(io, client, refusal));
+        ZCO_CHECK(co_await refuse(io, client, refusal, head.starts_with("HEAD ")));
         co_return false;
     }
     const Result<Fd> file =
@@ -96,7 +97,7 @@ Task<Result<bool>> answer(Io io, FdRef client, const Site& site, std::string_vie
         found = co_await io.stat(*file);
     }
     if (!found || !S_ISREG(found->stx_mode)) {
-        ZCO_CHECK(co_await refuse(io, client, not_found));
+        ZCO_CHECK(co_await refuse(io, client, not_found, request->head_only));
         co_return false;
     }
     const std::string answer_head = head_of(200, "OK", found->stx_size, request->keep_alive);

@@ -39,6 +39,16 @@ std::optional<std::string> decode(std::string_view target) {
     return decoded;
 }
 
+/// A target may name the host once more: `http://host/path` (RFC 9112, 3.2.2).
+std::string_view without_host(std::string_view target) {
+    constexpr std::string_view scheme = "http://";
+    if (!equal_ignoring_case(target.substr(0, scheme.size()), scheme)) {
+        return target;
+    }
+    const std::size_t path = target.find('/', scheme.size());
+    return path != std::string_view::npos ? target.substr(path) : "/";
+}
+
 /// No way out of the served folder, and no hidden file.
 bool stays_inside(std::string_view path) {
     return std::ranges::none_of(path | std::views::split('/'), [](auto&& part) {
@@ -66,7 +76,7 @@ std::optional<Request> parse_request(std::string_view head, Refusal& refusal) {
         return std::nullopt;
     }
     const std::string_view method = line.substr(0, first);
-    std::string_view target = line.substr(first + 1, last - first - 1);
+    std::string_view target = without_host(line.substr(first + 1, last - first - 1));
     const std::string_view version = line.substr(last + 1);
     if (!version.starts_with("HTTP/1.") || !target.starts_with('/')) {
         return std::nullopt;
@@ -76,6 +86,7 @@ std::optional<Request> parse_request(std::string_view head, Refusal& refusal) {
         refusal = method_not_allowed;
         return std::nullopt;
     }
+    int hosts = 0;
     while (!head.empty() && !head.starts_with(line_end)) {
         const std::string_view field = take_line(head);
         const std::size_t colon = field.find(':');
@@ -91,11 +102,16 @@ std::optional<Request> parse_request(std::string_view head, Refusal& refusal) {
             } else if (equal_ignoring_case(value, "keep-alive")) {
                 request.keep_alive = true;
             }
+        } else if (equal_ignoring_case(name, "host")) {
+            ++hosts;
         } else if (equal_ignoring_case(name, "transfer-encoding") ||
                    (equal_ignoring_case(name, "content-length") && value != "0")) {
             // A GET's body has no meaning; taken for the next request it would be an attack.
             return std::nullopt;
         }
+    }
+    if (hosts > 1 || (hosts == 0 && version != "HTTP/1.0")) {
+        return std::nullopt; // RFC 9112, 3.2
     }
     target = target.substr(0, target.find('?'));
     const std::optional<std::string> path = decode(target);

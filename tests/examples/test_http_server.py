@@ -85,6 +85,18 @@ def test_head_gives_the_length_alone(port):
     assert b"Content-Length: 5000000\r\n" in answer and answer.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("target", ["/missing", "/../outside"])
+def test_head_of_what_is_not_found_has_no_body(port, target):
+    answer = raw(port, b"HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n" % target.encode())
+    assert answer.startswith(b"HTTP/1.1 404 ") and answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("target", ["http://x/", "HTTP://x:80", "http://x/index.html?query=1"])
+def test_a_target_may_name_the_host(port, target):
+    answer = raw(port, b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target.encode())
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"<h1>front</h1>\n")
+
+
 @pytest.mark.parametrize("target", ["/missing", "/inner", "/.hidden", "/../outside", "/inner/../../outside", "/%2e%2e/outside"])
 def test_nothing_else_is_found(port, target):
     assert get(port, target)[0] == 404
@@ -96,9 +108,11 @@ def test_nothing_else_is_found(port, target):
         (b"nonsense\r\n\r\n", 400),
         (b"GET /\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
-        (b"GET /%zz HTTP/1.1\r\n\r\n", 400),
-        (b"GET /%00 HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400),
         (b"POST / HTTP/1.1\r\n\r\n", 405),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 20000, 431),
     ],
