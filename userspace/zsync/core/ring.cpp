@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <format>
 #include <utility>
 
@@ -173,8 +174,16 @@ void Ring::hand_over_early() noexcept {
     disk_works_ = io_uring_cq_ready(&ring_) - ended_before < queued;
 }
 
-void Ring::queue_cancel(CompletionTarget target) noexcept {
+// liburing leaves alone what a cancel does not use, and the kernel refuses one with what the entry
+// was given before: the flags of a multishot receive, say (EINVAL).
+io_uring_sqe& Ring::cleared_entry() noexcept {
     auto& sqe = reinterpret_cast<io_uring_sqe&>(entries_[tail_ & mask_]);
+    std::memset(&sqe, 0, sizeof sqe);
+    return sqe;
+}
+
+void Ring::queue_cancel(CompletionTarget target) noexcept {
+    io_uring_sqe& sqe = cleared_entry();
     io_uring_prep_cancel64(&sqe, target.data(), 0);
     io_uring_sqe_set_data64(&sqe, CompletionTarget::none().data());
     io_uring_sqe_set_flags(&sqe, IOSQE_CQE_SKIP_SUCCESS);
@@ -217,7 +226,7 @@ bool Ring::has_multishot_recv(int family) const noexcept {
 }
 
 void Ring::queue_cancel_all() noexcept {
-    auto& sqe = reinterpret_cast<io_uring_sqe&>(entries_[tail_ & mask_]);
+    io_uring_sqe& sqe = cleared_entry();
     io_uring_prep_cancel64(&sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
     io_uring_sqe_set_data64(&sqe, CompletionTarget::none().data());
     io_uring_sqe_set_flags(&sqe, IOSQE_CQE_SKIP_SUCCESS);

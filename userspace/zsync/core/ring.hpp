@@ -76,6 +76,7 @@ private:
 
     void make_room() noexcept override;
     void hand_over_early() noexcept;
+    [[nodiscard]] io_uring_sqe& cleared_entry() noexcept;
     [[nodiscard]] bool has_pending_work() const noexcept;
     [[nodiscard]] int refused(KernelFeature feature) const noexcept;
 
