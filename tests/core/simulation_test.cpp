@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 
 #include <array>
@@ -295,6 +296,27 @@ TEST(Simulation, a_wait_that_nothing_can_end_is_found) {
         simulation.worker().run("root", Body::run(simulation.worker().io())).error().os_error(),
         EDEADLK
     );
+}
+
+TEST(Simulation, how_long_the_kernel_takes_decides_nothing) {
+    struct Body {
+        static Task<Result<std::size_t>> run(Io io, std::chrono::milliseconds late) {
+            const Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+            itimerspec once{};
+            once.it_value.tv_nsec = std::chrono::nanoseconds(late).count();
+            EXPECT_EQ(::timerfd_settime(timer.get(), 0, &once, nullptr), 0);
+            co_return (co_await io.read(timer, Bytes(sizeof(std::uint64_t)))).count;
+        }
+    };
+    const auto digest_of = [](std::chrono::milliseconds late) {
+        Simulation simulation(1);
+        EXPECT_EQ(
+            simulation.worker().run("root", Body::run(simulation.worker().io(), late)),
+            sizeof(std::uint64_t)
+        );
+        return simulation.digest();
+    };
+    EXPECT_EQ(digest_of(20ms), digest_of(150ms));
 }
 
 TEST(Simulation, a_send_without_buffers_says_so_and_sends_nothing) {

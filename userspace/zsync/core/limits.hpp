@@ -67,8 +67,9 @@ constexpr std::size_t accept_stream_queue_max = 256;
 constexpr std::uint32_t accept_pause_ms = 20;
 /// Turns that a simulation leaves an operation waiting although it could complete.
 constexpr std::uint32_t simulated_delays_max = 8;
-/// How long a simulation in which nothing can go on waits for what the kernel has under way.
-constexpr std::uint32_t simulated_patience_ms = 20;
+/// How long a simulation in which nothing can go on waits for what the kernel has under way: TCP
+/// may hold a segment back for an acknowledgement 40 ms, and sends one again after 200.
+constexpr std::uint32_t simulated_patience_ms = 500;
 /// Submission queue entries of a simulated ring: so few that it is full at times. A power of two.
 constexpr std::uint32_t simulated_submission_entries = 4;
 /// Ready tasks that a simulation chooses from.

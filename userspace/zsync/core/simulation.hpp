@@ -171,6 +171,7 @@ private:
     std::uint64_t enters_ = 0;
     std::uint64_t steps_ = 0;
     std::uint64_t digest_ = 0;
+    bool patient_ = false; ///< waits for the kernel: nothing is decided
 };
 
 /// A worker on a SimulatedQueue.
