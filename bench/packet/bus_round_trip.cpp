@@ -189,10 +189,10 @@ void report_idle(pid_t pid) {
 }
 
 void measure() {
-    const bench::PrivateZsyncd zsyncd;
+    bench::PrivateZsyncd zsyncd;
     const bench::Child bare_server([&] { serve_bare(zsyncd.bus_address()); });
     sd_bus* bus = connect(zsyncd.bus_address());
-    bench::wait_for("zsyncd", [&] { return read_once(bus, ours) >= 0; });
+    zsyncd.wait_until([&] { return read_once(bus, ours) >= 0; });
     bench::wait_for("the bare server", [&] { return read_once(bus, bare) >= 0; });
     report_round_trip(bus);
     report_idle(zsyncd.pid());

@@ -110,7 +110,14 @@ public:
         );
         const std::string attach =
             std::format("{} packet attach {} --mode native", built("zsyncctl"), veth_.name());
-        wait_for("zsyncd", [&] { return std::system((attach + " >/dev/null 2>&1").c_str()) == 0; });
+        std::string said;
+        zsyncd_.wait_until(
+            [&] {
+                said = output_of(attach + " 2>&1 && echo attached");
+                return said.ends_with("attached\n");
+            },
+            &said
+        );
     }
 
     /// Sends while a capture runs.

@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <functional>
+#include <optional>
 #include <unistd.h>
 
 namespace zsync::bench {
@@ -24,15 +25,27 @@ public:
     Child(const Child&) = delete;
     Child& operator=(const Child&) = delete;
     ~Child() {
+        if (ended_) {
+            return;
+        }
         ::kill(pid_, SIGCONT);
         ::kill(pid_, SIGTERM);
         ::waitpid(pid_, nullptr, 0);
     }
 
+    /// Its status (waitpid(2)) if it has ended.
+    std::optional<int> ended() {
+        int status = 0;
+        if (!ended_ && pid_ > 0 && ::waitpid(pid_, &status, WNOHANG) == pid_) {
+            ended_ = status;
+        }
+        return ended_;
+    }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; } ///< -1: it could not be forked
 
 private:
     pid_t pid_;
+    std::optional<int> ended_;
 };
 
 } // namespace zsync::bench
