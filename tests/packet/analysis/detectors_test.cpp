@@ -99,6 +99,27 @@ TEST(SynFlood, a_busy_server_far_away_has_none) {
     EXPECT_TRUE(watch.recorder.alerts.empty()) << watch.recorder.alerts[0].reason;
 }
 
+TEST(Clock, that_is_set_back_neither_hides_an_attack_nor_makes_one) {
+    Watch watch;
+    std::uint32_t source = 0xc0000000;
+    const auto flood = [&](std::uint64_t begin_ns) {
+        for (std::uint32_t i = 0; i < 1000; ++i) {
+            watch.send(tcp(source++, 80, begin_ns + i * (second_ns / 1000)));
+        }
+        return watch.recorder.count(AlertKind::syn_flood);
+    };
+    EXPECT_EQ(flood(10 * hour_ns), 1U);
+    EXPECT_EQ(flood(10 * hour_ns + 2 * second_ns), 1U); // told just before
+    EXPECT_EQ(flood(9 * hour_ns), 2U);
+    // Few a second, and many in all.
+    watch.recorder.alerts.clear();
+    for (std::uint32_t i = 0; i < 1000; ++i) {
+        watch.send(tcp(0xc1000000 + i, 81, 8 * hour_ns + i * (second_ns / 10)));
+        watch.detectors.frame(8 * hour_ns + i * (second_ns / 10), 100);
+    }
+    EXPECT_TRUE(watch.recorder.alerts.empty()) << watch.recorder.alerts[0].reason;
+}
+
 TEST(SynFlood, is_told_within_a_quarter_of_a_second_of_the_threshold) {
     Watch watch;
     for (std::uint32_t i = 0; i < 1000; ++i) {

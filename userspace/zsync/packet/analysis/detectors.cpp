@@ -11,6 +11,8 @@ namespace {
 
 /// How long an answer may take before a burst is called a flood: peers are that far away at most.
 constexpr std::uint64_t answer_patience_ns = second_ns / 5;
+/// Packets of several sources may come a little out of order; beyond this somebody set the clock.
+constexpr std::uint64_t clock_step_ns = 60 * second_ns;
 /// A flood is answered less often than one time in this many.
 constexpr std::uint64_t answered_divisor = 4;
 constexpr double amplification_factor = 10;
@@ -157,7 +159,27 @@ void Detectors::raise(
     });
 }
 
+void Detectors::follow_clock(std::uint64_t now_ns) {
+    if (now_ns + clock_step_ns >= newest_ns_) {
+        newest_ns_ = std::max(newest_ns_, now_ns);
+        return;
+    }
+    newest_ns_ = now_ns;
+    for (auto* table :
+         {&syn_rates_, &udp_rates_, &icmp_rates_, &reflected_, &amplified_, &bogons_, &logins_}) {
+        table->clear();
+    }
+    for (auto* table : {&ports_, &hosts_, &strangers_}) {
+        table->clear();
+    }
+    beats_.clear();
+    domains_.clear();
+    told_.clear();
+    volume_.begin_interval_anew();
+}
+
 void Detectors::packet(const Packet& packet, const FlowTable::Touched& touched) {
+    follow_clock(packet.time_ns);
     watch_source(packet);
     if (touched.flow == nullptr || touched.to_responder) { // answers are no flood
         watch_icmp(packet);

@@ -28,8 +28,9 @@ protected:
 };
 
 /// Keeps counts by host, port and pair in bounded tables and raises an alert when one reaches its
-/// threshold. Time is that of the packets. The same alert about the same subject is held back for
-/// `quiet_seconds` and then says how often it would have been raised.
+/// threshold. Time is that of the packets; when it goes back by more than a minute, all is counted
+/// and told anew, because windows of a time to come would never end. The same alert about the same
+/// subject is held back for `quiet_seconds` and then says how often it would have been raised.
 class Detectors {
 public:
     Detectors(const DetectorOptions& options, std::uint64_t seed, AlertObserver& observer);
@@ -109,6 +110,7 @@ private:
         std::uint64_t held_back = 0;
     };
 
+    void follow_clock(std::uint64_t now_ns);
     void raise(
         AlertKind kind,
         std::uint64_t time_ns,
@@ -153,6 +155,7 @@ private:
     RecentTable<DomainKey, TunnelWindow, DomainHash> domains_;
     RecentTable<std::uint64_t, Told, std::hash<std::uint64_t>> told_;
     VolumeBaseline volume_;
+    std::uint64_t newest_ns_ = 0; ///< of all packets
 };
 
 } // namespace zsync::packet::analysis

@@ -320,6 +320,7 @@ void Detectors::dns_message(const Packet& packet, const DnsMessage& message) {
 }
 
 void Detectors::frame(std::uint64_t time_ns, std::uint32_t wire_bytes) {
+    follow_clock(time_ns);
     if (options_.volume_deviations == 0) {
         return;
     }

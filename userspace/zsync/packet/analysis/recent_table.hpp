@@ -38,6 +38,10 @@ public:
     [[nodiscard]] const std::list<std::pair<Key, Value>>& entries() const noexcept {
         return entries_;
     }
+    void clear() noexcept {
+        places_.clear();
+        entries_.clear();
+    }
     /// Keys that made room for others.
     [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }
 

@@ -35,6 +35,12 @@ void VolumeBaseline::learn(std::uint64_t begin_ns, double bytes) noexcept {
     whole_.learn(bytes, weight);
 }
 
+void VolumeBaseline::begin_interval_anew() noexcept {
+    interval_begin_ns_ = 0;
+    bytes_ = 0;
+    is_anomaly_ = false;
+}
+
 void VolumeBaseline::end_interval(std::uint64_t now_ns, std::uint64_t interval_ns) {
     learn(interval_begin_ns_, bytes_);
     is_anomaly_ = false;

@@ -30,6 +30,9 @@ public:
         double intervals_learned,
         double deviations);
 
+    /// Forgets the interval that goes on, and nothing that was learned.
+    void begin_interval_anew() noexcept;
+
 private:
     struct Level {
         double mean = 0;
