@@ -58,7 +58,7 @@ def test_classes_are_shown_changed_and_kept_where_the_kernel_has_fq(lab):
     changed = lab.json("packet", "classes", lab.near.ifname, "shape", "40mbit", "horizon", "30ms")
     assert changed == {"ifname": lab.near.ifname, "shape": "shape 40mbit horizon 30ms"}
     refused = lab.ctl("packet", "classes", lab.near.ifname, "shape", "4mbit", check=False)
-    assert refused.code == 1 and "class bulk has a maximum of 10mbit, over 4mbit" in refused.err, refused
+    assert refused.code == 1 and "class bulk has a maximum of 10mbit, over the shape's 4mbit" in refused.err, refused
     lab.stop_daemon(signal.SIGKILL)
     send(lab, 10)
     lab.start_daemon()
@@ -86,4 +86,6 @@ def test_refusals_say_what_to_do(lab):
     answer = ctl("set", "gold")
     assert answer.code == 2 and "packet classes IFACE set CLASS" in answer.err, answer
     answer = lab.load("shape 1mbit {\n    class a guarantee 2mbit\n}\n", check=False)
-    assert "test.rules:1:1: error: class a has a guarantee of 2mbit, over 1mbit" in answer.out + answer.err, answer
+    assert "test.rules:2:11: error: class a has a guarantee of 2mbit, over the shape's 1mbit; hint: write guarantee 1mbit" in (
+        answer.out + answer.err
+    ), answer

@@ -107,11 +107,20 @@ TEST(RulesShape, errors_say_where_and_what_to_write) {
         },
         Case{
             "shape 1mbit {\nclass a max 2mbit\n}",
-            "r:1:1: error: class a has a maximum of 2mbit, over 1mbit"
+            "r:2:7: error: class a has a maximum of 2mbit, over the shape's 1mbit; hint: write max "
+            "1mbit or less, or no max, which is all of the shape"
+        },
+        Case{
+            "shape 1mbit {\nclass a guarantee 2mbit\nclass default max 3mbit\n}",
+            "r:2:7: error: class a has a guarantee of 2mbit, over the shape's 1mbit; hint: write "
+            "guarantee 1mbit or less\n"
+            "r:3:7: error: class default has a maximum of 3mbit, over the shape's 1mbit; hint: "
+            "write max 1mbit or less, or no max, which is all of the shape"
         },
         Case{
             "shape 1mbit {\nclass a guarantee 20kbit max 10kbit\n}",
-            "r:1:1: error: class a has a guarantee of 20kbit, over 10kbit"
+            "r:2:7: error: class a has a guarantee of 20kbit, over its maximum of 10kbit; hint: "
+            "write guarantee 10kbit or less, or a greater max"
         },
         Case{
             "shape 1mbit {\nclass a guarantee 600kbit\nclass b guarantee 401kbit\n}",
@@ -273,12 +282,29 @@ TEST(RulesShape, the_whole_gets_another_rate_and_classes_without_a_maximum_follo
 TEST(RulesShape, a_rate_of_the_whole_that_its_classes_exceed_is_no_shape) {
     RuleSet rules =
         rules_of("shape 100mbit {\nclass gold guarantee 60mbit\nclass bulk max 40mbit\n}\n");
-    ASSERT_TRUE(change_shape(rules, "50mbit"));
-    EXPECT_NE(
-        errors_of(format_rules(rules)).find("guarantee of 60mbit, over 50mbit"), std::string::npos
+    const auto refusal = [](const auto& change, std::string_view words) {
+        ASSERT_FALSE(change);
+        EXPECT_EQ(change.error().error, Error(PacketError::invalid_rules));
+        EXPECT_EQ(change.error().message(), words);
+    };
+    RuleSet changed = rules;
+    refusal(
+        change_shape(changed, "50mbit"),
+        "class gold has a guarantee of 60mbit, over the shape's 50mbit; hint: write guarantee "
+        "50mbit or less"
     );
-    ASSERT_TRUE(change_shape(rules, "30mbit"));
-    EXPECT_NE(errors_of(format_rules(rules)), "");
+    changed = rules;
+    refusal(
+        change_class(changed, "bulk", "max 101mbit"),
+        "class bulk has a maximum of 101mbit, over the shape's 100mbit; hint: write max 100mbit or "
+        "less, or no max, which is all of the shape"
+    );
+    changed = rules;
+    refusal(
+        change_class(changed, "bulk", "guarantee 41mbit max 41mbit"),
+        "the classes' guarantees are 101mbit together, and the shape has 100mbit; hint: guarantee "
+        "less"
+    );
 }
 
 TEST(RulesShape, classes_keep_their_clocks_by_their_names) {

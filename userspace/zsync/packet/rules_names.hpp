@@ -124,6 +124,10 @@ struct OperandTexts {
 /// `60mbit`: bits a second; nothing when it is no rate between the limits of a shape's.
 [[nodiscard]] std::optional<std::uint64_t> shape_rate_of(std::string_view text);
 [[nodiscard]] std::string shape_rate_text(std::uint64_t bits);
+/// What is wrong with the rates of a class of `shape`; without words when nothing is.
+[[nodiscard]] Complaint class_fault(const ShapeClass& one, const Shape& shape);
+/// The same of what all of its classes are guaranteed.
+[[nodiscard]] Complaint guarantees_fault(const Shape& shape);
 /// `50ms`, likewise, of a shape's horizon.
 [[nodiscard]] std::optional<std::uint32_t> shape_horizon_ms_of(std::string_view text);
 

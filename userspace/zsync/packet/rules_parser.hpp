@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,8 +39,10 @@ private:
     bool set_name(NamedSet& set);
     bool set_file(NamedSet& set, const Token& statement);
     bool shape_statement(const Token& word);
-    bool shape_line(Shape& shape, const Token& word, std::vector<std::string>& seen);
-    bool shape_class(Shape& shape, std::vector<std::string>& seen);
+    using PlacedClasses = std::map<std::string, Place>;
+    bool shape_line(Shape& shape, const Token& word, PlacedClasses& seen);
+    bool shape_class(Shape& shape, PlacedClasses& seen);
+    void report_faults(const Shape& shape, const Token& word, const PlacedClasses& seen);
     bool shape_rate(std::uint64_t& rate);
     bool class_name(std::string& name);
     bool rule_statement(const Token& word, Verdict verdict);

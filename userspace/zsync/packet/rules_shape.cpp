@@ -5,7 +5,6 @@
 #include <zsync/packet/rules_parser.hpp>
 #include <zsync/packet/rules_quantity.hpp>
 
-#include <algorithm>
 #include <array>
 #include <format>
 #include <utility>
@@ -15,43 +14,6 @@ namespace {
 
 constexpr std::string_view rate_hint = "Nbit, Nkbit, Nmbit or Ngbit, from 8kbit to 100gbit";
 static_assert(limits::shape_bits_min == 8000 && limits::shape_bits_max == 100'000'000'000);
-
-/// What is wrong with a shape as a whole; empty when nothing is.
-Complaint fault_of(const Shape& shape) {
-    std::uint64_t guaranteed = 0;
-    for (const ShapeClass& one : shape.classes) {
-        const auto over = [&](std::string_view word, std::uint64_t rate, std::uint64_t most) {
-            return Complaint{
-                .words = std::format(
-                    "class {} has a {} of {}, over {}",
-                    one.name,
-                    word,
-                    shape_rate_text(rate),
-                    shape_rate_text(most)
-                ),
-                .hint = {},
-            };
-        };
-        if (one.max > shape.rate) {
-            return over("maximum", one.max, shape.rate);
-        }
-        if (one.guarantee > one.max) {
-            return over("guarantee", one.guarantee, one.max);
-        }
-        guaranteed += one.guarantee;
-    }
-    if (guaranteed > shape.rate) {
-        return {
-            .words = std::format(
-                "the classes' guarantees are {} together, and the shape has {}",
-                shape_rate_text(guaranteed),
-                shape_rate_text(shape.rate)
-            ),
-            .hint = "guarantee less",
-        };
-    }
-    return {};
-}
 
 } // namespace
 
@@ -75,6 +37,59 @@ std::optional<std::uint32_t> shape_horizon_ms_of(std::string_view text) {
 }
 
 std::string shape_rate_text(std::uint64_t bits) { return in_units(bit_units, bits); }
+
+Complaint class_fault(const ShapeClass& one, const Shape& shape) {
+    if (one.max > shape.rate) {
+        return {
+            .words = std::format(
+                "class {} has a maximum of {}, over the shape's {}",
+                one.name,
+                shape_rate_text(one.max),
+                shape_rate_text(shape.rate)
+            ),
+            .hint = std::format(
+                "write max {} or less, or no max, which is all of the shape",
+                shape_rate_text(shape.rate)
+            ),
+        };
+    }
+    if (one.guarantee > one.max) {
+        const bool is_whole = one.max == shape.rate;
+        return {
+            .words = std::format(
+                "class {} has a guarantee of {}, over {} {}",
+                one.name,
+                shape_rate_text(one.guarantee),
+                is_whole ? "the shape's" : "its maximum of",
+                shape_rate_text(one.max)
+            ),
+            .hint = std::format(
+                "write guarantee {} or less{}",
+                shape_rate_text(one.max),
+                is_whole ? "" : ", or a greater max"
+            ),
+        };
+    }
+    return {};
+}
+
+Complaint guarantees_fault(const Shape& shape) {
+    std::uint64_t guaranteed = 0;
+    for (const ShapeClass& one : shape.classes) {
+        guaranteed += one.guarantee;
+    }
+    if (guaranteed <= shape.rate) {
+        return {};
+    }
+    return {
+        .words = std::format(
+            "the classes' guarantees are {} together, and the shape has {}",
+            shape_rate_text(guaranteed),
+            shape_rate_text(shape.rate)
+        ),
+        .hint = "guarantee less",
+    };
+}
 
 std::string shape_text(const Shape& shape) {
     std::string out = std::format("shape {}", shape_rate_text(shape.rate));
@@ -127,7 +142,7 @@ bool Parser::shape_rate(std::uint64_t& rate) {
 }
 
 /// `class NAME [guarantee RATE] [max RATE]`, behind its first word.
-bool Parser::shape_class(Shape& shape, std::vector<std::string>& seen) {
+bool Parser::shape_class(Shape& shape, PlacedClasses& seen) {
     ShapeClass one;
     one.max = shape.rate;
     const Token name = next();
@@ -135,7 +150,7 @@ bool Parser::shape_class(Shape& shape, std::vector<std::string>& seen) {
     if (!class_name(one.name)) {
         return false;
     }
-    if (std::ranges::contains(seen, one.name)) {
+    if (seen.contains(one.name)) {
         return fail(name, std::format("the class {} is given twice", in_quotes(one.name)));
     }
     std::array<std::optional<Place>, 2> rates_at;
@@ -151,7 +166,7 @@ bool Parser::shape_class(Shape& shape, std::vector<std::string>& seen) {
             return false;
         }
     }
-    seen.push_back(one.name);
+    seen.emplace(one.name, name.place);
     if (one.name == default_class) {
         shape.classes.front() = std::move(one);
         return true;
@@ -166,7 +181,7 @@ bool Parser::shape_class(Shape& shape, std::vector<std::string>& seen) {
 }
 
 /// One line of the block.
-bool Parser::shape_line(Shape& shape, const Token& word, std::vector<std::string>& seen) {
+bool Parser::shape_line(Shape& shape, const Token& word, PlacedClasses& seen) {
     if (word.kind != TokenKind::word || lower(word.text) != "class") {
         return fail_expected(word, "class or }", "class NAME guarantee RATE max RATE, one a line");
     }
@@ -177,6 +192,20 @@ bool Parser::shape_line(Shape& shape, const Token& word, std::vector<std::string
     put_back(behind);
     return ends_statement(behind) || behind.kind == TokenKind::close ||
            fail_expected(behind, "guarantee, max or the end of the line", "one class a line");
+}
+
+/// Of what was read without an error.
+void Parser::report_faults(const Shape& shape, const Token& word, const PlacedClasses& seen) {
+    bool each_fits = true;
+    for (const ShapeClass& one : shape.classes) {
+        if (Complaint fault = class_fault(one, shape); !fault.words.empty()) {
+            report_.error(seen.at(one.name), std::move(fault));
+            each_fits = false;
+        }
+    }
+    if (Complaint fault = guarantees_fault(shape); each_fits && !fault.words.empty()) {
+        report_.error(word.place, std::move(fault));
+    }
 }
 
 /// Reports what it finds and goes on to the closing brace.
@@ -207,11 +236,11 @@ bool Parser::shape_statement(const Token& word) {
         token = next();
     }
     bool whole = true;
+    PlacedClasses seen;
     if (token.kind != TokenKind::open) {
         put_back(token);
     } else {
         const Token open = token;
-        std::vector<std::string> seen;
         for (token = next(); token.kind != TokenKind::close; token = next()) {
             if (token.kind == TokenKind::newline) {
                 continue;
@@ -240,9 +269,7 @@ bool Parser::shape_statement(const Token& word) {
         }
     }
     if (whole) {
-        if (Complaint fault = fault_of(shape); !fault.words.empty()) {
-            report_.error(word.place, std::move(fault));
-        }
+        report_faults(shape, word, seen);
     }
     // Its names are known also when it has errors.
     builder_.shape(word.place, std::move(shape));

@@ -23,6 +23,21 @@ std::unexpected<Fault> no_rates(std::string_view rates) {
     );
 }
 
+Outcome<void> refuse(const Complaint& fault) {
+    if (fault.words.empty()) {
+        return {};
+    }
+    return fail(PacketError::invalid_rules, std::format("{}; hint: {}", fault.words, fault.hint));
+}
+
+/// The shape as it would be, which is on no line of a file.
+Outcome<void> check(const Shape& shape) {
+    for (const ShapeClass& one : shape.classes) {
+        ZTRY(refuse(class_fault(one, shape)));
+    }
+    return refuse(guarantees_fault(shape));
+}
+
 std::vector<std::string_view> words_of(std::string_view text) {
     std::vector<std::string_view> words;
     for (const auto word : std::views::split(text, ' ')) {
@@ -57,6 +72,7 @@ Outcome<std::string> change_class(RuleSet& rules, std::string_view name, std::st
         (words[i] == "max" ? changed.max : changed.guarantee) = *rate;
     }
     *found = changed;
+    ZTRY(check(*rules.shape));
     std::string text = std::format("class {}", changed.name);
     if (changed.guarantee != 0) {
         text += std::format(" guarantee {}", shape_rate_text(changed.guarantee));
@@ -100,6 +116,7 @@ Outcome<std::string> change_shape(RuleSet& rules, std::string_view rates) {
     }
     shape.rate = rate.value_or(shape.rate);
     shape.horizon_ms = horizon_ms.value_or(shape.horizon_ms);
+    ZTRY(check(shape));
     return std::format("shape {} horizon {}ms", shape_rate_text(shape.rate), shape.horizon_ms);
 }
 
