@@ -252,6 +252,38 @@ def test_a_device_without_link_headers_is_filtered(bare):
     wait_until("the packet", lambda: lab.json("packet", "rules", BARE)[0]["packets"] == 2)
 
 
+@contextlib.contextmanager
+def another_namespace(lab):
+    name = f"{lab.near.namespace}m"
+    command("ip", "netns", "add", name)
+    try:
+        yield name
+    finally:
+        command("ip", "netns", "del", name)
+
+
+@pytest.mark.parametrize("index_is_taken", [False, True])
+def test_a_device_without_link_headers_that_is_elsewhere_is_taken_for_what_it_is(bare, index_is_taken):
+    lab, fd = bare
+    assert load_bare(lab, "drop proto udp dport 9\n").code == 0
+    index = lab.near.link(BARE)["ifindex"]
+    with another_namespace(lab) as other:
+        lab.near.ip("link", "set", BARE, "netns", other)
+        if index_is_taken:  # by a device whose packets do have one
+            lab.near.ip("link", "add", "other0", "index", str(index), "type", "veth", "peer", "name", "other1")
+        lab.stop_daemon(signal.SIGKILL)
+        lab.start_daemon()
+        assert lab.property("State", lab.object_path(BARE)) == "moved"
+        assert load_bare(lab, "drop proto udp dport 10\n").code == 0
+        command("ip", "-n", other, "link", "set", BARE, "up")
+        for port in (9, 10):
+            os.write(fd, bytes(IP(src="10.99.0.2", dst="10.99.0.1") / UDP(dport=port)))
+        stats = wait_until("both packets", lambda: (s := lab.json("packet", "stats", BARE))["packets"] == 2 and s)
+        assert (stats["passed"], stats["dropped"]) == (1, 1)
+        refused = load_bare(lab, "pass challenge proto tcp dport 80\n")
+        assert refused.code == 1 and f"packets of {BARE} have no Ethernet header" in refused.err, refused
+
+
 def test_a_device_without_link_headers_is_analysed(bare):
     lab, fd = bare
     lab.ctl("packet", "analyse", BARE)

@@ -262,6 +262,19 @@ TEST(Meta, survives_encoding_and_refuses_what_is_cut_or_foreign) {
     for (std::size_t size = 0; size < bytes.size(); ++size) {
         EXPECT_FALSE(decode_meta(std::span(bytes).first(size))) << size;
     }
+    // What it does not say it says nothing of.
+    for (const std::optional<LiveShape>& shape :
+         {std::optional<LiveShape>(),
+          std::optional(
+              LiveShape{.shape = {.rate = 8000, .horizon_ms = 9, .classes = {}}, .slots = {}}
+          )}) {
+        for (const bool starts_at_network : {false, true}) {
+            Meta longer = meta;
+            longer.shape = shape;
+            longer.starts_at_network = starts_at_network;
+            EXPECT_EQ(must(decode_meta(encode_meta(longer))), longer);
+        }
+    }
     std::vector<std::uint8_t> foreign = bytes;
     foreign[0] ^= 1;
     EXPECT_EQ(decode_meta(foreign).error().error, Error(PacketError::damaged_pins));

@@ -3,15 +3,16 @@
 #include "tests/packet/processor.hpp"
 
 #include <zsync/packet/limits.hpp>
+#include <zsync/packet/meta.hpp>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <format>
 #include <iostream>
 #include <thread>
@@ -229,31 +230,88 @@ TEST_F(FilterTest, follows_a_device_that_is_renamed) {
 
 TEST_F(FilterTest, says_when_its_device_moved_to_another_namespace_and_goes_on_matching) {
     Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
-    std::array<int, 2> ready{};
-    std::array<int, 2> done{};
-    ASSERT_EQ(pipe(ready.data()) | pipe(done.data()), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        const bool apart = unshare(CLONE_NEWNET) == 0;
-        (void)!write(ready[1], &apart, 1);
-        (void)!read(done[0], &ready, 1);
-        _exit(0);
-    }
-    bool apart = false;
-    ASSERT_EQ(read(ready[0], &apart, 1), 1);
-    ASSERT_TRUE(apart);
-    run(std::format("ip link set zt0 netns {}", child));
+    const OtherNamespace other;
+    other.take("zt0");
     EXPECT_EQ(must(filter.whereabouts()).state, Whereabouts::State::moved);
-    run(std::format("nsenter -t {} -n ip link set zt0 up", child));
     must(filter.load(drop_source("10.2.0.0/16")));
     FrameSender(veth_.peer()).send(udp_from(0x0a020001));
     EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
-    (void)!write(done[1], &apart, 1);
-    waitpid(child, nullptr, 0);
-    for (const auto& ends : {ready, done}) {
-        close(ends[0]);
-        close(ends[1]);
+}
+
+TEST_F(FilterTest, gives_a_device_that_has_its_number_nothing_that_was_meant_for_one_that_moved) {
+    Filter filter = must(Filter::attach(options(), drop_source("10.1.0.0/16")));
+    FilterOptions out = options();
+    out.hook = HookKind::tcx_out;
+    Filter sending = must(Filter::attach(out, drop_source("10.1.0.0/16")));
+    const std::uint32_t number = filter.ifindex();
+    const OtherNamespace other;
+    other.take("zt0");
+    run(std::format("ip link add zt2 index {} type veth peer name zt3", number));
+    EXPECT_EQ(must(sending.whereabouts()).state, Whereabouts::State::moved);
+    const auto refused = [](const auto& outcome) {
+        ASSERT_FALSE(outcome);
+        EXPECT_EQ(outcome.error().error, Error(PacketError::mode_unavailable));
+        EXPECT_TRUE(outcome.error().message().contains("zt0 is in another network namespace"))
+            << outcome.error().message();
+    };
+    filter.count_flows(true);
+    refused(filter.load(drop_source("10.2.0.0/16")));
+    filter.count_flows(false);
+    RuleSet shape;
+    shape.shape = {
+        .rate = 1'000'000,
+        .horizon_ms = 100,
+        .classes = {{.name = "default", .guarantee = 0, .max = 1'000'000}}
+    };
+    refused(sending.load(shape));
+    RuleSet marks = drop_source("10.1.0.0/16");
+    marks.rules[0].actions.mark = 1;
+    refused(filter.load(marks));
+    EXPECT_EQ(output_of("bpftool net show dev zt2 | grep -c zsync"), "0\n");
+    must(filter.load(drop_source("10.2.0.0/16")));
+    must(sending.detach());
+    must(filter.detach());
+    run("ip link del zt2");
+}
+
+TEST_F(FilterTest, asks_the_device_what_an_older_record_does_not_say_of_its_packets) {
+    const Tun tun("ztun");
+    const FilterOptions of_tun = options_for("ztun", AttachMode::generic);
+    const Pins pins(lab_.bpf_dir(), "ztun", {});
+    const std::uint32_t id = must(Filter::attach(of_tun, drop_source("10.1.0.0/16"))).program_id();
+    {
+        auto pinned = pins.open(id, "meta");
+        ASSERT_TRUE(pinned);
+        Meta meta = must(read_meta_map(*pinned));
+        EXPECT_EQ(meta.starts_at_network, true);
+        meta.starts_at_network.reset();
+        std::filesystem::remove(std::format("{}/g{}/meta", pins.directory(), id));
+        must(pins.pin(id, "meta", must(create_meta_map(meta))));
     }
+    EXPECT_TRUE(must(Filter::adopt(of_tun)).starts_at_network());
+    const OtherNamespace other;
+    other.take("ztun");
+    Filter filter = must(Filter::adopt(of_tun));
+    const auto refused = filter.load(drop_source("10.2.0.0/16"));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(
+        refused.error().message(),
+        "ztun is in another network namespace, and the version of zsync that attached its filter "
+        "did not write down whether its packets have an Ethernet header; bring it back and load "
+        "once, or detach it and attach it there"
+    );
+    const Frame packet = ipv4({.source = 0x0a010001}, udp(1, 2, 20));
+    tun.receive(packet);
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U); // the rules that it has go on
+    other.give_back("ztun");
+    run("ip link set ztun up");
+    must(filter.load(drop_source("10.1.0.0/17")));
+    other.take("ztun"); // by now it is written down
+    Filter again = must(Filter::adopt(of_tun));
+    must(again.load(drop_source("10.1.0.0/18")));
+    tun.receive(packet);
+    EXPECT_EQ(again.rule_counts()->front().packets, 1U);
+    must(again.detach());
 }
 
 TEST_F(FilterTest, says_when_its_device_is_gone_and_leaves_no_pins) {

@@ -7,15 +7,21 @@
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <format>
 #include <ifaddrs.h>
 #include <memory>
@@ -70,6 +76,51 @@ Veth::Veth(std::string name, std::string peer, std::uint32_t queues)
 }
 
 Veth::~Veth() { (void)std::system(std::format("ip link del {} 2>/dev/null", peer_).c_str()); }
+
+OtherNamespace::OtherNamespace() : holder_(0) {
+    std::array<int, 2> ends{};
+    require(pipe(ends.data()) == 0, "pipe");
+    const Fd ready(ends[0]);
+    Fd done(ends[1]);
+    holder_ = fork();
+    if (holder_ == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        const bool apart = unshare(CLONE_NEWNET) == 0;
+        (void)!write(done.get(), &apart, 1);
+        for (;;) {
+            pause();
+        }
+    }
+    done.reset();
+    bool apart = false;
+    require(holder_ > 0 && read(ready.get(), &apart, 1) == 1 && apart, "another namespace");
+}
+
+OtherNamespace::~OtherNamespace() {
+    kill(holder_, SIGKILL);
+    waitpid(holder_, nullptr, 0);
+}
+
+void OtherNamespace::take(const std::string& ifname) const {
+    run(std::format("ip link set {} netns {}", ifname, holder_));
+    run(std::format("nsenter -t {} -n ip link set {} up", holder_, ifname));
+}
+
+void OtherNamespace::give_back(const std::string& ifname) const {
+    run(std::format("nsenter -t {} -n ip link set {} netns {}", holder_, ifname, getpid()));
+}
+
+Tun::Tun(const std::string& ifname) : device_(open("/dev/net/tun", O_RDWR | O_CLOEXEC)) {
+    ifreq request{};
+    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    ifname.copy(request.ifr_name, IFNAMSIZ - 1);
+    require(ioctl(device_.get(), TUNSETIFF, &request) == 0, "tun");
+}
+
+void Tun::receive(const Frame& packet) const {
+    const auto bytes = static_cast<ssize_t>(packet.size());
+    require(write(device_.get(), packet.data(), packet.size()) == bytes, "a packet into tun");
+}
 
 std::string output_of(const std::string& command_line) {
     const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command_line.c_str(), "r"), &pclose);

@@ -7,6 +7,8 @@
 #include <zsync/core/fd.hpp>
 #include <zsync/packet/filter.hpp>
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -51,6 +53,34 @@ public:
 private:
     std::string name_;
     std::string peer_;
+};
+
+/// Another network namespace, there as long as this object is.
+class OtherNamespace {
+public:
+    OtherNamespace();
+    ~OtherNamespace();
+    OtherNamespace(const OtherNamespace&) = delete;
+    OtherNamespace& operator=(const OtherNamespace&) = delete;
+
+    /// Moves an interface there, and brings it up.
+    void take(const std::string& ifname) const;
+    /// And back.
+    void give_back(const std::string& ifname) const;
+
+private:
+    pid_t holder_;
+};
+
+/// A device of tun, whose packets have no link header, there as long as this object is.
+class Tun {
+public:
+    explicit Tun(const std::string& ifname);
+    /// Has the device receive a packet; it must be up.
+    void receive(const Frame& packet) const;
+
+private:
+    Fd device_;
 };
 
 /// Frames that an interface has received, by its own count.

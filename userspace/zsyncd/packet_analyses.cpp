@@ -202,10 +202,15 @@ Task<Outcome<void>> PacketAnalyses::stop(std::string ifname) {
 void PacketAnalyses::follow_renames(const std::map<std::string, packet::InterfaceView>& views) {
     std::vector<std::pair<std::string, std::string>> renamed;
     for (const auto& [old_name, wish] : wishes_) {
-        const auto found =
-            !wish.run ? views.end() : std::ranges::find_if(views, [&wish](const auto& named) {
-                return named.second.ifindex == wish.run->ifindex;
-            });
+        // Of one that is elsewhere the number may be another one's here.
+        const auto same = views.find(old_name);
+        const bool is_elsewhere =
+            same != views.end() && same->second.state != packet::InterfaceState::attached;
+        const auto found = !wish.run || is_elsewhere
+                               ? views.end()
+                               : std::ranges::find_if(views, [&wish](const auto& named) {
+                                     return named.second.ifindex == wish.run->ifindex;
+                                 });
         if (found != views.end() && found->first != old_name) {
             renamed.emplace_back(old_name, found->first);
         }

@@ -6,11 +6,16 @@
 #include <bpf/bpf.h>
 #include <linux/if_link.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <format>
+#include <span>
 
 namespace zsync::packet {
 namespace {
+
+constexpr std::size_t tcx_programs_max = 64; // BPF_MPROG_MAX of the kernel
 
 /// "id 17 (its_name)", the name only for those who may ask for it.
 std::string program_words(std::uint32_t id) {
@@ -168,6 +173,23 @@ Outcome<AttachedLink> attach_cgroup(const FoundPoint& found, const Fd& program) 
     return attached;
 }
 
+/// Whether a program of TCX is among those that see what a device sends.
+Outcome<bool> sends_by(const InterfaceFacts& facts, std::uint32_t program_id) {
+    std::array<std::uint32_t, tcx_programs_max> ids{};
+    LIBBPF_OPTS(bpf_prog_query_opts, query, .prog_ids = ids.data());
+    query.count = ids.size();
+    const int error = bpf_prog_query_opts(static_cast<int>(facts.ifindex), BPF_TCX_EGRESS, &query);
+    if (error != 0) {
+        return fail(
+            os_error(-error),
+            std::format(
+                "cannot ask what {} sends through: {}", facts.name, os_error(-error).message()
+            )
+        );
+    }
+    return std::ranges::contains(std::span(ids).first(query.count), program_id);
+}
+
 } // namespace
 
 bool FoundPoint::starts_at_network() const {
@@ -220,6 +242,19 @@ Result<std::optional<LinkFacts>> link_facts(const Fd& link, HookKind kind) {
         return facts;
     }
     return std::nullopt;
+}
+
+Outcome<std::optional<InterfaceFacts>> device_of(const LinkFacts& link, HookKind kind) {
+    auto facts = interface_facts(link.ifindex);
+    if (!facts) {
+        if (facts.error().error == Error(PacketError::no_such_interface)) {
+            return std::nullopt;
+        }
+        return std::unexpected(std::move(facts).error());
+    }
+    const bool is_it = kind == HookKind::xdp ? facts->xdp_program_id == link.program_id
+                                             : ZTRY(sends_by(*facts, link.program_id));
+    return is_it ? std::optional(*std::move(facts)) : std::nullopt;
 }
 
 } // namespace zsync::packet

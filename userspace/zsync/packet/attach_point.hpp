@@ -64,4 +64,8 @@ struct LinkFacts {
 };
 Result<std::optional<LinkFacts>> link_facts(const Fd& link, HookKind kind);
 
+/// The device of an interface's hook; nothing where it is in another network namespace: its index
+/// is free in this one, or another device's.
+Outcome<std::optional<InterfaceFacts>> device_of(const LinkFacts& link, HookKind kind);
+
 } // namespace zsync::packet

@@ -9,7 +9,6 @@
 #include <zsync/packet/rules_names.hpp>
 
 #include <bpf/bpf.h>
-#include <linux/if_arp.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -140,7 +139,7 @@ Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rule
         return std::unexpected(std::move(maps).error());
     }
     Filter filter(options, pins, *std::move(maps), SlotTable::fresh());
-    filter.starts_at_network_ = found.starts_at_network();
+    filter.meta_.starts_at_network = found.starts_at_network();
     filter.meta_.mode = options.mode == AttachMode::generic ? XdpMode::generic : XdpMode::native;
     if (rules.shape) {
         if (auto queued = install_fair_queue(found.facts.ifindex, options.ifname, *rules.shape);
@@ -187,14 +186,14 @@ Filter::attach_pinned(const FilterOptions& options, const RuleSet& rules, const 
 Outcome<LoadedProgram>
 Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const {
     const NameIds names = ZTRY(resolve_names(rules));
-    ZTRY(check_link_headers(rules, names, ifname_, starts_at_network_));
+    ZTRY(check_link_headers(rules, names, ifname_, starts_at_network()));
     if (meta_.mode != XdpMode::generic) {
         ZTRY(check_redirects(rules, names));
     }
     const Challenges challenges =
         ZTRY(check_challenges(rules, ifname_, meta_.mode != XdpMode::generic));
     Tables tables = ZTRY(compile(rules, slots, names));
-    tables.config.starts_at_network = starts_at_network_ ? 1 : 0;
+    tables.config.starts_at_network = starts_at_network() ? 1 : 0;
     tables.config.to_sockets = to_sockets_ ? 1 : 0;
     if (count_flows_ && !maps.flows) {
         maps.flows = ZTRY(make_flow_maps());
@@ -214,18 +213,11 @@ Filter::prepare_handover(const RuleSet& rules, SharedMaps& maps) const {
         return zsync_handover_secret{};
     }
     if (!maps.handover || (link_ && needs_upgrade())) {
-        if (link_ && ZTRY(whereabouts()).state == Whereabouts::State::moved) {
-            return fail(
-                PacketError::mode_unavailable,
-                std::format(
-                    "{} is in another network namespace, from where it cannot be given what marks "
-                    "its packets and takes its connections; attach it there",
-                    ifname_
-                )
-            );
-        }
-        ZTRY(check_handover(meta_.ifindex, ifname_, meta_.mode != XdpMode::generic));
-        maps.handover = ZTRY(attach_handover(meta_.ifindex, ifname_, maps_.handover));
+        const std::uint32_t ifindex =
+            link_ ? ZTRY(device_for("what marks its packets and takes its connections")).ifindex
+                  : meta_.ifindex;
+        ZTRY(check_handover(ifindex, ifname_, meta_.mode != XdpMode::generic));
+        maps.handover = ZTRY(attach_handover(ifindex, ifname_, maps_.handover));
     }
     return ZTRY(read_secret(maps.handover));
 }
@@ -233,8 +225,9 @@ Filter::prepare_handover(const RuleSet& rules, SharedMaps& maps) const {
 Outcome<FlowMaps> Filter::make_flow_maps() const {
     FoundPoint sending;
     sending.point.kind = HookKind::tcx_out;
-    sending.facts = ZTRY(interface_facts(meta_.ifindex));
-    return count_sent(meta_.ifindex, ifname_, sending.starts_at_network(), flow_options_);
+    sending.facts = link_ ? ZTRY(device_for("what counts the flows that it sends"))
+                          : ZTRY(interface_facts(meta_.ifindex));
+    return count_sent(sending.facts.ifindex, ifname_, sending.starts_at_network(), flow_options_);
 }
 
 Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint32_t program_id)
@@ -253,6 +246,7 @@ Meta Filter::describe(const RuleSet& rules, const CounterSlots& slots, std::uint
         .loaded_realtime_usec = epoch_time<std::chrono::microseconds>(),
         .rules = {},
         .shape = {},
+        .starts_at_network = meta_.starts_at_network,
     };
     if (rules.shape) {
         meta.shape = {.shape = *rules.shape, .slots = slots.classes};
@@ -277,17 +271,7 @@ Outcome<Filter> Filter::adopt(const FilterOptions& options) {
     filter.count_flows_ = static_cast<bool>(filter.maps_.flows);
     filter.meta_ = std::move(live.meta);
     filter.meta_.ifindex = facts.ifindex;
-    filter.starts_at_network_ = is_of_cgroup(options.hook);
-    if (!is_of_cgroup(options.hook)) {
-        FoundPoint found;
-        found.point.kind = options.hook;
-        // In another namespace the device cannot be asked: it is taken for one with Ethernet.
-        found.facts.link_type = ARPHRD_ETHER;
-        if (auto device = interface_facts(facts.ifindex)) {
-            found.facts = *std::move(device);
-        }
-        filter.starts_at_network_ = found.starts_at_network();
-    }
+    (void)filter.learn_link_header(); // else the next load says it
     return filter;
 }
 
@@ -322,19 +306,28 @@ bool Filter::needs_upgrade() const {
 /// The qdisc is there before packets get times, and is there as long as they do.
 Outcome<LoadReport> Filter::load(const RuleSet& rules) {
     if (rules.shape) {
-        ZTRY(install_fair_queue(meta_.ifindex, ifname_, *rules.shape));
+        ZTRY(keep_fair_queue(rules.shape));
     }
     const bool shaped = meta_.shape.has_value();
     Outcome<LoadReport> loaded = load_generation(rules);
     if (loaded ? shaped && !rules.shape : shaped || rules.shape) {
         const Outcome<void> settled =
-            meta_.shape ? install_fair_queue(meta_.ifindex, ifname_, meta_.shape->shape)
-                        : remove_fair_queue(meta_.ifindex, ifname_);
+            keep_fair_queue(meta_.shape ? std::optional(meta_.shape->shape) : std::nullopt);
         if (loaded && !settled) {
             loaded->note = settled.error().message();
         }
     }
     return loaded;
+}
+
+/// A device loses its qdiscs when it goes to another network namespace.
+Outcome<void> Filter::keep_fair_queue(const std::optional<Shape>& shape) const {
+    if (shape) {
+        const InterfaceFacts found = ZTRY(device_for("the qdisc fq, which shaping needs"));
+        return install_fair_queue(found.ifindex, ifname_, *shape);
+    }
+    const auto found = device();
+    return found && *found ? remove_fair_queue((*found)->ifindex, ifname_) : Outcome<void>{};
 }
 
 Outcome<LoadReport> Filter::load_generation(const RuleSet& rules) {
@@ -362,6 +355,7 @@ Outcome<LoadReport> Filter::load_generation(const RuleSet& rules) {
 /// leftover, after it the old one is.
 Outcome<LoadReport> Filter::replace(const RuleSet& rules, SharedMaps& maps, SlotTable& slots) {
     const auto start = std::chrono::steady_clock::now();
+    ZTRY(learn_link_header());
     const CounterSlots assigned = ZTRY(assign_slots(rules, slots, maps));
     ZTRY(forget_limits(rules, assigned, maps.limits));
     const bool had_flows = static_cast<bool>(maps.flows);
@@ -449,6 +443,7 @@ Filter::switch_to(const LoadedProgram& program, const SharedMaps& maps, const Me
 }
 
 Outcome<void> Filter::detach() {
+    const auto found = device(); // while the link still tells
     if (bpf_link_detach(link_.get()) < 0 && errno != ENOLINK) {
         const int error = errno;
         return fail(
@@ -462,8 +457,8 @@ Outcome<void> Filter::detach() {
     }
     pins_.remove_all();
     maps_.handover = {};
-    if (meta_.shape) {
-        ZTRY(remove_fair_queue(meta_.ifindex, ifname_));
+    if (meta_.shape && found && *found) {
+        ZTRY(remove_fair_queue((*found)->ifindex, ifname_));
     }
     return {};
 }
@@ -582,6 +577,63 @@ Outcome<Fd> Filter::stats_map() const {
     return stats;
 }
 
+std::uint32_t Filter::ifindex() const {
+    const auto link = link_facts(link_, hook_);
+    return link && *link ? (*link)->ifindex : meta_.ifindex;
+}
+
+/// The device of an interface's hook, unless it is in another network namespace.
+Outcome<std::optional<InterfaceFacts>> Filter::device() const {
+    const std::optional<LinkFacts> link = ZTRY(link_facts(link_, hook_));
+    if (!link || !link->is_there()) {
+        return fail(PacketError::interface_gone, std::format("the device of {} is gone", ifname_));
+    }
+    return device_of(*link, hook_);
+}
+
+/// The device, to give it something that it can be given in this network namespace alone.
+Outcome<InterfaceFacts> Filter::device_for(std::string_view something) const {
+    auto found = ZTRY(device());
+    if (!found) {
+        return fail(
+            PacketError::mode_unavailable,
+            std::format(
+                "{} is in another network namespace, from where it cannot be given {}; attach it "
+                "there",
+                ifname_,
+                something
+            )
+        );
+    }
+    return *std::move(found);
+}
+
+/// Of a filter whose record does not say it.
+Outcome<void> Filter::learn_link_header() {
+    if (meta_.starts_at_network) {
+        return {};
+    }
+    FoundPoint point;
+    point.point.kind = hook_;
+    if (!is_of_cgroup(hook_)) {
+        auto found = ZTRY(device());
+        if (!found) {
+            return fail(
+                PacketError::mode_unavailable,
+                std::format(
+                    "{} is in another network namespace, and the version of zsync that attached "
+                    "its filter did not write down whether its packets have an Ethernet header; "
+                    "bring it back and load once, or detach it and attach it there",
+                    ifname_
+                )
+            );
+        }
+        point.facts = *std::move(found);
+    }
+    meta_.starts_at_network = point.starts_at_network();
+    return {};
+}
+
 Outcome<Whereabouts> Filter::whereabouts() const {
     const std::optional<LinkFacts> link = ZTRY(link_facts(link_, hook_));
     Whereabouts where{
@@ -591,19 +643,15 @@ Outcome<Whereabouts> Filter::whereabouts() const {
         where.state = Whereabouts::State::gone;
         return where;
     }
-    if (hook_ != HookKind::xdp) {
+    if (is_of_cgroup(hook_)) {
         return where;
     }
-    // In another namespace the index may be free here, or be another device's.
-    const auto facts = interface_facts(where.ifindex);
-    if (!facts && facts.error().error != Error(PacketError::no_such_interface)) {
-        return std::unexpected(facts.error());
-    }
-    if (!facts || facts->xdp_program_id != link->program_id) {
+    auto device = ZTRY(device_of(*link, hook_));
+    if (!device) {
         where.state = Whereabouts::State::moved;
         return where;
     }
-    where.name = facts->name;
+    where.name = std::move(device->name);
     if (where.name != ifname_) {
         where.state = Whereabouts::State::renamed;
     }

@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -153,10 +154,12 @@ public:
 
     [[nodiscard]] HookKind hook() const { return hook_; }
     /// Whether packets come without a link header.
-    [[nodiscard]] bool starts_at_network() const { return starts_at_network_; }
+    [[nodiscard]] bool starts_at_network() const { return meta_.starts_at_network.value_or(false); }
     [[nodiscard]] std::uint64_t cgroup_id() const { return cgroup_id_; }
     [[nodiscard]] const std::string& ifname() const { return ifname_; }
-    [[nodiscard]] std::uint32_t ifindex() const { return meta_.ifindex; }
+    /// What the kernel says by now; a device that comes to a network namespace where its number is
+    /// taken gets another one.
+    [[nodiscard]] std::uint32_t ifindex() const;
     [[nodiscard]] XdpMode mode() const { return meta_.mode; }
     [[nodiscard]] std::uint32_t program_id() const { return meta_.program_id; }
     [[nodiscard]] std::uint32_t layout_version() const { return meta_.layout_version; }
@@ -172,6 +175,10 @@ private:
         : ifname_(options.ifname), hook_(options.hook), cgroup_id_(options.cgroup_id),
           pins_(std::move(pins)), maps_(std::move(maps)), slots_(std::move(slots)) {}
 
+    [[nodiscard]] Outcome<std::optional<InterfaceFacts>> device() const;
+    [[nodiscard]] Outcome<InterfaceFacts> device_for(std::string_view something) const;
+    Outcome<void> learn_link_header();
+    Outcome<void> keep_fair_queue(const std::optional<Shape>& shape) const;
     Outcome<void>
     attach_pinned(const FilterOptions& options, const RuleSet& rules, const FoundPoint& found);
     [[nodiscard]] Outcome<FlowMaps> make_flow_maps() const;
@@ -194,7 +201,6 @@ private:
     std::string ifname_;
     HookKind hook_;
     std::uint64_t cgroup_id_;
-    bool starts_at_network_ = false;
     bool to_sockets_ = false;
     bool count_flows_ = false;
     analysis::FlowOptions flow_options_;

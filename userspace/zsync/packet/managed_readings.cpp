@@ -117,16 +117,8 @@ std::unexpected<Fault> ManagedInterface::no_rules_at(std::string_view hook) cons
 
 Outcome<SampledHook> ManagedInterface::read_samples(std::string_view hook) const {
     const Filter* const filter = ZTRY(filter_at(hook));
-    auto link_type = analysis::LinkType::raw;
-    if (!is_of_cgroup(filter->hook())) {
-        const FoundPoint found{
-            .point = {.kind = filter->hook(), .ifname = desired_.name, .cgroup = {}},
-            .facts = ZTRY(interface_facts(filter_->ifindex())),
-            .cgroup = {}
-        };
-        link_type =
-            found.starts_at_network() ? analysis::LinkType::raw : analysis::LinkType::ethernet;
-    }
+    const auto link_type =
+        filter->starts_at_network() ? analysis::LinkType::raw : analysis::LinkType::ethernet;
     return SampledHook::open(*filter, link_type);
 }
 

@@ -65,6 +65,9 @@ private:
     bool spoiled_ = false;
 };
 
+/// What is in a shape's place where there is none; no rate is 0.
+const LiveShape no_shape{.shape = {.rate = 0, .horizon_ms = 0, .classes = {}}, .slots = {}};
+
 void write_shape(Writer& writer, const LiveShape& live) {
     writer.number(live.shape.rate);
     writer.number(live.shape.horizon_ms);
@@ -123,8 +126,11 @@ std::vector<std::uint8_t> encode_meta(const Meta& meta) {
         writer.text(rule.text);
         writer.text(rule.name);
     }
-    if (meta.shape) {
-        write_shape(writer, *meta.shape);
+    if (meta.shape || meta.starts_at_network) {
+        write_shape(writer, meta.shape.value_or(no_shape));
+    }
+    if (meta.starts_at_network) {
+        writer.number(std::uint8_t{*meta.starts_at_network});
     }
     return std::move(writer).take();
 }
@@ -155,9 +161,16 @@ Outcome<Meta> decode_meta(std::span<const std::uint8_t> bytes) {
         rule.name = reader.text();
         meta.rules.push_back(std::move(rule));
     }
-    // Records of versions that did not shape end here too.
+    // Records of versions that did not shape end here.
     if (reader.left() != 0) {
         meta.shape = read_shape(reader);
+        if (meta.shape->shape.rate == 0) {
+            meta.shape.reset();
+        }
+    }
+    // And those that left it to the device what its packets begin with.
+    if (reader.left() != 0) {
+        meta.starts_at_network = reader.number<std::uint8_t>() != 0;
     }
     if (reader.spoiled()) {
         return damaged("it ends too early");

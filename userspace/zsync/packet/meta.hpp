@@ -48,6 +48,9 @@ struct Meta {
     std::uint64_t loaded_realtime_usec = 0;
     std::vector<LiveRule> rules;
     std::optional<LiveShape> shape{};
+    /// Whether the packets that the program meets have no link header; nothing in records of
+    /// versions that kept it nowhere.
+    std::optional<bool> starts_at_network{};
 
     friend bool operator==(const Meta&, const Meta&) = default;
 };
