@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-from lab import wait_until
+from lab import command, wait_until
 from test_capture import capturing, end_of, judged
 
 
@@ -131,6 +131,128 @@ def test_a_file_that_cannot_be_applied_whole_changes_nothing(lab):
     assert answer.code == 1 and "there is no cgroup '/no/such/cgroup'" in answer.err, answer
     assert [rule["text"] for rule in lab.rules()] == before
     assert set(hooks(lab)) == {"in", "out"}
+
+
+def arrives(lab, sender: socket.socket, port: int) -> bool:
+    """Whether a datagram to the far end is received there."""
+    with lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind((lab.far.v4, port))
+        listener.settimeout(0.3)
+        with contextlib.suppress(PermissionError):
+            sender.sendto(b"x", (lab.far.v4, port))
+        try:
+            return listener.recv(10) == b"x"
+        except TimeoutError:
+            return False
+
+
+def state(lab) -> str:
+    return lab.stats()["state"]
+
+
+def away_and_back(lab) -> None:
+    lab.far.ip("link", "del", lab.far.ifname)
+    wait_until("absent", lambda: state(lab) == "absent")
+    lab.make_link()
+    wait_until("attached", lambda: state(lab) == "attached")
+
+
+NAMES = """drop proto udp dport 7001
+cgroup {cgroup} {{
+    drop out proto udp dport 7003
+}}
+drop out interface {other} proto udp dport 7004
+drop out proto udp dport 7002
+pass redirect {other} proto udp dport 7005
+"""
+
+
+def test_what_names_something_that_is_not_there_keeps_no_other_rule_from_its_place(lab, cgroup):
+    other = f"{lab.near.ifname}o"
+    lab.near.ip("link", "add", other, "type", "veth", "peer", "name", f"{other}p")
+    lab.near.run("ethtool", "-K", f"{other}p", "gro", "on")
+    lab.attach("--mode", "generic")
+    lab.load(NAMES.format(cgroup=cgroup, other=other))
+    folder = unified_mount() / cgroup.lstrip("/")
+    lab.near.ip("link", "del", other)
+    folder.rmdir()
+    sender = lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        # As after a reboot: the interface is there, and what its rules name not yet.
+        away_and_back(lab)
+        reason = lab.stats()["state_reason"]
+        assert f"the interface '{other}' and the cgroup '{cgroup}' are not in force" in reason, reason
+        assert set(hooks(lab)) == {"in", "out"}
+        assert not arrives(lab, sender, 7002) and arrives(lab, sender, 7003)
+        for port in (7001, 7005, 7006):
+            lab.far.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (lab.near.v4, port))
+        wait_until("packets", lambda: hooks(lab)["in"]["dropped"] == 2 and hooks(lab)["in"]["passed"] >= 1)
+        # A person who loads rules is told, and what changes of itself goes on.
+        refused = lab.load(NAMES.format(cgroup=cgroup, other=other), check=False)
+        assert refused.code == 1 and "there is no " in refused.err, refused
+        lab.ctl("packet", "rule", "add", lab.near.ifname, "--for", "1s", "drop proto udp dport 7006")
+        assert len(lab.rules()) == 4
+        wait_until("the end of a rule's time", lambda: len(lab.rules()) == 3)
+    finally:
+        folder.mkdir()
+    lab.near.ip("link", "add", other, "type", "veth", "peer", "name", f"{other}p")
+    wait_until("all of the rules", lambda: lab.stats()["state_reason"] == "" and len(lab.rules()) == 5)
+    assert set(hooks(lab)) == {"in", "out", f"out {cgroup}"}
+    with inside(cgroup):
+        ours = lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    assert not arrives(lab, ours, 7003) and arrives(lab, sender, 7003)
+
+
+def test_a_temporary_rule_ends_although_a_cgroup_of_the_rules_is_gone(lab, cgroup):
+    lab.filter(f"cgroup {cgroup} {{\n drop out proto udp dport 7003\n}}\ndrop out proto udp dport 7002\n")
+    lab.ctl("packet", "rule", "add", lab.near.ifname, "--for", "2s", "drop proto icmp")
+    folder = unified_mount() / cgroup.lstrip("/")
+    folder.rmdir()
+    try:
+        wait_until("the end of its time", lambda: lab.stats()["temporary"] == [])
+        assert "drop proto icmp" not in [rule["text"] for rule in lab.rules()]
+        assert set(hooks(lab)) == {"in", "out"}
+    finally:
+        folder.mkdir()
+
+
+def test_a_new_device_of_the_name_of_one_that_moved_sends_by_the_rules(lab):
+    lab.filter("drop proto udp dport 7001\ndrop out proto udp dport 7002\n")
+    near, other = lab.near, f"{lab.near.namespace}m"
+    command("ip", "netns", "add", other)
+    try:
+        near.ip("link", "set", near.ifname, "netns", other)
+        wait_until("moved", lambda: state(lab) == "moved")
+        lab.far.ip("link", "set", lab.far.ifname, "name", "aside")
+        lab.make_link()
+        wait_until("attached", lambda: state(lab) == "attached")
+        assert not arrives(lab, near.socket(socket.AF_INET, socket.SOCK_DGRAM), 7002)
+        assert hooks(lab)["out"]["dropped"] == 1
+        seen = command("ip", "netns", "exec", other, "bpftool", "net", "show", "dev", near.ifname).stdout
+        assert "zsync" not in seen, seen
+    finally:
+        command("ip", "netns", "del", other)
+
+
+def test_an_interface_that_gives_its_name_away_leaves_no_filter_of_a_cgroup(lab, cgroup):
+    block = f"cgroup {cgroup} {{\n drop out proto udp dport 7003\n}}\n"
+    lab.filter(block)
+    staying = f"{lab.near.ifname}s"
+    lab.near.ip("link", "add", staying, "type", "veth", "peer", "name", f"{staying}p")
+    lab.ctl("packet", "attach", staying)
+    (lab.folder / "staying.rules").write_text(block.replace("7003", "7004"))
+    lab.ctl("packet", "load", staying, "staying.rules", cwd=lab.folder)
+    lab.far.ip("link", "del", lab.far.ifname)
+    wait_until("absent", lambda: state(lab) == "absent")
+    lab.near.ip("link", "set", staying, "name", lab.near.ifname)
+    wait_until("the name", lambda: [i["ifname"] for i in lab.json("status")["interfaces"]] == [lab.near.ifname])
+    assert lab.stats()["state_reason"] == ""
+    assert [rule["text"] for rule in lab.rules()] == ["drop out proto udp dport 7004"]
+    lab.ctl("packet", "detach", lab.near.ifname)
+    assert not [entry for folder in lab.bpf_dir.glob("packet*") for entry in folder.iterdir()]
+    with inside(cgroup), lab.near.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        for port in (7003, 7004):
+            ours.sendto(b"x", ("127.0.0.1", port))  # refused where a filter is left
 
 
 def test_samples_and_merged_packets_are_counted(lab):

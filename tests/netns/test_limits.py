@@ -241,6 +241,16 @@ def constants(path: pathlib.Path, prefix: str) -> dict[str, int]:
     return {prefix + name + ("_ms" if name in times else ""): value for name, value in values.items()}
 
 
+def test_a_limit_adapts_on_after_its_interface_was_away(lab):
+    lab.filter("pass limit 1000/s adaptive 10/s on cpu 1\n")
+    lab.far.ip("link", "del", lab.far.ifname)
+    wait_until("absent", lambda: lab.stats()["state"] == "absent")
+    lab.make_link()
+    wait_until("attached", lambda: lab.stats()["state"] == "attached")
+    now = lambda: lab.json("packet", "limits", lab.near.ifname)[0]["rate_now"]  # noqa: E731
+    wait_until("another rate, for asking keeps processors busy", lambda: now() != "1000/s")
+
+
 def test_every_limit_is_on_the_bus(lab):
     wanted = constants(PACKET / "limits.hpp", "")
     wanted |= constants(PACKET / "analysis/limits.hpp", "analysis_")

@@ -62,6 +62,7 @@ std::map<std::string, std::uint64_t> packet_limits() {
         {"limit_queue_max", filter::limit_queue_max},
         {"limit_adapt_interval_ms", filter::limit_adapt_interval_ms},
         {"limit_adapt_steps", filter::limit_adapt_steps},
+        {"missing_names_interval_ms", filter::missing_names_interval_ms},
         {"limit_keys_shown_max", filter::limit_keys_shown_max},
         {"flow_age_interval_ms", filter::flow_age_interval_ms},
         {"handover_linger_ms", filter::handover_linger_ms},

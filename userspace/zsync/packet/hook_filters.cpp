@@ -70,23 +70,24 @@ Outcome<void> HookFilters::apply_hook(const RuleSet& rules, std::uint32_t hook) 
         options.cgroup_id = ZTRY(find_cgroup(wanted.cgroup)).id;
     }
     if (Attached* const attached = find(options.hook, options.cgroup_id)) {
+        attached->wanted = true;
         ZTRY(attached->filter.load(own));
         attached->hook = wanted;
-        attached->wanted = true;
         return {};
     }
     attached_.push_back({.hook = wanted, .filter = ZTRY(Filter::attach(options, own))});
     return {};
 }
 
-Outcome<void> HookFilters::apply(const RuleSet& rules) {
+Outcome<void> HookFilters::begin_apply() {
     ZTRY(remove_gone());
     for (Attached& attached : attached_) {
         attached.wanted = false;
     }
-    for (std::uint32_t hook = 1; hook <= rules.hooks.size(); ++hook) {
-        ZTRY(apply_hook(rules, hook));
-    }
+    return {};
+}
+
+Outcome<void> HookFilters::detach_unwanted() {
     for (Attached& attached : attached_) {
         if (!attached.wanted) {
             ZTRY(attached.filter.detach());
@@ -96,10 +97,41 @@ Outcome<void> HookFilters::apply(const RuleSet& rules) {
     return {};
 }
 
+Outcome<void> HookFilters::apply(const RuleSet& rules) {
+    ZTRY(begin_apply());
+    for (std::uint32_t hook = 1; hook <= rules.hooks.size(); ++hook) {
+        ZTRY(apply_hook(rules, hook));
+    }
+    return detach_unwanted();
+}
+
+Outcome<void> HookFilters::apply_each(const RuleSet& rules) {
+    ZTRY(begin_apply());
+    Outcome<void> first;
+    for (std::uint32_t hook = 1; hook <= rules.hooks.size(); ++hook) {
+        if (Outcome<void> applied = apply_hook(rules, hook); !applied && first) {
+            first = std::move(applied);
+        }
+    }
+    ZTRY(detach_unwanted());
+    return first;
+}
+
 Outcome<void> HookFilters::remove_gone() {
     for (std::size_t i = attached_.size(); i-- > 0;) {
         Filter& filter = attached_[i].filter;
         if (ZTRY(filter.whereabouts()).state == Whereabouts::State::gone) {
+            ZTRY(filter.detach());
+            attached_.erase(attached_.begin() + static_cast<std::ptrdiff_t>(i));
+        }
+    }
+    return {};
+}
+
+Outcome<void> HookFilters::leave_device() {
+    for (std::size_t i = attached_.size(); i-- > 0;) {
+        Filter& filter = attached_[i].filter;
+        if (!is_of_cgroup(filter.hook())) {
             ZTRY(filter.detach());
             attached_.erase(attached_.begin() + static_cast<std::ptrdiff_t>(i));
         }

@@ -36,8 +36,13 @@ public:
     /// packets meet its old rules or its new ones. What failed, and what would have come after it,
     /// has its old rules.
     Outcome<void> apply(const RuleSet& rules);
+    /// The same of an interface that has none yet: what failed keeps nothing else from its rules.
+    /// The first failure.
+    Outcome<void> apply_each(const RuleSet& rules);
     /// Removes those whose device or cgroup is gone.
     Outcome<void> remove_gone();
+    /// Detaches what the device has; filters of cgroups stay.
+    Outcome<void> leave_device();
     /// Detaches all.
     Outcome<void> detach();
     Outcome<void> rename(std::string_view ifname);
@@ -47,6 +52,8 @@ public:
 private:
     [[nodiscard]] FilterOptions options_for(const Hook& hook) const;
     Outcome<void> apply_hook(const RuleSet& rules, std::uint32_t hook);
+    Outcome<void> begin_apply();
+    Outcome<void> detach_unwanted();
     [[nodiscard]] Attached* find(HookKind kind, std::uint64_t cgroup_id);
 
     std::string bpf_dir_;

@@ -1,3 +1,4 @@
+#include <zsync/core/text.hpp>
 #include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/cgroup_tree.hpp>
 #include <zsync/packet/error.hpp>
@@ -8,9 +9,12 @@
 #include <linux/netdev.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <format>
 #include <fstream>
 #include <optional>
+#include <utility>
+#include <vector>
 extern "C" {
 #include <bpf/cookie.h>
 }
@@ -63,6 +67,120 @@ Outcome<NameIds> resolve_names(const RuleSet& rules) {
         }
     }
     return ids;
+}
+
+namespace {
+
+Outcome<bool> interface_is_there(const std::string& name) {
+    const auto found = interface_facts(name);
+    if (!found && found.error().error != Error(PacketError::no_such_interface)) {
+        return std::unexpected(found.error());
+    }
+    return found.has_value();
+}
+
+Outcome<bool> cgroup_is_there(const std::string& path) {
+    const auto found = find_cgroup(path);
+    if (!found && found.error().error != Error(PacketError::no_such_cgroup)) {
+        return std::unexpected(found.error());
+    }
+    return found.has_value();
+}
+
+/// Names of one kind; each is looked up once.
+template <class IsThere> class Lookup {
+public:
+    Lookup(std::set<std::string>& missing, IsThere is_there)
+        : missing_(missing), is_there_(is_there) {}
+
+    Outcome<bool> is_missing(const std::string& name) {
+        if (!name.empty() && seen_.insert(name).second && !ZTRY(is_there_(name))) {
+            missing_.insert(name);
+        }
+        return missing_.contains(name);
+    }
+
+private:
+    std::set<std::string>& missing_;
+    std::set<std::string> seen_;
+    IsThere is_there_;
+};
+
+/// Takes hooks of cgroups that are not there out, and their rules.
+void leave_out_hooks(RuleSet& rules, const std::set<std::string>& missing) {
+    std::vector<Hook> hooks;
+    std::vector<std::uint32_t> numbers{0};
+    constexpr std::uint32_t none = UINT32_MAX;
+    for (Hook& hook : rules.hooks) {
+        const bool is_there = !missing.contains(hook.cgroup);
+        if (is_there) {
+            hooks.push_back(std::move(hook));
+        }
+        numbers.push_back(is_there ? static_cast<std::uint32_t>(hooks.size()) : none);
+    }
+    rules.hooks = std::move(hooks);
+    for (Rule& rule : rules.rules) {
+        rule.hook = numbers[rule.hook];
+    }
+    std::erase_if(rules.rules, [](const Rule& rule) { return rule.hook == none; });
+}
+
+} // namespace
+
+bool MissingNames::has_come() const {
+    return std::ranges::any_of(
+               interfaces,
+               [](const std::string& name) { return interface_is_there(name).value_or(false); }
+           ) ||
+           std::ranges::any_of(cgroups, [](const std::string& path) {
+               return cgroup_is_there(path).value_or(false);
+           });
+}
+
+std::string MissingNames::words() const {
+    std::string words;
+    const auto add = [&](std::string_view kind, const std::set<std::string>& names) {
+        for (const std::string& name : names) {
+            words +=
+                std::format("{}the {} {}", words.empty() ? "" : " and ", kind, in_quotes(name));
+        }
+    };
+    add("interface", interfaces);
+    add("cgroup", cgroups);
+    return words;
+}
+
+Outcome<RulesHere> rules_here(RuleSet rules) {
+    RulesHere here{.rules = std::move(rules), .missing = {}};
+    Lookup interfaces(here.missing.interfaces, interface_is_there);
+    Lookup cgroups(here.missing.cgroups, cgroup_is_there);
+    for (const Hook& hook : here.rules.hooks) {
+        ZTRY(cgroups.is_missing(hook.cgroup));
+    }
+    std::vector<Rule> kept;
+    for (Rule& rule : here.rules.rules) {
+        if (ZTRY(interfaces.is_missing(rule.interface)) || ZTRY(cgroups.is_missing(rule.cgroup))) {
+            continue;
+        }
+        if (rule.actions.redirect && ZTRY(interfaces.is_missing(*rule.actions.redirect))) {
+            rule.actions.redirect.reset();
+            rule.verdict = Verdict::drop;
+        }
+        kept.push_back(std::move(rule));
+    }
+    here.rules.rules = std::move(kept);
+    leave_out_hooks(here.rules, here.missing.cgroups);
+    return here;
+}
+
+Outcome<void> check_names(const RuleSet& rules) {
+    ZTRY(resolve_names(rules));
+    for (const Hook& hook : rules.hooks) {
+        if (!hook.cgroup.empty()) {
+            ZTRY(find_cgroup(hook.cgroup));
+        }
+    }
+    return {};
 }
 
 namespace {

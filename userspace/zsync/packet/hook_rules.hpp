@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 namespace zsync::packet {
@@ -23,6 +24,33 @@ struct NameIds {
 /// Asks the kernel. `PacketError`: no_such_interface, no_such_cgroup. A name stands for what it
 /// stood for then: a cgroup that is made again is another one.
 [[nodiscard]] Outcome<NameIds> resolve_names(const RuleSet& rules);
+
+/// Names in rules that stand for nothing on this host.
+struct MissingNames {
+    std::set<std::string> interfaces;
+    std::set<std::string> cgroups;
+
+    [[nodiscard]] bool any() const { return !interfaces.empty() || !cgroups.empty(); }
+    /// Whether one of them stands for something by now.
+    [[nodiscard]] bool has_come() const;
+    /// `the interface eth1 and the cgroup /a`.
+    [[nodiscard]] std::string words() const;
+};
+
+/// What of rules can be in force here.
+struct RulesHere {
+    RuleSet rules;
+    MissingNames missing;
+};
+
+/// Leaves out what can match nothing: rules for packets of an interface or a cgroup that is not
+/// there, and hooks of such a cgroup. A rule that redirects to an interface that is not there
+/// drops, as it does when that goes away later.
+[[nodiscard]] Outcome<RulesHere> rules_here(RuleSet rules);
+
+/// Whether all that rules name is there, their hooks' cgroups too: `PacketError`:
+/// no_such_interface, no_such_cgroup.
+[[nodiscard]] Outcome<void> check_names(const RuleSet& rules);
 
 /// Whether rules that need an Ethernet header have one: those that challenge answer with it, and
 /// those that redirect send it on, to a device whose packets have one too. `starts_at_network`:

@@ -99,15 +99,24 @@ Outcome<void> ManagedInterface::save() const {
     return store_->put(document_name(desired_.name), encode(desired_));
 }
 
-/// Whose failure leaves the interface attached, with a reason: a cgroup may come later.
+/// Whose failure leaves the interface attached, with a reason.
 void ManagedInterface::apply_hooks(const RuleSet& rules) {
-    if (const Outcome<void> applied = hooks_.apply(rules); !applied) {
+    if (const Outcome<void> applied = hooks_.apply_each(rules); !applied) {
         reason_ = applied.error().message();
     }
 }
 
+std::string ManagedInterface::waiting_words() const {
+    return missing_.any()
+               ? std::format(
+                     "rules that name {} are not in force until that is there", missing_.words()
+                 )
+               : std::string();
+}
+
 Outcome<void> ManagedInterface::attach_filter() {
-    const RuleSet all_rules = ZTRY(desired_rules());
+    RulesHere here = ZTRY(rules_here(ZTRY(desired_rules())));
+    const RuleSet& all_rules = here.rules;
     const RuleSet rules = rules_of_hook(all_rules, 0);
     auto filter = Filter::attach(options(), rules);
     if (!filter && filter.error().error == Error(PacketError::already_attached)) {
@@ -119,7 +128,8 @@ Outcome<void> ManagedInterface::attach_filter() {
         }
     }
     filter_.emplace(ZTRY(std::move(filter)));
-    set_state(InterfaceState::attached);
+    missing_ = std::move(here.missing);
+    set_state(InterfaceState::attached, waiting_words());
     hooks_.adopt();
     apply_hooks(all_rules);
     return {};
@@ -168,25 +178,36 @@ void ManagedInterface::load_desired() {
         return;
     }
     const auto loaded =
-        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
+        desired_rules().and_then([this](RuleSet rules) { return apply(std::move(rules)); });
     if (!loaded) {
         reason_ = "the rules that were attached go on matching: " + loaded.error().message();
     }
 }
 
 /// The hooks first: they are more likely to fail, and nothing has changed by then.
-Outcome<LoadReport> ManagedInterface::apply(const RuleSet& rules) {
+Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
+    RulesHere here = ZTRY(rules_here(std::move(wanted)));
+    const RuleSet& rules = here.rules;
     ZTRY(hooks_.apply(rules));
-    if (rules.hooks.empty()) {
-        return filter_->load(rules);
-    }
     LoadReport report = ZTRY(filter_->load(rules_of_hook(rules, 0)));
+    missing_ = std::move(here.missing);
+    reason_ = waiting_words();
     report.rules = static_cast<std::uint32_t>(rules.rules.size());
     report.prefixes = prefix_count(rules);
+    if (missing_.any()) {
+        report.note += (report.note.empty() ? "" : "; ") + reason_;
+    }
     return report;
 }
 
-Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
+Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source, Absent absent) {
+    if (filter_ && absent == Absent::refused) {
+        ZTRY(check_names(rules));
+    }
+    return put_into_force(std::move(rules), std::move(source));
+}
+
+Outcome<LoadReport> ManagedInterface::put_into_force(RuleSet rules, std::string source) {
     const DesiredInterface before = desired_;
     desired_.rules = format_rules(rules);
     desired_.source = std::move(source);
@@ -213,14 +234,13 @@ Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source) {
         ZTRY(save());
         // Hooks that had their new rules by then; what they came from is known to load.
         if (const auto restored =
-                desired_rules().and_then([this](const RuleSet& old) { return apply(old); });
+                desired_rules().and_then([this](RuleSet old) { return apply(std::move(old)); });
             !restored) {
             reason_ = "not all rules before could be put back: " + restored.error().message();
         }
         return loaded;
     }
     rules_known_ = true;
-    reason_.clear();
     return loaded;
 }
 
@@ -268,7 +288,7 @@ Outcome<LoadReport> ManagedInterface::load_changed(const RuleSet& rules) {
     if (!checked) {
         return fail(PacketError::invalid_rules, join_messages(checked.error()));
     }
-    return load(*std::move(checked), desired_.source);
+    return put_into_force(*std::move(checked), desired_.source);
 }
 
 Outcome<void> ManagedInterface::change_temporary(std::vector<TemporaryRule> temporary) {
@@ -288,7 +308,7 @@ Outcome<void> ManagedInterface::change_temporary(std::vector<TemporaryRule> temp
         return {};
     }
     const auto applied =
-        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
+        desired_rules().and_then([this](RuleSet rules) { return apply(std::move(rules)); });
     if (applied) {
         return {};
     }
@@ -298,12 +318,28 @@ Outcome<void> ManagedInterface::change_temporary(std::vector<TemporaryRule> temp
     return std::unexpected(applied.error());
 }
 
-Outcome<std::string>
-ManagedInterface::add_rule(std::string_view text, std::uint64_t expires_realtime_us) {
-    const std::string canonical = ZTRY(canonical_rule(text));
+Outcome<std::vector<std::string>> ManagedInterface::add_rules(
+    const std::vector<std::string>& texts, std::uint64_t expires_realtime_us
+) {
     std::vector<TemporaryRule> temporary = desired_.temporary;
-    std::erase_if(temporary, [&](const TemporaryRule& rule) { return rule.text == canonical; });
-    if (temporary.size() == limits::temporary_rules_max) {
+    std::vector<std::string> added;
+    for (const std::string& text : texts) {
+        const TemporaryRule rule{
+            .text = ZTRY(canonical_rule(text)), .expires_realtime_us = expires_realtime_us
+        };
+        if (filter_) {
+            ZTRY(check_names(with_temporary(RuleSet{}, std::span(&rule, 1))));
+        }
+        std::erase_if(temporary, [&](const TemporaryRule& known) {
+            return known.text == rule.text;
+        });
+        if (temporary.size() == limits::temporary_rules_max) {
+            break;
+        }
+        temporary.push_back(rule);
+        added.push_back(rule.text);
+    }
+    if (added.empty()) {
         return fail(
             CoreError::limit_reached,
             std::format(
@@ -313,9 +349,8 @@ ManagedInterface::add_rule(std::string_view text, std::uint64_t expires_realtime
             )
         );
     }
-    temporary.push_back({.text = canonical, .expires_realtime_us = expires_realtime_us});
     ZTRY(change_temporary(std::move(temporary)));
-    return canonical;
+    return added;
 }
 
 Outcome<std::string> ManagedInterface::remove_rule(std::string_view text) {
@@ -346,7 +381,7 @@ Outcome<bool> ManagedInterface::expire(std::uint64_t now_realtime_us) {
 
 Outcome<Explanation>
 ManagedInterface::explain(std::string_view hook, const MadePacket& packet) const {
-    const RuleSet all = ZTRY(desired_rules());
+    const RuleSet all = ZTRY(rules_here(ZTRY(desired_rules()))).rules;
     const auto place = std::ranges::find(all.hooks, hook, hook_name);
     const bool is_own = hook == "in";
     if (!is_own && place == all.hooks.end()) {
@@ -379,7 +414,7 @@ Outcome<void> ManagedInterface::reload_with(const std::function<void(Filter& fil
     }
     set(*filter_, true);
     const auto loaded =
-        desired_rules().and_then([this](const RuleSet& rules) { return apply(rules); });
+        desired_rules().and_then([this](RuleSet rules) { return apply(std::move(rules)); });
     if (!loaded) {
         set(*filter_, false);
         return std::unexpected(loaded.error());
@@ -498,8 +533,10 @@ void ManagedInterface::reconcile() {
         }
         switch (where->state) {
         case Whereabouts::State::here:
-            if (state_ != InterfaceState::attached) {
+            // One that comes back has lost its qdiscs.
+            if (state_ != InterfaceState::attached || missing_.has_come()) {
                 set_state(InterfaceState::attached);
+                load_desired();
             }
             return;
         case Whereabouts::State::renamed:
@@ -523,8 +560,8 @@ void ManagedInterface::reconcile() {
         }
         filter_.reset();
         adopted_ = false;
-        if (const Outcome<void> removed = hooks_.remove_gone(); !removed) {
-            set_state(InterfaceState::failed, removed.error().message());
+        if (const Outcome<void> left = hooks_.leave_device(); !left) {
+            set_state(InterfaceState::failed, left.error().message());
             return;
         }
     }
@@ -535,6 +572,8 @@ void ManagedInterface::reconcile() {
         );
     }
 }
+
+Outcome<void> ManagedInterface::yield_name() { return hooks_.detach(); }
 
 InterfaceView ManagedInterface::view() const {
     InterfaceView view{
@@ -558,6 +597,7 @@ InterfaceView ManagedInterface::view() const {
         view.malformed_verdict = filter_->malformed_verdict();
         view.adapts = LimitControl::adapts(*filter_);
         view.counts_flows = static_cast<bool>(filter_->flow_maps());
+        view.waits = missing_.any();
     }
     for (const HookFilters::Attached& attached : hooks_.attached()) {
         view.rules += static_cast<std::uint32_t>(attached.filter.live_rules().size());

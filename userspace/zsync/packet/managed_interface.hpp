@@ -8,6 +8,7 @@
 #include <zsync/packet/filter.hpp>
 #include <zsync/packet/flow_reader.hpp>
 #include <zsync/packet/hook_filters.hpp>
+#include <zsync/packet/hook_rules.hpp>
 #include <zsync/packet/limit_control.hpp>
 #include <zsync/packet/rule_set.hpp>
 #include <zsync/packet/sampled_hook.hpp>
@@ -42,6 +43,9 @@ enum class InterfaceState : std::uint8_t {
 /// Whether a device must be there to be attached.
 enum class Presence : std::uint8_t { required, optional };
 
+/// What rules name and is not there: a person who loads them is told, others wait for it.
+enum class Absent : std::uint8_t { refused, awaited };
+
 /// An interface as it is shown: a copy of plain values.
 struct InterfaceView {
     std::string name;
@@ -62,6 +66,7 @@ struct InterfaceView {
     std::vector<TemporaryRule> temporary;
     bool adapts = false;       ///< a rule has an adaptive limit
     bool counts_flows = false; ///< see `ManagedInterface::count_flows`
+    bool waits = false;        ///< rules name what is not there; `reason` says what
 
     friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
 };
@@ -118,8 +123,9 @@ public:
     /// device is a failure only if its presence is required.
     Outcome<void> attach(Presence presence);
     /// Replaces the rules, in the store and for packets. On failure both stay as they were. For an
-    /// absent device only the desired state changes, which the report's note says.
-    Outcome<LoadReport> load(RuleSet rules, std::string source);
+    /// absent device only the desired state changes, which the report's note says, as it does for
+    /// names that are awaited.
+    Outcome<LoadReport> load(RuleSet rules, std::string source, Absent absent = Absent::refused);
     /// Changes one set of the rules, in the store and for packets, in one step. On failure both
     /// stay as they were. A change that changes nothing writes and loads nothing.
     Outcome<SetReport> change_set(SetChange change);
@@ -134,9 +140,12 @@ public:
     Outcome<std::string> change_shape(std::string_view rates);
     /// One step of adaptive limits, `limit_adapt_interval_ms` behind the one before.
     Outcome<void> adapt_limits();
-    /// Puts a rule before the others until it expires, or gives one that is there another expiry;
-    /// in the store and for packets. On failure both stay as they were. Returns the canonical text.
-    Outcome<std::string> add_rule(std::string_view text, std::uint64_t expires_realtime_us);
+    /// Puts rules before the others until they expire, each before those already put there, or
+    /// gives those that are there another expiry; in the store and for packets, in one step. On
+    /// failure both stay as they were. Returns the canonical texts; fewer when the limit leaves no
+    /// room for more, and `CoreError::limit_reached` when it leaves none.
+    Outcome<std::vector<std::string>>
+    add_rules(const std::vector<std::string>& texts, std::uint64_t expires_realtime_us);
     /// Takes a temporary rule out. `PacketError::no_such_rule`.
     Outcome<std::string> remove_rule(std::string_view text);
     /// Takes out what has expired by then; whether anything had.
@@ -156,9 +165,12 @@ public:
     count_flows(bool on, const analysis::FlowOptions& options = {});
     /// Ends the filtering and forgets the desired state.
     Outcome<void> detach();
-    /// Makes the host match: attaches a device that came, cleans up after one that went. One that
-    /// was renamed is left to `follow_renames`, which knows all interfaces.
+    /// Makes the host match: attaches a device that came, cleans up after one that went, brings
+    /// rules into force that name what came. A device that was renamed is left to `follow_renames`,
+    /// which knows all interfaces.
     void reconcile();
+    /// Ends what is filtered beside a device that is not there, for another one gets its name.
+    Outcome<void> yield_name();
     /// What its device is called, if otherwise than it.
     [[nodiscard]] std::optional<std::string> new_name() const;
     /// Takes that name, on disk and for what is pinned. On failure it keeps its own, and says why.
@@ -187,6 +199,7 @@ private:
     /// Puts changed rules into force, checked as a rule file is: after a restart they are read
     /// again.
     Outcome<LoadReport> load_changed(const RuleSet& rules);
+    Outcome<LoadReport> put_into_force(RuleSet rules, std::string source);
     /// Of the file alone.
     [[nodiscard]] Outcome<RuleSet> loaded_rules() const;
     /// With the temporary ones.
@@ -194,7 +207,9 @@ private:
     Outcome<void> change_temporary(std::vector<TemporaryRule> temporary);
     Outcome<void> save() const;
     Outcome<void> attach_filter();
-    Outcome<LoadReport> apply(const RuleSet& rules);
+    /// What of the rules can be in force.
+    Outcome<LoadReport> apply(RuleSet rules);
+    [[nodiscard]] std::string waiting_words() const;
     /// Loads the rules once more after `set(filter, true)`; where they cannot be, `set(filter,
     /// false)` takes that back.
     Outcome<void> reload_with(const std::function<void(Filter& filter, bool yes)>& set);
@@ -215,6 +230,7 @@ private:
     std::string reason_;
     bool adopted_ = false;
     bool rules_known_ = true;
+    MissingNames missing_;
 };
 
 } // namespace zsync::packet

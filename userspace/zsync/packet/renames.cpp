@@ -81,7 +81,9 @@ private:
 
     void rename(ManagedInterface& interface, const std::string& name) {
         const std::string old_name = interface.desired().name;
-        if (!interface.rename(name)) {
+        const auto holder = holders_.find(name);
+        const bool is_free = holder == holders_.end() || holder->second->yield_name();
+        if (!is_free || !interface.rename(name)) {
             hopeless_.insert(&interface);
             return;
         }

@@ -218,7 +218,8 @@ Task<Outcome<void>> Service::reconcile() {
     for (const auto& [name, entry] : std::map(entries_)) {
         ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
         ZCO_CHECK(co_await io_.offload([&managed = entry->managed] { managed.reconcile(); }));
-        const InterfaceView before = std::exchange(entry->view, entry->managed.view());
+        const InterfaceView before = entry->view;
+        refresh(*entry);
         if (entry->view != before) {
             log_state(entry->view);
             changed = true;
@@ -314,17 +315,19 @@ Service::count_flows(std::string name, bool on, analysis::FlowOptions options) {
 
 Task<Outcome<LoadReport>> Service::load(std::string name, std::string text, std::string source) {
     ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
-    co_return co_await load_locked(std::move(name), std::move(text), std::move(source));
+    co_return co_await load_locked(
+        std::move(name), std::move(text), std::move(source), Absent::refused
+    );
 }
 
 Task<Outcome<LoadReport>>
-Service::load_locked(std::string name, std::string text, std::string source) {
+Service::load_locked(std::string name, std::string text, std::string source, Absent absent) {
     ZCO_TRY(const EntryRef entry, find(name));
     // Parsed before the entry is taken, so that its counters can be read meanwhile.
     ZCO_TRY(RuleSet rules, co_await io_.offload([&] { return parse(text, source); }));
     ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
     ZCO_TRY(LoadReport report, co_await io_.offload([&] {
-        return entry->managed.load(std::move(rules), source);
+        return entry->managed.load(std::move(rules), source, absent);
     }));
     refresh(*entry);
     log::info(
@@ -353,6 +356,21 @@ Task<Outcome<CheckReport>> Service::check(std::string text, std::string source) 
 
 Task<Outcome<std::uint64_t>>
 Service::add_rule(std::string name, std::string text, std::uint64_t duration_us) {
+    std::vector<std::string> texts{std::move(text)};
+    ZCO_TRY(const AddedRules added, co_await put_rules(std::move(name), texts, duration_us));
+    co_return added.expires_us;
+}
+
+Task<Outcome<std::size_t>>
+Service::add_rules(std::string name, std::vector<std::string> texts, std::uint64_t duration_us) {
+    ZCO_TRY(
+        const AddedRules added, co_await put_rules(std::move(name), std::move(texts), duration_us)
+    );
+    co_return added.texts.size();
+}
+
+Task<Outcome<Service::AddedRules>>
+Service::put_rules(std::string name, std::vector<std::string> texts, std::uint64_t duration_us) {
     constexpr std::uint64_t usec_a_second = 1'000'000;
     if (duration_us == 0 || duration_us > limits::temporary_seconds_max * usec_a_second) {
         co_return fail(
@@ -366,17 +384,23 @@ Service::add_rule(std::string name, std::string text, std::uint64_t duration_us)
     ZCO_TRY(const Mutex::Lock lock, co_await commands_.lock());
     ZCO_TRY(const EntryRef entry, find(name));
     ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
-    const std::uint64_t expires_us = epoch_time<std::chrono::microseconds>() + duration_us;
-    ZCO_TRY(const std::string added, co_await io_.offload([&] {
-        return entry->managed.add_rule(text, expires_us);
+    AddedRules added{
+        .texts = {}, .expires_us = epoch_time<std::chrono::microseconds>() + duration_us
+    };
+    ZCO_TRY(added.texts, co_await io_.offload([&] {
+        return entry->managed.add_rules(texts, added.expires_us);
     }));
     refresh(*entry);
     expiries_.notify();
-    log::info(
-        std::format("packet: {} has a rule for {} s: {}", name, duration_us / usec_a_second, added),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", added}}
-    );
-    co_return expires_us;
+    for (const std::string& text : added.texts) {
+        log::info(
+            std::format(
+                "packet: {} has a rule for {} s: {}", name, duration_us / usec_a_second, text
+            ),
+            {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", text}}
+        );
+    }
+    co_return added;
 }
 
 Task<Outcome<void>> Service::remove_rule(std::string name, std::string text) {
@@ -436,6 +460,9 @@ void Service::refresh(Entry& entry) {
     if (entry.view.adapts) {
         adaptive_.notify();
     }
+    if (entry.view.waits) {
+        missing_.notify();
+    }
 }
 
 Task<Outcome<bool>> Service::adapt_limits() {
@@ -473,6 +500,24 @@ Task<Result<void>> Service::follow_limits() {
             ZCO_CHECK(co_await io_.sleep_for(interval));
         } else {
             ZCO_CHECK(co_await adaptive_.wait());
+        }
+    }
+}
+
+// An interface that comes is told of, a cgroup is not.
+Task<Result<void>> Service::follow_missing() {
+    constexpr Duration interval = std::chrono::milliseconds(limits::missing_names_interval_ms);
+    for (;;) {
+        const bool any = std::ranges::any_of(entries_, [](const auto& entry) {
+            return entry.second->view.waits;
+        });
+        if (!any) {
+            ZCO_CHECK(co_await missing_.wait());
+            continue;
+        }
+        ZCO_CHECK(co_await io_.sleep_for(interval));
+        if (const Outcome<void> done = co_await reconcile(); !done) {
+            co_return fail(done.error().error);
         }
     }
 }
@@ -625,7 +670,7 @@ Task<Outcome<void>> Service::configure_one(ConfiguredInterface configured) {
     }
     const std::string& file = configured.rules_file;
     ZCO_TRY(std::string text, co_await io_.offload([&file] { return read_regular_file(file); }));
-    ZCO_CHECK(co_await load_locked(name, std::move(text), file));
+    ZCO_CHECK(co_await load_locked(name, std::move(text), file, Absent::awaited));
     co_return {};
 }
 

@@ -47,6 +47,8 @@ public:
     Task<Result<void>> follow_links();
     /// Steps adaptive limits while there are some, until cancelled.
     Task<Result<void>> follow_limits();
+    /// Brings rules into force when the cgroups that they name come, until cancelled.
+    Task<Result<void>> follow_missing();
     /// Takes temporary rules out when they expire, until cancelled.
     Task<Result<void>> follow_expiries();
 
@@ -75,6 +77,10 @@ public:
     /// microseconds since 1970.
     Task<Outcome<std::uint64_t>>
     add_rule(std::string name, std::string text, std::uint64_t duration_us);
+    /// The same with many, in one step; fewer when the limit leaves no room for more. Returns how
+    /// many there are of these.
+    Task<Outcome<std::size_t>>
+    add_rules(std::string name, std::vector<std::string> texts, std::uint64_t duration_us);
     /// Takes a temporary rule out again (`PacketError::no_such_rule`).
     Task<Outcome<void>> remove_rule(std::string name, std::string text);
     /// What the rules of a hook, by its `hook_name`, decide about the packet that `text` describes.
@@ -139,10 +145,17 @@ private:
     /// To read its counters: first looks where a device is that had moved.
     Task<Outcome<HeldEntry>> hold_to_read(std::string name);
     Task<Outcome<void>> attach_locked(std::string name, AttachMode mode, Presence presence);
-    Task<Outcome<LoadReport>> load_locked(std::string name, std::string text, std::string source);
+    Task<Outcome<LoadReport>>
+    load_locked(std::string name, std::string text, std::string source, Absent absent);
     using ChangeSending = std::function<Outcome<std::string>(ManagedInterface&)>;
     Task<Outcome<std::string>> change_sending(std::string name, ChangeSending change);
     Task<Outcome<void>> configure_one(ConfiguredInterface configured);
+    struct AddedRules {
+        std::vector<std::string> texts;
+        std::uint64_t expires_us = 0;
+    };
+    Task<Outcome<AddedRules>>
+    put_rules(std::string name, std::vector<std::string> texts, std::uint64_t duration_us);
     Task<Outcome<void>> expire();
     /// Shows what became of the interface by a change.
     void refresh(Entry& entry);
@@ -164,6 +177,7 @@ private:
     std::vector<DesiredForward> forwards_;
     Notify changes_;
     Notify adaptive_; ///< there may be adaptive limits
+    Notify missing_;  ///< rules may name what is not there
     Notify expiries_; ///< the next expiry may be another one
 };
 
