@@ -10,6 +10,10 @@ import time
 import pytest
 from lab import start, wait_until
 from scapy.layers.dns import DNS, DNSQR
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from test_interfaces import changed
+from test_interfaces import signals as bus_signals  # noqa: F401
 
 ALERT_SECONDS_MAX = 0.25
 
@@ -266,6 +270,27 @@ def test_an_alerts_source_is_dropped_for_a_time_where_that_is_asked_for(quiet_la
     assert lab.far.run("ping", "-c1", "-W1", lab.near.v4, check=False).returncode == 1
     lab.ctl("packet", "rule", "remove", ifname, rule["rule"])
     lab.far.run("ping", "-c1", "-W2", lab.near.v4)
+
+
+def test_sources_of_many_alerts_are_dropped_by_few_loads(lab, bus_signals):
+    sources = 300
+    lab.config.write_text(
+        "[packet.alerts]\ndrop_source_seconds = 60\nspoofed_sources_per_second = 0\nsyn_flood_per_second = 0\n"
+    )
+    lab.ctl("reload")
+    lab.attach()
+    lab.ctl("packet", "analyse", lab.near.ifname)
+    frame = bytes(Ether(dst=lab.near.mac, src=lab.far.mac) / IP(dst=lab.near.v4) / TCP(flags="S"))
+    scan = [
+        frame[:26] + bytes((10, 78, 1 + i // 200, i % 200)) + frame[30:36] + port.to_bytes(2) + frame[38:]
+        for i in range(sources)
+        for port in range(1, 31)
+    ]
+    lab.far.send(*scan)
+    wait_until("all rules", lambda: len(lab.stats()["temporary"]) == sources)
+    lab.ctl("packet", "analyse", lab.near.ifname, "--off")
+    wait_until("all signals", lambda: changed(bus_signals, "SampleEvery") == [1, 0])
+    assert 1 <= len(changed(bus_signals, "TemporaryRules")) <= sources / 4
 
 
 def test_a_sample_is_a_sample(lab):

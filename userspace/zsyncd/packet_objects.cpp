@@ -7,9 +7,12 @@
 #include <zsync/core/log.hpp>
 #include <zsync/core/text.hpp>
 #include <zsync/packet/error.hpp>
+#include <zsync/packet/limits.hpp>
 
 #include <array>
+#include <cstddef>
 #include <format>
+#include <utility>
 
 namespace zsync::zsyncd {
 
@@ -79,15 +82,53 @@ Task<Outcome<void>> PacketObjects::configure(
     co_return {};
 }
 
-Task<void>
-PacketObjects::drop_source(std::string ifname, std::string source, std::uint64_t duration_us) {
-    const auto added = co_await service_.add_rule(ifname, "drop from " + source, duration_us);
-    if (!added && !added.error().error.is_canceled()) {
-        log::error(std::format(
-            "{}: the source of an alert could not be dropped: {}", ifname, added.error().message()
-        ));
+void PacketObjects::drop_source(const std::string& ifname, std::string source) {
+    std::set<std::string>& sources = to_drop_[ifname];
+    if (sources.size() < packet::limits::temporary_rules_max) {
+        sources.insert(std::move(source));
     }
-    publish();
+    if (!std::exchange(drops_, true)) {
+        scope_.spawn("packet-drop-sources", drop_sources());
+    }
+}
+
+Task<void> PacketObjects::drop_sources() {
+    constexpr double usec_a_second = 1e6;
+    while (!to_drop_.empty()) {
+        const auto sources = to_drop_.extract(to_drop_.begin());
+        const std::string& ifname = sources.key();
+        std::vector<std::string> rules;
+        for (const std::string& source : sources.mapped()) {
+            rules.push_back("drop from " + source);
+        }
+        const std::size_t wanted = rules.size();
+        const auto added = co_await service_.add_rules(
+            ifname,
+            std::move(rules),
+            static_cast<std::uint64_t>(drop_source_seconds_ * usec_a_second)
+        );
+        if (!added && added.error().error.is_canceled()) {
+            break;
+        }
+        if (!added || *added < wanted) {
+            log::error(
+                std::format(
+                    "{}: {} of {} sources of alerts could not be dropped: {}",
+                    ifname,
+                    wanted - added.value_or(0),
+                    wanted,
+                    added ? std::format(
+                                "{} temporary rules are the limit",
+                                packet::limits::temporary_rules_max
+                            )
+                          : added.error().message()
+                ),
+                {{"ZSYNC_INTERFACE", ifname}}
+            );
+        }
+        publish();
+    }
+    drops_ = false;
 }
 
 Task<Outcome<void>> PacketObjects::analyse(std::string ifname, std::uint32_t sample_every) {
@@ -107,15 +148,8 @@ void PacketObjects::tell(const std::string& ifname, const packet::analysis::Aler
         return;
     }
     const packet::analysis::AlertSubject& subject = alert.subject;
-    if (const std::string source = shown(subject.source);
-        drop_source_seconds_ > 0 && !source.empty()) {
-        constexpr double usec_a_second = 1e6;
-        scope_.spawn(
-            "packet-drop-source",
-            drop_source(
-                ifname, source, static_cast<std::uint64_t>(drop_source_seconds_ * usec_a_second)
-            )
-        );
+    if (std::string source = shown(subject.source); drop_source_seconds_ > 0 && !source.empty()) {
+        drop_source(ifname, std::move(source));
     }
     connection_.emit(
         found->second->path(),

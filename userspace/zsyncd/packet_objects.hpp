@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -90,10 +91,15 @@ private:
     packet::Service& service_;
     bus::Connection& connection_;
     void tell(const std::string& ifname, const packet::analysis::Alert& alert);
-    Task<void> drop_source(std::string ifname, std::string source, std::uint64_t duration_us);
+    void drop_source(const std::string& ifname, std::string source);
+    Task<void> drop_sources();
 
     Scope& scope_;
     double drop_source_seconds_ = 0;
+    /// Sources of alerts that are to be dropped, by interface: those that come while rules are
+    /// loaded wait for the next load, all for the same.
+    std::map<std::string, std::set<std::string>> to_drop_;
+    bool drops_ = false; ///< a task is about it
     JobRegistry& jobs_;
     PacketAnalyses analyses_;
     PacketForwards forwards_;
