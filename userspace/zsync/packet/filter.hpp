@@ -178,7 +178,7 @@ private:
     [[nodiscard]] Outcome<std::optional<InterfaceFacts>> device() const;
     [[nodiscard]] Outcome<InterfaceFacts> device_for(std::string_view something) const;
     Outcome<void> learn_link_header();
-    Outcome<void> keep_fair_queue(const std::optional<Shape>& shape) const;
+    [[nodiscard]] Outcome<void> keep_fair_queue(const std::optional<Shape>& shape) const;
     Outcome<void>
     attach_pinned(const FilterOptions& options, const RuleSet& rules, const FoundPoint& found);
     [[nodiscard]] Outcome<FlowMaps> make_flow_maps() const;
