@@ -131,6 +131,35 @@ TEST(Registry, lists_a_tree_that_is_deeper_than_a_fibers_stack) {
     EXPECT_TRUE(worker->run("root", Body::run(*worker)));
 }
 
+TEST(Cancel, reaches_the_end_of_a_tree_that_is_deeper_than_a_fibers_stack) {
+    const auto worker = make_worker();
+    struct Body {
+        // NOLINTNEXTLINE(misc-no-recursion): that is the point
+        static Task<Result<void>> nest(Io io, int left, Event& deep) {
+            if (left == 0) {
+                deep.set();
+                co_return co_await io.sleep_for(1h);
+            }
+            if (left % 2 == 0) {
+                auto nested = io.async(nest, io, left - 1, std::ref(deep));
+                co_return co_await nested;
+            }
+            Scope scope(io, "level");
+            scope.spawn("nested", nest, io, left - 1, std::ref(deep));
+            co_return co_await scope.join();
+        }
+        static Task<Result<void>> run(Worker& worker) {
+            Event deep;
+            auto tree = worker.io().async(nest, worker.io(), 20'000, std::ref(deep));
+            ZCO_CHECK(co_await deep.wait());
+            co_await worker.fiber_io().async([&tree] { tree.request_cancel(); });
+            EXPECT_TRUE((co_await tree).error().is_canceled());
+            co_return {};
+        }
+    };
+    EXPECT_TRUE(worker->run("root", Body::run(*worker)));
+}
+
 TEST(Io, an_idle_worker_does_not_wake_up) {
     const auto worker = make_worker();
     struct Body {

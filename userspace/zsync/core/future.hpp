@@ -76,7 +76,7 @@ private:
 
 /// Waits for a future's task. Cancelling the waiting task cancels the awaited one; the wait goes on
 /// until that has ended, and the cancel stays pending for the waiting task's next suspension point.
-class FutureWaitBase : public Suspension, public Awaitable {
+class FutureWaitBase : public CancelRelay, public Awaitable {
 public:
     [[nodiscard]] bool await_ready() const noexcept {
         const RuntimeLock lock;
@@ -93,6 +93,8 @@ protected:
 
 private:
     friend class FutureTaskBase;
+    void pass_on() noexcept final { awaited_.request_end(); }
+
     FutureTaskBase& awaited_;
     bool deadlocked_ = false;
 };

@@ -89,11 +89,11 @@ bool Scope::Join::suspend(PromiseBase& promise) noexcept {
 }
 
 void Scope::Join::interrupt(CoreError reason) noexcept {
+    const RuntimeLock lock;
     if (reason != CoreError::deadlock) {
-        scope_.cancel();
+        relay();
         return;
     }
-    const RuntimeLock lock;
     deadlocked_ = true;
     scope_.join_ = nullptr;
     wake();

@@ -65,7 +65,7 @@ public:
     /// asked once.
     void cancel() noexcept;
 
-    class Join final : public Suspension, public Awaitable {
+    class Join final : public CancelRelay, public Awaitable {
     public:
         explicit Join(Scope& scope) noexcept : scope_(scope) {}
         [[nodiscard]] bool await_ready() const noexcept { return false; }
@@ -76,6 +76,8 @@ public:
 
     private:
         friend class Scope;
+        void pass_on() noexcept override { scope_.cancel(); }
+
         Scope& scope_;
         PromiseBase* joiner_ = nullptr;
         bool deadlocked_ = false;

@@ -85,6 +85,24 @@ private:
     void remove_timer() noexcept;
 };
 
+/// A wait for other tasks, whose cancel is theirs. They may wait for others again, to any depth, so
+/// whoever cancels the first asks them all one after another, and not each from within the last.
+class CancelRelay : public Suspension {
+protected:
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): `next_relay_` is set by `relay`
+    CancelRelay() noexcept = default;
+    ~CancelRelay() = default;
+
+    /// Calls `pass_on`: at once, or when that of another, which has led here, has returned. Under
+    /// the runtime lock, and once in a wait.
+    void relay() noexcept;
+
+private:
+    virtual void pass_on() noexcept = 0;
+
+    CancelRelay* next_relay_;
+};
+
 /// The innermost frame of the current task that is known to wait on its own stack. Aborts, with
 /// the place, in a stackless coroutine and outside of any task.
 PromiseBase& waiting_frame(std::source_location here) noexcept;

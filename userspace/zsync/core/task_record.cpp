@@ -275,6 +275,22 @@ void Suspension::wake_thread(TaskRecord& record) noexcept {
     record.executor_->unpark(record);
 }
 
+void CancelRelay::relay() noexcept {
+    // Null while none passes anything on.
+    static thread_local constinit CancelRelay** last = nullptr;
+    next_relay_ = nullptr;
+    if (last != nullptr) {
+        *last = this;
+        last = &next_relay_;
+        return;
+    }
+    last = &next_relay_;
+    for (CancelRelay* first = this; first != nullptr; first = first->next_relay_) {
+        first->pass_on();
+    }
+    last = nullptr;
+}
+
 void TimedSuspension::arm(TimePoint at) noexcept { task().executor().add_timer(*this, at); }
 
 void TimedSuspension::remove_timer() noexcept { task().executor().remove_timer(*this); }
@@ -320,11 +336,11 @@ bool FutureWaitBase::suspend(PromiseBase& promise) noexcept {
 }
 
 void FutureWaitBase::interrupt(CoreError reason) noexcept {
+    const RuntimeLock lock;
     if (reason != CoreError::deadlock) {
-        awaited_.request_end();
+        relay();
         return;
     }
-    const RuntimeLock lock;
     deadlocked_ = true;
     awaited_.waiter_ = nullptr;
     wake();
