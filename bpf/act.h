@@ -15,8 +15,8 @@
  * The includer defines ZSYNC_CONFIG and ZSYNC_CELL(i) as for match.h, ZSYNC_LIMIT_AT(i) as for
  * limiter.h; ZSYNC_CONTEXT, the type of its context; ZSYNC_COPY(ctx, to, bytes), which copies the
  * packet's first bytes, of as many as the hit says, and is 0 when it could;
- * ZSYNC_STARTS_AT_NETWORK, whether those are of the network header; ZSYNC_PACKETS(hit) and ZSYNC_COUNTED_BYTES(hit), as how much the packet counts;
- * ZSYNC_SET_MARK(ctx, hit, mark).
+ * ZSYNC_STARTS_AT_NETWORK, whether those are of the network header; ZSYNC_PACKETS(hit) and
+ * ZSYNC_COUNTED_BYTES(hit), as how much the packet counts; ZSYNC_SET_MARK(ctx, hit, mark).
  */
 #ifndef ZSYNC_ACT_H
 #define ZSYNC_ACT_H

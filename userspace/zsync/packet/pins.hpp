@@ -1,17 +1,19 @@
 // What one attached interface has on the BPF file system, and how it gets there and away.
 //
-//     BPF_DIR/packet/INTERFACE/link            the XDP link: while it is pinned, packets are
-//     filtered BPF_DIR/packet/INTERFACE/gID/program     one generation, ID being its program's id
-//                                 /counters    shared by generations of the same layout
-//                                 /stats
-//                                 /samples     the ring of `sample`, if a rule has it; shared too
-//                                 /limit_lines, /limit_keys    the same of `limit`
-//                                 /flow_lines, /flow_records, /flow_stats, /flow_fragments,
-//                                 /flow_link   the flow table, while flows are counted; shared too
-//                                 /handover_link, /handover_secret    of `mark` and `challenge`;
-//                                 shared too /meta        the generation's own record (meta.hpp)
-//     BPF_DIR/packet_out/INTERFACE/...         the same, of what the interface sends
-//     BPF_DIR/packet_sockets/INTERFACE.ID.in/...   of what a cgroup's sockets receive; .out: send
+//     BPF_DIR/packet/INTERFACE/link    the XDP link: while it is pinned, packets are filtered
+//     BPF_DIR/packet/INTERFACE/gID/    one generation, ID being its program's id:
+//         program
+//         counters, stats              shared by generations of the same layout, as what follows is
+//         samples                      the ring of `sample`, if a rule has it
+//         limit_lines, limit_keys      the same of `limit`
+//         flow_lines, flow_records, flow_stats, flow_fragments, flow_link
+//                                      the flow table, while flows are counted
+//         handover_link, handover_secret
+//                                      of `mark` and `challenge`
+//         meta                         the generation's own record (meta.hpp)
+//     BPF_DIR/packet_out/INTERFACE/    the same, of what the interface sends
+//     BPF_DIR/packet_sockets/INTERFACE.ID.in/
+//                                      of what a cgroup's sockets receive; .out: send
 //
 // The link alone decides: the generation of the program that it runs is the live one, and any other
 // is what a crash left behind.
