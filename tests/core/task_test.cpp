@@ -5,7 +5,6 @@
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <array>
 #include <chrono>
@@ -176,17 +175,27 @@ TEST(Io, an_idle_worker_does_not_wake_up) {
 
 namespace {
 
+constexpr std::size_t read_bytes = 8;
+
 Task<Result<void>> read_at(Io io, FdRef file, std::uint64_t offset) {
-    std::array<std::byte, 8> buffer{};
+    std::array<std::byte, read_bytes> buffer{};
     co_return (co_await io.read(file, std::span(buffer), offset)).count.transform([](auto) {});
 }
 
-/// Calls of the kernel for so many reads that are started in one turn.
-Task<Result<std::uint64_t>> calls_for(Io io, FdRef file, std::size_t reads, std::uint64_t offset) {
+/// Calls of the kernel for so many reads that are started in one turn. What they want is written to
+/// `pipe`, if there is one, when all are on their way.
+Task<Result<std::uint64_t>>
+calls_for(Io io, FdRef file, std::size_t reads, std::uint64_t offset, int pipe) {
     const auto& worker = static_cast<Worker&>(io.executor());
     Scope readers(io, "readers");
     for (std::size_t n = 0; n < reads; ++n) {
         readers.spawn("reader", read_at(io, file, offset));
+    }
+    if (pipe >= 0) {
+        readers.spawn("writer", [pipe, reads] {
+            const std::string text(reads * read_bytes, 'x');
+            EXPECT_EQ(::write(pipe, text.data(), text.size()), std::ssize(text));
+        });
     }
     const std::uint64_t before = worker.stats().enters;
     ZCO_CHECK(co_await readers.join());
@@ -200,8 +209,10 @@ TEST(Io, a_disk_is_given_work_before_all_of_a_turn_is_queued) {
     if (worker->ring() == nullptr) {
         GTEST_SKIP() << "on epoll each is a system call of its own";
     }
-    const auto calls = [&worker](const Fd& file, std::size_t reads, std::uint64_t offset) {
-        return worker->run("root", calls_for(worker->io(), file, reads, offset)).value_or(0);
+    const auto calls = [&worker](
+                           const Fd& file, std::size_t reads, std::uint64_t offset, int pipe = -1
+                       ) {
+        return worker->run("root", calls_for(worker->io(), file, reads, offset, pipe)).value_or(0);
     };
     const Fd zeros(::open("/dev/zero", O_RDONLY | O_CLOEXEC)); // gives them at once, as a cache
     const std::size_t some = limits::early_file_transfers;
@@ -210,9 +221,12 @@ TEST(Io, a_disk_is_given_work_before_all_of_a_turn_is_queued) {
     EXPECT_EQ(calls(zeros, 2 * some + 1, 0), 3U);
     // Pipes, sockets and files that are read on from where they are wait for the turn's end.
     EXPECT_EQ(calls(zeros, 2 * some + 1, Io::current_position), 1U);
-    // Where the kernel has others read, as a disk, parts are smaller from the second on.
-    const Fd elsewhere(::memfd_create("elsewhere", MFD_CLOEXEC));
-    EXPECT_GT(calls(elsewhere, 2 * some + 1, 0), some / limits::early_disk_transfers);
+    // Where nothing ends at once, as on a disk, parts are smaller from the second on. A ring reads
+    // an empty pipe at a place as well, when it is written.
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const std::array<Fd, 2> pipe{Fd(ends[0]), Fd(ends[1])};
+    EXPECT_GT(calls(pipe[0], 2 * some + 1, 0, pipe[1].get()), some / limits::early_disk_transfers);
     EXPECT_EQ(calls(zeros, limits::early_disk_transfers, 0), 2U);
     EXPECT_EQ(calls(zeros, some - 1, 0), 1U) << "the last ones had ended at once";
 }

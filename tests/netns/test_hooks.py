@@ -147,7 +147,7 @@ def arrives(lab, sender: socket.socket, port: int) -> bool:
 
 
 def state(lab) -> str:
-    return lab.stats()["state"]
+    return lab.property("State")
 
 
 def away_and_back(lab) -> None:

@@ -186,7 +186,7 @@ def test_an_adaptive_limit_follows_the_backlog_before_the_stack(lab):
 
 
 class Processors:
-    """What zsyncd reads of the processors, in its own mount namespace: they idle as long as this is in place of /proc/stat."""
+    """What zsyncd reads of the processors, in the mount namespace of the lab: they idle while this is in place of /proc/stat."""
 
     def __init__(self, lab):
         self.lab = lab
@@ -202,11 +202,13 @@ class Processors:
     def _in_the_daemon(self, *words: str) -> None:
         command("nsenter", "-t", str(self.lab.daemon.pid), "-m", *words)
 
-    def cover(self) -> None:
+    @contextlib.contextmanager
+    def covered(self):
         self._in_the_daemon("mount", "--bind", str(self.file), "/proc/stat")
-
-    def uncover(self) -> None:
-        self._in_the_daemon("umount", "/proc/stat")
+        try:
+            yield
+        finally:
+            self._in_the_daemon("umount", "/proc/stat")
 
 
 def test_an_adaptive_limit_follows_the_processors(lab):
@@ -214,14 +216,13 @@ def test_an_adaptive_limit_follows_the_processors(lab):
     this machine's seldom do."""
     lab.filter("drop proto udp dport 7003\n")
     processors = Processors(lab)
-    processors.cover()
-    lab.load(ADAPTIVE.format("cpu 1"))
-    wait_until("the limit to be whole", lambda: processors.idle() and rate(lab) == FULL)
-    processors.uncover()
+    with processors.covered():
+        lab.load(ADAPTIVE.format("cpu 1"))
+        wait_until("the limit to be whole", lambda: processors.idle() and rate(lab) == FULL)
     falls_while(lab, lambda: sum(range(100_000)))
-    processors.cover()
-    wait_until("the limit to recover", lambda: processors.idle() and rate(lab) >= FLOOR + 3 * FULL // 50)
-    wait_until("the limit to be whole again", lambda: processors.idle() and rate(lab) == FULL)
+    with processors.covered():
+        wait_until("the limit to recover", lambda: processors.idle() and rate(lab) >= FLOOR + 3 * FULL // 50)
+        wait_until("the limit to be whole again", lambda: processors.idle() and rate(lab) == FULL)
 
 
 PACKET = pathlib.Path(__file__).parents[2] / "userspace/zsync/packet"
@@ -244,9 +245,9 @@ def constants(path: pathlib.Path, prefix: str) -> dict[str, int]:
 def test_a_limit_adapts_on_after_its_interface_was_away(lab):
     lab.filter("pass limit 1000/s adaptive 10/s on cpu 1\n")
     lab.far.ip("link", "del", lab.far.ifname)
-    wait_until("absent", lambda: lab.stats()["state"] == "absent")
+    wait_until("absent", lambda: lab.property("State") == "absent")
     lab.make_link()
-    wait_until("attached", lambda: lab.stats()["state"] == "attached")
+    wait_until("attached", lambda: lab.property("State") == "attached")
     now = lambda: lab.json("packet", "limits", lab.near.ifname)[0]["rate_now"]  # noqa: E731
     wait_until("another rate, for asking keeps processors busy", lambda: now() != "1000/s")
 
