@@ -5,10 +5,10 @@
 
 namespace zsync {
 
-/// A thread that receives no signals but the faults of what it runs (SIGSEGV, SIGBUS, ...): those
-/// are for the thread that asked for them. It may run
-/// where the process's first thread may, whatever thread starts it. Starting one may fail, and that
-/// is no error but a reason to go on with fewer. Joined at the end.
+/// A thread that receives no signals but the faults of what it runs (SIGSEGV, SIGBUS, ...): the
+/// others are for the thread that asked for them. It may run where the process's first thread may,
+/// whatever thread starts it. Starting one may fail, and that is no error but a reason to go on
+/// with fewer. Joined at the end.
 class PoolThread {
 public:
     PoolThread() noexcept = default;
