@@ -12,6 +12,7 @@ import signal
 import socket
 import statistics
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -58,27 +59,28 @@ def check(words: str, holds: bool) -> None:
 failed: list[str] = []
 
 
-def serve(lab: Lab, *ports: int) -> None:
-    for port in ports:
-        lab.far.run("iperf3", "--server", "--daemon", "--port", str(port))
-    for port in ports:
-        while lab.far.run("ss", "-Hlt", "sport", "=", f":{port}").stdout == "":
-            time.sleep(0.05)
-
-
 class Flow:
-    """An iperf3 client, from near to far."""
+    """An iperf3 client from near to far, and a server for it alone: one that has served refuses while it tidies up."""
 
     def __init__(self, lab: Lab, port: int, *options: str, seconds: float = SECONDS):
         self.udp = "--udp" in options
+        self.server = lab.far.start("iperf3", "--server", "--one-off", "--port", str(port), stdout=subprocess.DEVNULL)
+        while lab.far.run("ss", "-Hlt", "sport", "=", f":{port}").stdout == "":
+            if self.server.poll() is not None:
+                raise RuntimeError(f"iperf3's server on port {port} ended with {self.server.returncode}")
+            time.sleep(0.05)
         # What was queued before its first second is over is left out.
         words = ["iperf3", "--client", lab.far.v4, "--port", str(port), "--json", "--omit", "1", "--time", str(seconds)]
-        self.child = lab.near.start(*words, *options, stdout=-1, text=True)
+        self.child = lab.near.start(*words, *options, stdout=subprocess.PIPE, text=True)
 
     def wire_rate(self) -> float:
         """Bits a second that arrived."""
         out, _ = self.child.communicate(timeout=60)
-        end = json.loads(out)["end"]
+        said = json.loads(out)
+        if "error" in said:
+            raise RuntimeError(f"iperf3: {said['error']}")
+        self.server.wait(timeout=60)
+        end = said["end"]
         if self.udp:
             received = end["sum_received"] if "sum_received" in end else end["sum"]
             return received["bits_per_second"] * UDP_WIRE_PER_BYTE
@@ -336,7 +338,6 @@ def below_mq(lab: Lab) -> None:
 
 def main() -> None:
     with Lab() as lab:
-        serve(lab, 5201, 5202, 5203, 5204)
         # Packets that stand for many are part of the proof.
         lab.near.run("ethtool", "-K", lab.near.ifname, "tx", "on", "tso", "on", "gso", "on")
         before = root_qdisc(lab)
