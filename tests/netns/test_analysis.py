@@ -293,6 +293,36 @@ def test_sources_of_many_alerts_are_dropped_by_few_loads(lab, bus_signals):
     assert 1 <= len(changed(bus_signals, "TemporaryRules")) <= sources / 4
 
 
+def test_sources_of_alerts_beyond_the_limit_are_counted_and_said_once(lab, bus_signals):
+    limit, sources = 1024, 1100
+    lab.config.write_text(
+        "[packet.alerts]\ndrop_source_seconds = 600\nport_scan_ports = 2\n"
+        "spoofed_sources_per_second = 0\nsyn_flood_per_second = 0\nsweep_hosts = 0\n"
+    )
+    lab.ctl("reload")
+    lab.attach()
+    assert lab.stats()["sources_left_out"] == 0
+    lab.ctl("packet", "analyse", lab.near.ifname)
+    frame = bytes(Ether(dst=lab.near.mac, src=lab.far.mac) / IP(dst=lab.near.v4) / TCP(flags="S"))
+
+    def scan(of: range) -> None:
+        for i in of:
+            source = bytes((10, 78, 1 + i // 200, i % 200))
+            lab.far.send(*(frame[:26] + source + frame[30:36] + port.to_bytes(2) + frame[38:] for port in range(1, 4)))
+
+    scan(range(sources))
+    stats = wait_until("all sources", lambda: (s := lab.stats())["sources_left_out"] >= sources - limit and s)
+    assert (len(stats["temporary"]), stats["sources_left_out"]) == (limit, sources - limit)
+    scan(range(sources, sources + 20))
+    wait_until("20 more", lambda: lab.stats()["sources_left_out"] == sources - limit + 20)
+    said = [line for line in lab.log().splitlines() if "sources of alerts" in line]
+    assert len(said) == 1, said
+    assert f"{lab.near.ifname}: " in said[0] and f"{limit} temporary rules are the limit" in said[0], said
+    shown = lab.ctl("packet", "stats", lab.near.ifname).out
+    assert f"{sources - limit + 20} sources of alerts are not dropped" in shown, shown
+    assert changed(bus_signals, "SourcesLeftOut")[-1] == sources - limit + 20
+
+
 def test_a_sample_is_a_sample(lab):
     lab.attach()
     lab.ctl("packet", "analyse", lab.near.ifname, "--sample", "1000000")

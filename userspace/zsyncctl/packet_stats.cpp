@@ -20,6 +20,7 @@ Answer<void> run(Session& session) {
     Json json = stats_json(view, counters);
     json["hooks"] = hook_stats_json(hooks);
     json["temporary"] = temporary_json(view);
+    json["sources_left_out"] = view.sources_left_out;
     session.print_either(
         json,
         stats_text(view, counters, session.style()) + hook_stats_text(hooks, session.style()) +
@@ -121,6 +122,12 @@ std::string temporary_text(const InterfaceView& view) {
     std::string text = view.temporary.empty() ? "" : "\ntemporary rules:\n";
     for (const auto& [rule, expires_us] : view.temporary) {
         text += std::format("  until {}: {}\n", time_text(expires_us), printable(rule));
+    }
+    if (view.sources_left_out > 0) {
+        text += std::format(
+            "\n{} sources of alerts are not dropped: there is no room among the temporary rules\n",
+            view.sources_left_out
+        );
     }
     return text;
 }

@@ -30,6 +30,8 @@ struct InterfaceView {
     std::uint64_t loaded_at_us = 0;
     /// Temporary rules, and when each expires.
     std::vector<std::pair<std::string, std::uint64_t>> temporary{};
+    /// Sources of alerts that there was no room for among them.
+    std::uint64_t sources_left_out = 0;
 
     /// False while there is nothing to filter: no counters, no rules in force.
     [[nodiscard]] bool has_filter() const { return !mode.empty(); }

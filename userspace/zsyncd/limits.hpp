@@ -33,6 +33,9 @@ constexpr std::chrono::milliseconds reconnect_delay_max{1000};
 constexpr std::chrono::seconds notify_patience{5};
 constexpr std::chrono::milliseconds notify_stopping_patience{200};
 
+/// How often it is said, of each interface, that there is no room for sources of alerts.
+constexpr std::chrono::seconds left_out_said_interval{60};
+
 /// A task that holds the worker for longer is named in the log.
 constexpr std::chrono::milliseconds stall_limit{100};
 

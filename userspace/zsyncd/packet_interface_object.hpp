@@ -42,8 +42,12 @@ public:
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     /// Takes another view and sends PropertiesChanged for what differs.
-    void
-    update(packet::InterfaceView view, std::uint32_t sample_every, bus::Connection& connection);
+    void update(
+        packet::InterfaceView view,
+        std::uint32_t sample_every,
+        std::uint64_t sources_left_out,
+        bus::Connection& connection
+    );
 
     /// \name Members on the bus
     /// \{
@@ -72,6 +76,7 @@ public:
     [[nodiscard]] std::uint32_t sample_every() const { return sample_every_; }
     /// Text, and when it expires.
     [[nodiscard]] std::vector<std::tuple<std::string, std::uint64_t>> temporary_rules() const;
+    [[nodiscard]] std::uint64_t sources_left_out() const { return sources_left_out_; }
 
     using LoadReply = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;
     using CheckReply = std::tuple<std::uint32_t, std::uint64_t>;
@@ -178,6 +183,7 @@ private:
     PacketObjects& parent_;
     packet::InterfaceView view_;
     std::uint32_t sample_every_ = 0;
+    std::uint64_t sources_left_out_ = 0;
     std::string path_;
 };
 

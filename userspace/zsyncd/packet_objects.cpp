@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <format>
+#include <optional>
 #include <utility>
 
 namespace zsync::zsyncd {
@@ -83,10 +84,7 @@ Task<Outcome<void>> PacketObjects::configure(
 }
 
 void PacketObjects::drop_source(const std::string& ifname, std::string source) {
-    std::set<std::string>& sources = to_drop_[ifname];
-    if (sources.size() < packet::limits::temporary_rules_max) {
-        sources.insert(std::move(source));
-    }
+    alert_sources_.add(ifname, std::move(source));
     if (!std::exchange(drops_, true)) {
         scope_.spawn("packet-drop-sources", drop_sources());
     }
@@ -94,41 +92,46 @@ void PacketObjects::drop_source(const std::string& ifname, std::string source) {
 
 Task<void> PacketObjects::drop_sources() {
     constexpr double usec_a_second = 1e6;
-    while (!to_drop_.empty()) {
-        const auto sources = to_drop_.extract(to_drop_.begin());
-        const std::string& ifname = sources.key();
+    while (const std::optional<AlertSources::Waiting> waiting = alert_sources_.take()) {
         std::vector<std::string> rules;
-        for (const std::string& source : sources.mapped()) {
+        for (const std::string& source : waiting->sources) {
             rules.push_back("drop from " + source);
         }
         const std::size_t wanted = rules.size();
         const auto added = co_await service_.add_rules(
-            ifname,
+            waiting->ifname,
             std::move(rules),
             static_cast<std::uint64_t>(drop_source_seconds_ * usec_a_second)
         );
         if (!added && added.error().error.is_canceled()) {
             break;
         }
-        if (!added || *added < wanted) {
-            log::error(
-                std::format(
-                    "{}: {} of {} sources of alerts could not be dropped: {}",
-                    ifname,
-                    wanted - added.value_or(0),
-                    wanted,
-                    added ? std::format(
-                                "{} temporary rules are the limit",
-                                packet::limits::temporary_rules_max
-                            )
-                          : added.error().message()
-                ),
-                {{"ZSYNC_INTERFACE", ifname}}
-            );
-        }
+        alert_sources_.leave_out(waiting->ifname, wanted - added.value_or(0));
+        const bool is_limit = added || added.error().error == Error(CoreError::limit_reached);
+        say_left_out(waiting->ifname, is_limit ? nullptr : &added.error());
         publish();
     }
     drops_ = false;
+}
+
+void PacketObjects::say_left_out(const std::string& ifname, const Fault* failed) {
+    const std::optional<std::uint64_t> left_out = alert_sources_.to_say(ifname, Clock::now());
+    if (!left_out) {
+        return;
+    }
+    log::error(
+        std::format(
+            "{}: {} sources of alerts are not dropped: {}",
+            ifname,
+            *left_out,
+            failed == nullptr
+                ? std::format(
+                      "{} temporary rules are the limit", packet::limits::temporary_rules_max
+                  )
+                : failed->message()
+        ),
+        {{.name = "ZSYNC_INTERFACE", .value = ifname}}
+    );
 }
 
 Task<Outcome<void>> PacketObjects::analyse(std::string ifname, std::uint32_t sample_every) {
@@ -175,11 +178,17 @@ void PacketObjects::publish() {
             continue;
         }
         connection_.remove(at->second->path());
+        alert_sources_.forget(at->first);
         at = objects_.erase(at);
     }
     for (auto& [name, view] : views) {
         if (const auto found = objects_.find(name); found != objects_.end()) {
-            found->second->update(std::move(view), analyses_.sample_every(name), connection_);
+            found->second->update(
+                std::move(view),
+                analyses_.sample_every(name),
+                alert_sources_.left_out(name),
+                connection_
+            );
             continue;
         }
         auto object = std::make_shared<PacketInterfaceObject>(*this, std::move(view));

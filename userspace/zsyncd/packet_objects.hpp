@@ -1,6 +1,7 @@
 // The packet subsystem on the bus: org.zsync1.Packet and org.zsync1.PacketInterface.
 #pragma once
 
+#include "alert_sources.hpp"
 #include "packet_analyses.hpp"
 #include "packet_captures.hpp"
 #include "packet_forwards.hpp"
@@ -15,7 +16,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -93,13 +93,13 @@ private:
     void tell(const std::string& ifname, const packet::analysis::Alert& alert);
     void drop_source(const std::string& ifname, std::string source);
     Task<void> drop_sources();
+    /// `failed`: what became of a load of them, if it is not the limit.
+    void say_left_out(const std::string& ifname, const Fault* failed);
 
     Scope& scope_;
     double drop_source_seconds_ = 0;
-    /// Sources of alerts that are to be dropped, by interface: those that come while rules are
-    /// loaded wait for the next load, all for the same.
-    std::map<std::string, std::set<std::string>> to_drop_;
-    bool drops_ = false; ///< a task is about it
+    AlertSources alert_sources_;
+    bool drops_ = false; ///< a task drops what waits there
     JobRegistry& jobs_;
     PacketAnalyses analyses_;
     PacketForwards forwards_;
