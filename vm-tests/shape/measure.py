@@ -1,6 +1,6 @@
 """What a shape does to iperf3's flows and to a probe beside them, against tc tbf at the same rate.
 
-Rates are compared on the wire: iperf3 counts what TCP carries, and a frame of 1,514 bytes carries 1,448 of it.
+Rates are compared on the wire, over a window in which nothing begins or ends: a frame of 1,514 bytes carries 1,448 of TCP.
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import statistics
@@ -22,9 +23,6 @@ from lab import Lab
 OUT = pathlib.Path(sys.argv[1])
 RATE = 20_000_000
 WIRE_PER_BYTE = 1514 / 1448
-# A frame of the flood: Ethernet, IPv4, UDP, and 1,000 bytes of iperf3's.
-UDP_WIRE_PER_BYTE = (1000 + 42) / 1000
-SECONDS = 3
 WINDOW = 3.0
 GOLD = 12_000_000
 BULK = 2_000_000
@@ -60,31 +58,23 @@ failed: list[str] = []
 
 
 class Flow:
-    """An iperf3 client from near to far, and a server for it alone: one that has served refuses while it tidies up."""
+    """iperf3 from near to far, with a server for it alone, until `end`."""
 
-    def __init__(self, lab: Lab, port: int, *options: str, seconds: float = SECONDS):
-        self.udp = "--udp" in options
+    def __init__(self, lab: Lab, port: int, *options: str):
         self.server = lab.far.start("iperf3", "--server", "--one-off", "--port", str(port), stdout=subprocess.DEVNULL)
         while lab.far.run("ss", "-Hlt", "sport", "=", f":{port}").stdout == "":
             if self.server.poll() is not None:
                 raise RuntimeError(f"iperf3's server on port {port} ended with {self.server.returncode}")
             time.sleep(0.05)
-        # What was queued before its first second is over is left out.
-        words = ["iperf3", "--client", lab.far.v4, "--port", str(port), "--json", "--omit", "1", "--time", str(seconds)]
-        self.child = lab.near.start(*words, *options, stdout=subprocess.PIPE, text=True)
+        words = ["iperf3", "--client", lab.far.v4, "--port", str(port), "--time", "0", "--interval", "0"]
+        self.child = lab.near.start(*words, *options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def wire_rate(self) -> float:
-        """Bits a second that arrived."""
-        out, _ = self.child.communicate(timeout=60)
-        said = json.loads(out)
-        if "error" in said:
-            raise RuntimeError(f"iperf3: {said['error']}")
-        self.server.wait(timeout=60)
-        end = said["end"]
-        if self.udp:
-            received = end["sum_received"] if "sum_received" in end else end["sum"]
-            return received["bits_per_second"] * UDP_WIRE_PER_BYTE
-        return end["sum_received"]["bits_per_second"] * WIRE_PER_BYTE
+    def end(self) -> None:
+        if self.child.poll() is not None:
+            raise RuntimeError(f"iperf3 ended by itself: {self.child.stdout.read()}")
+        for one in (self.child, self.server):
+            one.kill()
+            one.wait()
 
 
 class Probe:
@@ -132,29 +122,34 @@ def near_is(what: str, rate: float, wanted: float) -> None:
 
 def loaded(lab: Lab, flows: int, name: str, merged: bool = True) -> tuple[float, float]:
     """Throughput and the probe's p99 beside so many TCP flows."""
-    flow = Flow(lab, 5201, "--parallel", str(flows), seconds=WINDOW + 2)
+    flow = Flow(lab, 5201, "--parallel", str(flows))
     time.sleep(1.5)
-    probe, received = Probe(lab), Meter(received_bytes, lab)
+    # What stands for many packets is one to the link's counters, with one header; TCP's own count what it carries.
+    probe, received = Probe(lab), Meter(received_by_tcp if merged else received_bytes, lab)
     time.sleep(WINDOW)
     p99, rate = probe.p99_ms(), received.rates()["all"]
-    carried = flow.wire_rate()
-    # What stands for many packets is one to the link's counters, with one header; then iperf3's own figure counts.
-    rate = carried if merged else rate
+    flow.end()
     figures[name] = {"mbit": round(rate / 1e6, 3), "p99_ms": round(p99, 2)}
     print(name, figures[name], flush=True)
     return rate, p99
 
 
 def flood(lab: Lab, port: int, rate: int) -> Flow:
-    return Flow(lab, port, "--udp", "--length", "1000", "--bitrate", str(rate), seconds=WINDOW + 4)
+    return Flow(lab, port, "--udp", "--length", "1000", "--bitrate", str(rate))
 
 
-def sent_bytes(lab: Lab) -> dict[str, int]:
+def sent_bytes(lab: Lab) -> dict[str, float]:
     return {one["name"]: one["bytes"] for one in lab.json("packet", "classes", lab.near.ifname)["classes"]}
 
 
-def received_bytes(lab: Lab) -> dict[str, int]:
+def received_bytes(lab: Lab) -> dict[str, float]:
     return {"all": lab.far.link()["stats64"]["rx"]["bytes"]}
+
+
+def received_by_tcp(lab: Lab) -> dict[str, float]:
+    """What the flow's connections have carried, as bytes on the wire."""
+    sockets = lab.far.run("ss", "-Hti", "sport", "=", ":5201").stdout
+    return {"all": WIRE_PER_BYTE * sum(map(int, re.findall(r"bytes_received:(\d+)", sockets)))}
 
 
 class Meter:
@@ -165,7 +160,7 @@ class Meter:
         self.lab = lab
         self.began = self.take()
 
-    def take(self) -> tuple[float, dict[str, int]]:
+    def take(self) -> tuple[float, dict[str, float]]:
         # A program that reads them takes its time; half of it has gone by then.
         began = time.monotonic()
         counts = self.read(self.lab)
@@ -205,19 +200,19 @@ def hierarchy(lab: Lab, tbf_p99: float) -> None:
     near_is("a class that borrows what others leave", rate, RATE)
     check(f"the probe's p99 is {p99:.2f} ms, below tbf's {tbf_p99:.2f}", p99 < tbf_p99)
 
-    flow = Flow(lab, 5202, seconds=WINDOW + 1)
+    flow = Flow(lab, 5202)
     time.sleep(1)
     received = Meter(received_bytes, lab)
     time.sleep(WINDOW)
     rate = received.rates()["all"]
-    flow.wire_rate()
+    flow.end()
     figures["bulk alone"] = {"mbit": round(rate / 1e6, 3)}
     near_is("a class alone has its maximum", rate, BULK_MAX)
 
     # So much that each class has something to send at all times; what arrived is counted over one window.
     flows = [
         flood(lab, 5203, 2 * RATE),
-        Flow(lab, 5201, "--parallel", "4", seconds=WINDOW + 4),
+        Flow(lab, 5201, "--parallel", "4"),
         flood(lab, 5204, 2 * BULK_MAX),
     ]
     time.sleep(1.5)
@@ -226,7 +221,7 @@ def hierarchy(lab: Lab, tbf_p99: float) -> None:
     rates = sent.rates()
     whole = received.rates()["all"]
     for flow in flows:
-        flow.wire_rate()
+        flow.end()
     figures["all at once"] = {name: round(rate / 1e6, 3) for name, rate in (rates | {"received": whole}).items()}
     print("all at once", figures["all at once"], flush=True)
     for name, guarantee in (("gold", GOLD), ("bulk", BULK)):
@@ -240,7 +235,7 @@ def hierarchy(lab: Lab, tbf_p99: float) -> None:
 
 def other_rates(lab: Lab) -> None:
     """A class gets another maximum while it sends, and keeps it over zsyncd's end."""
-    flow = Flow(lab, 5202, seconds=WINDOW + 7)
+    flow = Flow(lab, 5202)
     time.sleep(1.5)
     lab.ctl("packet", "classes", lab.near.ifname, "set", "bulk", "max", "4mbit")
     lab.stop_daemon(signal.SIGKILL)
@@ -251,12 +246,12 @@ def other_rates(lab: Lab) -> None:
     figures["another maximum"] = {"mbit": round(rate / 1e6, 3)}
     near_is("a class with another maximum", rate, 4_000_000)
     lab.ctl("packet", "classes", lab.near.ifname, "set", "bulk", "max", f"{BULK_MAX}bit")
-    flow.wire_rate()
+    flow.end()
 
 
 def another_whole(lab: Lab) -> None:
     """The shape gets another rate while flows of the class that borrows send."""
-    flow = Flow(lab, 5201, "--parallel", "4", seconds=WINDOW + 4)
+    flow = Flow(lab, 5201, "--parallel", "4")
     time.sleep(1.5)
     lab.ctl("packet", "classes", lab.near.ifname, "shape", f"{OTHER_RATE}bit")
     time.sleep(1)
@@ -265,7 +260,7 @@ def another_whole(lab: Lab) -> None:
     rate = received.rates()["all"]
     figures["another whole"] = {"mbit": round(rate / 1e6, 3)}
     near_is("the shape with another rate", rate, OTHER_RATE)
-    flow.wire_rate()
+    flow.end()
 
 
 class Tap:
