@@ -5,7 +5,10 @@
 #include <zsync/core/worker.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -91,6 +94,26 @@ TEST(Watch, a_fiber_that_holds_its_worker_is_named_too) {
         held = stalls[0].held;
     }
     EXPECT_GE(held, within_a_tick);
+}
+
+TEST(Watch, says_so_where_the_system_gives_no_timer) {
+    struct Body {
+        static Task<std::vector<RuntimeFeature>> run(Io io) { co_return io.executor().features(); }
+    };
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_SIGPENDING, &before), 0);
+    for (const bool given : {false, true}) {
+        const rlimit less{.rlim_cur = given ? before.rlim_cur : 0, .rlim_max = before.rlim_max};
+        ASSERT_EQ(::setrlimit(RLIMIT_SIGPENDING, &less), 0);
+        auto worker = Worker::create();
+        ASSERT_TRUE(worker);
+        (*worker)->watch(limit, [](const Stall&) {});
+        const auto features = (*worker)->run("root", Body::run((*worker)->io()));
+        const auto watch = std::ranges::find(features, "watch", &RuntimeFeature::name);
+        ASSERT_NE(watch, features.end());
+        EXPECT_EQ(watch->available, given);
+        EXPECT_EQ(watch->detail.ends_with(os_error(EAGAIN).message()), !given) << watch->detail;
+    }
 }
 
 TEST(Watch, tasks_tell_how_often_they_ran_and_were_woken) {

@@ -4,6 +4,7 @@
 #include <zsync/core/worker.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <ranges>
 #include <string_view>
@@ -61,9 +62,8 @@ void StallDetector::enter_thread(Worker& worker) {
     event.sigev_value.sival_ptr = this;
     event._sigev_un._tid = ::gettid();
     has_timer_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
-    if (has_timer_) {
-        attend(worker);
-    }
+    timer_error_ = has_timer_ ? 0 : errno;
+    attend(worker);
 }
 
 void StallDetector::leave_thread() noexcept {

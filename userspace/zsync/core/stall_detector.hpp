@@ -46,9 +46,12 @@ public:
     ~StallDetector() { leave_thread(); }
 
     /// The worker runs on the calling thread from here on, until `leave_thread`. Nothing is
-    /// detected where the system gives no timer.
+    /// detected where the system gives no timer; `timer_error` tells.
     void enter_thread(Worker& worker);
     void leave_thread() noexcept;
+    /// Why the system gave no timer (errno): EAGAIN where RLIMIT_SIGPENDING is used up. 0: it did,
+    /// or has not been asked.
+    [[nodiscard]] int timer_error() const noexcept { return timer_error_; }
 
     /// \name The worker's loop
     /// \{
@@ -92,6 +95,7 @@ private:
     std::optional<SignalStack> signal_stack_;
     timer_t timer_{};
     bool has_timer_ = false;
+    int timer_error_ = 0;
     std::atomic<bool> asleep_ = false;
     std::atomic<bool> attention_ = false;
     // The handler's; read by the loop while no task runs.

@@ -99,7 +99,17 @@ TimePoint Worker::look_at_clock() noexcept {
     return recent_time_;
 }
 
-std::vector<RuntimeFeature> Worker::features() const { return queue_->features(); }
+std::vector<RuntimeFeature> Worker::features() const {
+    std::vector<RuntimeFeature> features = queue_->features();
+    if (detector_ && detector_->timer_error() != 0) {
+        features.push_back(
+            {"watch", false, "no timer to look by: " + os_error(detector_->timer_error()).message()}
+        );
+    } else if (detector_) {
+        features.push_back({"watch", true, "tells which task holds up all others"});
+    }
+    return features;
+}
 
 void Worker::run_root(TaskRecord& record) noexcept {
     ZASSERT(
