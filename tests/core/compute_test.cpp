@@ -1,5 +1,6 @@
 // Calls on other threads: those that compute, what they fork, and those that block.
 #include <zsync/core/compute_pool.hpp>
+#include <zsync/core/epoll_queue.hpp>
 #include <zsync/core/event.hpp>
 #include <zsync/core/join_set.hpp>
 #include <zsync/core/limits.hpp>
@@ -351,6 +352,37 @@ template <class Does> int status_of_child(Does does) {
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, 0), child);
     return status;
+}
+
+TEST(Compute, a_forked_child_destroys_what_has_threads_in_its_parent) {
+    const auto stat_and_compute = [](Io io) -> Task<int> {
+        const bool found = (co_await io.stat("/")).has_value();
+        co_return found ? (co_await io.compute([] { return 7; })).value_or(0) : 0;
+    };
+    struct Sleeper {
+        static Task<void> sleep(Io io) { (void)co_await io.sleep_for(1ms); }
+        static Task<void> run(Io io) { co_await io.async(&sleep, io); }
+    };
+    auto pool = std::make_unique<ComputePool>(2);
+    auto epoll = std::make_unique<Worker>(*EpollQueue::create({}, "a test"));
+    epoll->compute_on(*pool);
+    EXPECT_EQ(epoll->run("test", stat_and_compute(epoll->io())), 7);
+    auto threads = *ThreadExecutor::create();
+    threads->io().run("test", Sleeper::run(threads->io()));
+    EXPECT_EQ(threads->thread_count(), 1U);
+    auto group = *WorkerGroup::create(2);
+    const int ended = status_of_child([&] {
+        group.reset();
+        threads.reset();
+        epoll.reset();
+        pool.reset();
+        std::exit(3);
+    });
+    EXPECT_TRUE(WIFEXITED(ended)) << ended;
+    EXPECT_EQ(WEXITSTATUS(ended), 3);
+    // The parent's go on.
+    EXPECT_EQ(epoll->run("test", stat_and_compute(epoll->io())), 7);
+    threads->io().run("test", Sleeper::run(threads->io()));
 }
 
 TEST(Compute, a_forked_child_that_has_no_threads_ends_and_computes) {

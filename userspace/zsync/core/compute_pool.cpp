@@ -1,12 +1,10 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/compute_pool.hpp>
-#include <zsync/core/pool_thread.hpp>
+#include <zsync/core/processors.hpp>
 #include <zsync/core/work_deque.hpp>
 
 #include <algorithm>
 #include <pthread.h>
-#include <sched.h>
-#include <unistd.h>
 
 namespace zsync {
 
@@ -41,24 +39,20 @@ ComputePool::ComputePool(std::uint32_t threads_max) {
 }
 
 ComputePool::~ComputePool() {
+    if (!home_.is_here()) {
+        return;
+    }
     {
         const std::scoped_lock lock(mutex_);
         stopping_ = true;
     }
-    available_.notify_all();
+    available_->notify_all();
     for (const std::unique_ptr<Member>& member : members_) {
         member->thread.join();
     }
 }
 
 namespace {
-
-std::uint32_t usable_processors() noexcept {
-    cpu_set_t usable;
-    const bool known = ::sched_getaffinity(::getpid(), sizeof usable, &usable) == 0;
-    const auto count = static_cast<std::uint32_t>(known ? CPU_COUNT(&usable) : 1);
-    return std::clamp(count, std::uint32_t{1}, limits::compute_threads_max);
-}
 
 /// A forked child has its parent's memory but none of its threads. It leaves the parent's pool as
 /// it is, also at its end, and makes one of its own when it needs one.
@@ -72,7 +66,9 @@ public:
     ComputePool& get() {
         ComputePool* pool = pool_.load(std::memory_order_acquire);
         if (pool == nullptr) {
-            auto made = std::make_unique<ComputePool>(usable_processors());
+            auto made = std::make_unique<ComputePool>(
+                std::min(usable_processors(), limits::compute_threads_max)
+            );
             // Another thread may have been first.
             if (pool_.compare_exchange_strong(pool, made.get(), std::memory_order_acq_rel)) {
                 pool = made.release();
@@ -121,7 +117,7 @@ bool ComputePool::submit(PooledCall& call) {
             return false;
         }
     }
-    available_.notify_one();
+    available_->notify_one();
     return true;
 }
 
@@ -169,7 +165,7 @@ void ComputePool::serve(Member& member) noexcept {
         idle_.fetch_add(1, std::memory_order_seq_cst);
         ++resting_;
         while (!stopping_ && waiting_.empty() && !has_forks()) {
-            available_.wait(lock);
+            available_->wait(lock);
         }
         --resting_;
         idle_.fetch_sub(1, std::memory_order_relaxed);
@@ -202,7 +198,7 @@ void ComputePool::run_stolen(Member& member, Fork& fork) noexcept {
         {
             const std::scoped_lock lock(mutex_);
         }
-        joined_.notify_all();
+        joined_->notify_all();
     }
 }
 
@@ -225,9 +221,9 @@ bool ComputePool::offer(Fork& fork) noexcept {
 void ComputePool::wake_for_fork() noexcept {
     const std::scoped_lock lock(mutex_);
     if (resting_ != 0) {
-        available_.notify_one();
+        available_->notify_one();
     } else if (idle_.load(std::memory_order_relaxed) != 0) {
-        joined_.notify_one();
+        joined_->notify_one();
     } else if (started_.load(std::memory_order_relaxed) < members_.size()) {
         (void)add_thread(); // it looks for forks first
     }
@@ -260,7 +256,7 @@ void ComputePool::wait_for(Fork& fork) noexcept {
     }
     idle_.fetch_add(1, std::memory_order_seq_cst);
     while (fork.state_.load(std::memory_order_acquire) != Fork::State::done && !has_forks()) {
-        joined_.wait(lock);
+        joined_->wait(lock);
     }
     idle_.fetch_sub(1, std::memory_order_relaxed);
 }

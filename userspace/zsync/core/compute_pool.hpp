@@ -3,10 +3,10 @@
 
 #include <zsync/core/call_pool.hpp>
 #include <zsync/core/limits.hpp>
+#include <zsync/core/pool_thread.hpp>
 #include <zsync/core/result.hpp>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -52,8 +52,9 @@ public:
     /// No call is waiting or running.
     ~ComputePool();
 
-    /// The process's own: a thread for each processor that it may use, at most
-    /// `limits::compute_threads_max`. Ends with the process; a forked child gets one of its own.
+    /// The process's own: a thread for each processor that it may use (`usable_processors`: its
+    /// affinity and its cgroup's `cpu.max`), at most `limits::compute_threads_max`. Ends with the
+    /// process; a forked child gets one of its own.
     static ComputePool& shared();
 
     /// False when `limits::compute_queue_max` calls are waiting already.
@@ -83,9 +84,10 @@ private:
     void wake_for_fork() noexcept;
 
     mutable std::mutex mutex_;
-    std::condition_variable available_; ///< for threads that have nothing to do
-    std::condition_variable joined_;    ///< for those that wait for a fork, and help
-    std::uint32_t resting_ = 0;         ///< threads in `available_`
+    HomeProcess home_;
+    PoolCondition available_;   ///< for threads that have nothing to do
+    PoolCondition joined_;      ///< for those that wait for a fork, and help
+    std::uint32_t resting_ = 0; ///< threads in `available_`
     CallQueue waiting_{limits::compute_queue_max};
     bool stopping_ = false;
     /// Threads that wait in either, or are about to look a last time.

@@ -23,6 +23,9 @@ public:
     Member(const Member&) = delete;
     Member& operator=(const Member&) = delete;
     ~Member() {
+        if (!home_.is_here()) {
+            return;
+        }
         {
             const std::scoped_lock lock(mutex_);
             stopping_ = true;
@@ -159,6 +162,7 @@ private:
     std::vector<Wait> waits_;
     std::atomic<std::uint32_t> word_{0}; ///< another value interrupts the wait
     bool stopping_ = false;
+    HomeProcess home_;
     PoolThread thread_;
 };
 

@@ -100,7 +100,8 @@ public:
     read(FdRef fd, B buffer, std::uint64_t offset = current_position) const {
         return {{.opcode = Opcode::read, .fd = fd.get(), .offset = offset}, std::move(buffer)};
     }
-    /// write(2), pwrite(2). May write less than the whole buffer.
+    /// write(2), pwrite(2). May write less than the whole buffer. EPIPE where nobody reads a pipe
+    /// any more; the kernel raises SIGPIPE as well, so a program that writes to pipes ignores that.
     template <Buffer B>
     [[nodiscard]] TransferWait<B>
     write(FdRef fd, B buffer, std::uint64_t offset = current_position) const {

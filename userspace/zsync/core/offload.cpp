@@ -6,11 +6,14 @@
 namespace zsync {
 
 OffloadPool::~OffloadPool() {
+    if (!home_.is_here()) {
+        return;
+    }
     {
         const std::scoped_lock lock(mutex_);
         stopping_ = true;
     }
-    available_.notify_all();
+    available_->notify_all();
     for (PoolThread& thread : threads_) {
         thread.join();
     }
@@ -39,7 +42,7 @@ bool OffloadPool::submit(PooledCall& call) {
             return false;
         }
     }
-    available_.notify_one();
+    available_->notify_one();
     return true;
 }
 
@@ -52,7 +55,7 @@ void OffloadPool::serve() noexcept {
     std::unique_lock lock(mutex_);
     for (;;) {
         ++idle_;
-        available_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+        available_->wait(lock, [this] { return stopping_ || !waiting_.empty(); });
         --idle_;
         PooledCall* call = waiting_.pop();
         if (call == nullptr) {

@@ -8,7 +8,6 @@
 #include <zsync/core/suspension.hpp>
 
 #include <array>
-#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -37,7 +36,8 @@ private:
     bool add_thread() noexcept;
 
     std::mutex mutex_;
-    std::condition_variable available_;
+    HomeProcess home_;
+    PoolCondition available_;
     CallQueue waiting_{limits::offload_queue_max};
     std::uint32_t idle_ = 0;
     std::uint32_t started_ = 0;

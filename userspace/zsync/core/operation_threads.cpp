@@ -11,11 +11,14 @@ OperationThreads::OperationThreads() noexcept
     : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), Fd::OfTheRuntime()) {}
 
 OperationThreads::~OperationThreads() {
+    if (!home_.is_here()) {
+        return;
+    }
     {
         const std::scoped_lock lock(mutex_);
         stopping_ = true;
     }
-    available_.notify_all();
+    available_->notify_all();
     for (std::unique_ptr<Member>& member : members_) {
         member.reset();
     }
@@ -50,7 +53,7 @@ bool OperationThreads::submit(OperationJob& job) noexcept {
         end_ = &job.next;
         ++waiting_;
     }
-    available_.notify_one();
+    available_->notify_one();
     return true;
 }
 
@@ -97,7 +100,7 @@ void OperationThreads::serve(Member& member) noexcept {
     std::unique_lock lock(mutex_);
     for (;;) {
         ++idle_;
-        available_.wait(lock, [this] { return stopping_ || first_ != nullptr; });
+        available_->wait(lock, [this] { return stopping_ || first_ != nullptr; });
         --idle_;
         if (first_ == nullptr) {
             return;

@@ -8,7 +8,6 @@
 #include <zsync/core/syscalls.hpp>
 
 #include <array>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -55,7 +54,8 @@ private:
 
     Fd event_;
     std::mutex mutex_;
-    std::condition_variable available_;
+    HomeProcess home_;
+    PoolCondition available_;
     OperationJob* first_ = nullptr;
     OperationJob** end_ = &first_;
     OperationJob* ended_ = nullptr;

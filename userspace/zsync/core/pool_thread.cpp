@@ -47,7 +47,7 @@ bool PoolThread::start(const char* name, void* (*body)(void*), void* argument) n
 }
 
 void PoolThread::join() noexcept {
-    if (std::exchange(started_, false)) {
+    if (std::exchange(started_, false) && home_.is_here()) {
         pthread_join(thread_, nullptr);
     }
 }

@@ -29,6 +29,17 @@ Outcome<std::unique_ptr<ThreadExecutor>> ThreadExecutor::create(std::uint32_t th
 
 ThreadExecutor::~ThreadExecutor() {
     ZASSERT(task_count() == 0, "an executor ends with live tasks");
+    end_threads();
+    settle("thread executor");
+}
+
+void ThreadExecutor::end_threads() noexcept {
+    if (!home_.is_here()) {
+        for (std::unique_ptr<Member>& member : members_) {
+            (void)member.release(); // what a thread waits on cannot be destroyed
+        }
+        return;
+    }
     {
         const RuntimeLock lock;
         stopping_ = true;
@@ -40,7 +51,6 @@ ThreadExecutor::~ThreadExecutor() {
         member->thread.join();
     }
     members_.clear(); // what they have open is not the tasks'
-    settle("thread executor");
 }
 
 std::uint32_t ThreadExecutor::thread_count() const noexcept {

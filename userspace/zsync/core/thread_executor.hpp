@@ -57,11 +57,13 @@ private:
     struct Member;
 
     explicit ThreadExecutor(std::uint32_t threads_max) noexcept;
+    void end_threads() noexcept;
     void serve(Member& member) noexcept;
     [[nodiscard]] TaskRecord* next_task(Member& member) noexcept;
     [[nodiscard]] bool add_member(TaskRecord& record) noexcept;
     static Place& place_of(TaskRecord& record) noexcept;
 
+    HomeProcess home_;
     RuntimeLock::Threaded threaded_;
     std::uint32_t threads_max_;
     std::uint32_t threads_ = 0; ///< started, or about to be

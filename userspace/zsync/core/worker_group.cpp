@@ -1,7 +1,6 @@
 #include <zsync/core/assert.hpp>
 #include <zsync/core/event.hpp>
 #include <zsync/core/limits.hpp>
-#include <zsync/core/pool_thread.hpp>
 #include <zsync/core/worker.hpp>
 #include <zsync/core/worker_group.hpp>
 
@@ -131,7 +130,14 @@ private:
 };
 
 WorkerGroup::WorkerGroup() = default;
-WorkerGroup::~WorkerGroup() { stop(); }
+WorkerGroup::~WorkerGroup() {
+    stop();
+    if (!home_.is_here()) {
+        for (std::unique_ptr<Member>& member : members_) {
+            (void)member.release(); // its worker is still in it
+        }
+    }
+}
 
 Outcome<std::unique_ptr<WorkerGroup>> WorkerGroup::create(std::size_t count) {
     return create(std::vector<WorkerOptions>(count));
@@ -173,6 +179,9 @@ const WorkerAddress& WorkerGroup::operator[](std::size_t number) const noexcept 
 }
 
 void WorkerGroup::stop() noexcept {
+    if (!home_.is_here()) {
+        return;
+    }
     for (const std::unique_ptr<Member>& member : members_) {
         member->ask_to_stop();
     }

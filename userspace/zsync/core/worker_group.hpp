@@ -1,6 +1,7 @@
 // WorkerGroup: several workers in one process.
 #pragma once
 
+#include <zsync/core/pool_thread.hpp>
 #include <zsync/core/scheduling.hpp>
 #include <zsync/core/worker_address.hpp>
 
@@ -54,6 +55,8 @@ public:
 private:
     class Member;
     WorkerGroup();
+
+    HomeProcess home_;
     std::vector<std::unique_ptr<Member>> members_;
 };
 
