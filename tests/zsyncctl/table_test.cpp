@@ -7,7 +7,7 @@ namespace zsyncctl {
 namespace {
 
 Table example() {
-    Table table({{"NAME"}, {"COUNT", Align::right}, {"NOTE"}});
+    Table table({{.title = "NAME"}, {.title = "COUNT", .align = Align::right}, {.title = "NOTE"}});
     table.row({"eth0", 7, "first"});
     table.row({"wlan-guest", 12345, ""});
     return table;
@@ -23,7 +23,7 @@ TEST(Table, columns_are_aligned_and_lines_end_without_spaces) {
 }
 
 TEST(Table, colour_changes_no_width) {
-    Table table({{"A"}, {"B"}});
+    Table table({{.title = "A"}, {.title = "B"}});
     table.row({Cell("x", Tone::bad), "y"});
     EXPECT_EQ(
         table.text({.color = true}), "\x1b[1mA\x1b[0m  \x1b[1mB\x1b[0m\n\x1b[31mx\x1b[0m  y\n"
@@ -40,7 +40,7 @@ TEST(Table, lines_are_cut_at_the_width_of_the_screen) {
 }
 
 TEST(Table, letters_outside_ascii_count_as_one_column) {
-    Table table({{"NAME"}, {"N", Align::right}});
+    Table table({{.title = "NAME"}, {.title = "N", .align = Align::right}});
     table.row({"größe", 1});
     table.row({"sizes", 2});
     EXPECT_EQ(table.text({}), "NAME   N\ngröße  1\nsizes  2\n");

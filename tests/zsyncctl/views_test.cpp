@@ -44,7 +44,9 @@ Json rules_answer() {
 }
 
 StatusView example_status() {
-    InterfaceStatus eth0{interface_view(interface_properties()), counter_view(stats_answer())};
+    InterfaceStatus eth0{
+        .view = interface_view(interface_properties()), .counters = counter_view(stats_answer())
+    };
     InterfaceStatus gone{
         .view = {.name = "wg0", .state = "absent", .state_reason = "no such interface"},
         .counters = std::nullopt,
@@ -110,7 +112,7 @@ Json task(
     std::uint64_t parent,
     const char* name,
     const char* state,
-    std::vector<std::string> chain,
+    const std::vector<std::string>& chain,
     std::uint64_t age_us,
     std::uint64_t running_us = 0,
     std::uint64_t polls = 0,
@@ -125,7 +127,7 @@ Json task(
          name,
          kind,
          state,
-         std::move(chain),
+         chain,
          age_us,
          running_us,
          polls,

@@ -82,6 +82,7 @@ TEST(Watch, document_is_stats_with_time_rates_and_rules) {
 
 TEST(Watch, page_keeps_its_end_where_the_screen_is_small) {
     std::vector<RuleView> rules;
+    rules.reserve(50);
     for (std::uint64_t i = 0; i < 50; ++i) {
         rules.push_back(rule(i, "drop vlan 1", i));
     }

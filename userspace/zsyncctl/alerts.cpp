@@ -68,7 +68,8 @@ std::string alerts_text(const Json& alerts, const Style& style) {
     if (alerts.empty()) {
         return "no alert\n";
     }
-    Table table({{"TIME"}, {"INTERFACE"}, {"ALERT"}, {"REASON"}});
+    Table table({{.title = "TIME"}, {.title = "INTERFACE"}, {.title = "ALERT"}, {.title = "REASON"}}
+    );
     for (const Json& alert : alerts) {
         table.row(
             {time_text(number_field(alert, "time_us")),

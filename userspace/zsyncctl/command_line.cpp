@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <format>
+#include <iterator>
+#include <span>
 #include <utility>
 #include <zsyncctl/command_line.hpp>
 #include <zsyncctl/nearest.hpp>
@@ -103,13 +105,12 @@ const Option* find_option(Verbs verbs, std::string_view name) {
 
 UsageError unknown_option(Verbs verbs, std::string_view name) {
     std::vector<std::string_view> names;
-    for (const Option& option : common) {
-        names.push_back(option.name);
-    }
+    const auto add = [&names](std::span<const Option> options) {
+        std::ranges::transform(options, std::back_inserter(names), &Option::name);
+    };
+    add(common);
     for (const Verb* verb : verbs) {
-        for (const Option& option : verb->options) {
-            names.push_back(option.name);
-        }
+        add(verb->options);
     }
     // One letter is near to every other.
     std::erase_if(names, [](std::string_view known) { return !known.starts_with("--"); });

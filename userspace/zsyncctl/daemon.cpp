@@ -48,7 +48,9 @@ std::string packet_object(std::string_view ifname) {
 
 Refusal explain(const BusFailure& failure, const Method& method, std::string_view bus) {
     const std::string_view name = failure.name;
-    const auto say = [&](std::string words) { return Refusal{std::move(words), failure.name}; };
+    const auto say = [&](std::string words) {
+        return Refusal{.message = std::move(words), .bus_error = failure.name};
+    };
     if (one_of(name, {SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER})) {
         return say(std::format("zsyncd is not running on {}; {}", bus, start_hint(bus)));
     }
@@ -86,7 +88,10 @@ Refusal explain(const BusFailure& failure, const Method& method, std::string_vie
         ));
     }
     if (name.empty() && (failure.error == ECONNRESET || failure.error == ENOTCONN)) {
-        return Refusal{std::format("{} closed the connection", bus), SD_BUS_ERROR_DISCONNECTED};
+        return Refusal{
+            .message = std::format("{} closed the connection", bus),
+            .bus_error = SD_BUS_ERROR_DISCONNECTED
+        };
     }
     if (!failure.message.empty()) {
         return say(failure.message);

@@ -99,7 +99,7 @@ public:
         }
         zsync::Fd file;
         Json values = ZTRY(send(method, request.get(), &file));
-        return FileAnswer{std::move(file), std::move(values)};
+        return FileAnswer{.file = std::move(file), .values = std::move(values)};
     }
 
     /// All properties of one interface of an object.

@@ -32,7 +32,7 @@ Json features_json(const Json& features) {
 }
 
 std::string features_text(const Json& features, const Style& style) {
-    Table table({{"FEATURE"}, {"AVAILABLE"}, {"DETAIL"}});
+    Table table({{.title = "FEATURE"}, {.title = "AVAILABLE"}, {.title = "DETAIL"}});
     for (const Json& feature : features) {
         const bool available = is_available(feature);
         table.row(

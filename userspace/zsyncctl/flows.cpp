@@ -30,7 +30,7 @@ Answer<void> run(Session& session) {
 }
 
 std::string endpoint(const Json& flow, std::string_view address, std::string_view port) {
-    const std::string host = text_field(flow, address);
+    std::string host = text_field(flow, address);
     if (!flow.contains(port)) {
         return host;
     }
@@ -70,14 +70,14 @@ std::string flows_text(const Json& report, const Style& style) {
         return "no flow is going on\n";
     }
     Table table(
-        {{"PROTOCOL"},
-         {"FROM"},
-         {"TO"},
-         {"STATE"},
-         {"PACKETS", Align::right},
-         {"BYTES", Align::right},
-         {"CARRIES"},
-         {"NAME"}}
+        {{.title = "PROTOCOL"},
+         {.title = "FROM"},
+         {.title = "TO"},
+         {.title = "STATE"},
+         {.title = "PACKETS", .align = Align::right},
+         {.title = "BYTES", .align = Align::right},
+         {.title = "CARRIES"},
+         {.title = "NAME"}}
     );
     const std::map<std::uint64_t, std::string> asked = last_questions(report);
     for (const Json& flow : flows) {

@@ -22,8 +22,12 @@ struct InputKind {
     std::size_t spooled_bytes_max; ///< taken from standard input or a pipe
 };
 
-inline constexpr InputKind rule_input{"rule file", limits::spooled_bytes_max};
-inline constexpr InputKind capture_input{"capture", limits::spooled_capture_bytes_max};
+inline constexpr InputKind rule_input{
+    .name = "rule file", .spooled_bytes_max = limits::spooled_bytes_max
+};
+inline constexpr InputKind capture_input{
+    .name = "capture", .spooled_bytes_max = limits::spooled_capture_bytes_max
+};
 
 /// Opens `path`; `-` is standard input. What is not a regular file (a pipe, a terminal) is read to
 /// its end into memory first, so that a writer that never ends holds up nobody but us.

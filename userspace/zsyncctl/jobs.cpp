@@ -56,7 +56,13 @@ std::string jobs_text(const std::vector<JobView>& jobs, const Style& style) {
     if (jobs.empty()) {
         return "no job is running\n";
     }
-    Table table({{"JOB", Align::right}, {"KIND"}, {"SUBJECT"}, {"STATE"}, {"DONE", Align::right}});
+    Table table(
+        {{.title = "JOB", .align = Align::right},
+         {.title = "KIND"},
+         {.title = "SUBJECT"},
+         {.title = "STATE"},
+         {.title = "DONE", .align = Align::right}}
+    );
     for (const JobView& job : jobs) {
         table.row(
             {job.id, job.kind, job.subject, job.state, std::format("{:.0f}%", job.progress * 100)}

@@ -1,7 +1,9 @@
+#include <zsync/core/epoch_time.hpp>
+
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <ctime>
 #include <format>
 #include <optional>
 #include <unistd.h>
@@ -29,13 +31,6 @@ Plan plan_of(const Invocation& invocation) {
         plan.count = number_of<std::uint64_t>(*text);
     }
     return plan;
-}
-
-std::uint64_t clock_us(clockid_t clock) {
-    timespec now{};
-    clock_gettime(clock, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
 /// The view itself: takes samples at even distances and shows each until it is told to end.
@@ -181,8 +176,11 @@ private:
 
 } // namespace
 
-std::uint64_t monotonic_us() { return clock_us(CLOCK_MONOTONIC); }
-std::uint64_t realtime_us() { return clock_us(CLOCK_REALTIME); }
+std::uint64_t monotonic_us() {
+    return zsync::epoch_time<std::chrono::microseconds, std::chrono::steady_clock>();
+}
+
+std::uint64_t realtime_us() { return zsync::epoch_time<std::chrono::microseconds>(); }
 
 std::expected<void, UsageError> check_live(const Invocation& invocation) {
     if (const auto text = invocation.value("--interval")) {

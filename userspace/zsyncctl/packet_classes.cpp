@@ -120,14 +120,14 @@ std::string shape_text(const ShapeView& shape, const Style& style) {
         return "no rules shape\n";
     }
     Table table(
-        {{"CLASS"},
-         {"GUARANTEE", Align::right},
-         {"MAX", Align::right},
-         {"PACKETS", Align::right},
-         {"BYTES", Align::right},
-         {"BORROWED", Align::right},
-         {"DROPPED", Align::right},
-         {"BACKLOG", Align::right}}
+        {{.title = "CLASS"},
+         {.title = "GUARANTEE", .align = Align::right},
+         {.title = "MAX", .align = Align::right},
+         {.title = "PACKETS", .align = Align::right},
+         {.title = "BYTES", .align = Align::right},
+         {.title = "BORROWED", .align = Align::right},
+         {.title = "DROPPED", .align = Align::right},
+         {.title = "BACKLOG", .align = Align::right}}
     );
     for (const ClassView& one : shape.classes) {
         table.row(

@@ -48,13 +48,13 @@ Answer<void> list(Session& session) {
     ));
     Json rows = Json::array();
     Table table(
-        {{"FROM"},
-         {"TO"},
-         {"MODE"},
-         {"FORWARDED", Align::right},
-         {"LOCAL", Align::right},
-         {"UNWANTED", Align::right},
-         {"LOST", Align::right}}
+        {{.title = "FROM"},
+         {.title = "TO"},
+         {.title = "MODE"},
+         {.title = "FORWARDED", .align = Align::right},
+         {.title = "LOCAL", .align = Align::right},
+         {.title = "UNWANTED", .align = Align::right},
+         {.title = "LOST", .align = Align::right}}
     );
     for (const Json& row : answer.at(0)) {
         const std::array<std::string, 2> ports{text_at(row, 0), text_at(row, 1)};

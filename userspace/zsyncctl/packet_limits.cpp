@@ -155,14 +155,14 @@ std::string limits_text(const std::vector<LimitView>& limits, const Style& style
         return "no rule limits\n";
     }
     Table table(
-        {{"#", Align::right},
-         {"HOOK"},
-         {"RATE"},
-         {"NOW"},
-         {"PASSED", Align::right},
-         {"LIMITED", Align::right},
-         {"KEYS", Align::right},
-         {"RULE"}}
+        {{.title = "#", .align = Align::right},
+         {.title = "HOOK"},
+         {.title = "RATE"},
+         {.title = "NOW"},
+         {.title = "PASSED", .align = Align::right},
+         {.title = "LIMITED", .align = Align::right},
+         {.title = "KEYS", .align = Align::right},
+         {.title = "RULE"}}
     );
     std::uint64_t index = 0;
     for (const LimitView& limit : limits) {

@@ -27,7 +27,7 @@ std::optional<std::uint64_t> duration_of(const std::string& text) {
     std::uint64_t number = 0;
     const char* const last = text.data() + text.size();
     const auto [end, error] = std::from_chars(text.data(), last, number);
-    constexpr std::uint64_t number_max = 366U * 24 * 3600;
+    constexpr std::uint64_t number_max = std::uint64_t{366} * 24 * 3600;
     if (error != std::errc() || last - end != 1 || number == 0 || number > number_max) {
         return std::nullopt;
     }

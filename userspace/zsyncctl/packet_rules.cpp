@@ -51,7 +51,9 @@ std::string rules_text(const RuleList& list, const CounterView& counters, const 
     // Only a rule that limits can have dropped for that.
     const auto limits = [](const RuleView& rule) { return rule.text.contains(" limit "); };
     const bool any_limits = std::ranges::any_of(list.rules, limits);
-    std::vector<Column> columns{{"#", Align::right}, {"PACKETS", Align::right}};
+    std::vector<Column> columns{
+        {.title = "#", .align = Align::right}, {.title = "PACKETS", .align = Align::right}
+    };
     columns.push_back({"BYTES", Align::right});
     if (any_limits) {
         columns.push_back({"LIMITED", Align::right});

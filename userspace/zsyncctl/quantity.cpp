@@ -14,7 +14,12 @@ std::string duration_text(std::uint64_t milliseconds) {
         std::uint64_t seconds;
         std::string_view name;
     };
-    constexpr std::array units{Unit{86400, "d"}, Unit{3600, "h"}, Unit{60, "min"}, Unit{1, "s"}};
+    constexpr std::array units{
+        Unit{.seconds = 86400, .name = "d"},
+        Unit{.seconds = 3600, .name = "h"},
+        Unit{.seconds = 60, .name = "min"},
+        Unit{.seconds = 1, .name = "s"}
+    };
     std::uint64_t left = milliseconds / 1000;
     for (std::size_t i = 0; i < units.size(); ++i) {
         const std::uint64_t whole = left / units[i].seconds;

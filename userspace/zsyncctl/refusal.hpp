@@ -19,7 +19,8 @@ struct [[nodiscard]] Refusal {
 template <class T> using Answer = std::expected<T, Refusal>;
 
 inline std::unexpected<Refusal> refuse(std::string message, std::string bus_error = {}) {
-    return std::unexpected(Refusal{std::move(message), std::move(bus_error)});
+    return std::unexpected(Refusal{.message = std::move(message), .bus_error = std::move(bus_error)}
+    );
 }
 
 } // namespace zsyncctl

@@ -1,10 +1,12 @@
+#include <zsync/core/epoch_time.hpp>
+
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <poll.h>
 #include <unistd.h>
 #include <zsyncctl/screen.hpp>
@@ -18,13 +20,6 @@ constexpr std::string_view first_screen = "\x1b[?25h\x1b[?1049l";
 void put(std::string_view text) {
     static_cast<void>(std::fwrite(text.data(), 1, text.size(), stdout));
     static_cast<void>(std::fflush(stdout));
-}
-
-std::uint64_t now_us() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
 Event event_of(std::uint32_t signal) {
@@ -94,18 +89,18 @@ char take_key(std::string_view& typed) {
     };
     // Of terminals that follow xterm, in both of their modes.
     static constexpr std::array sequences{
-        Sequence{"\x1b[A", keys::up},
-        Sequence{"\x1bOA", keys::up},
-        Sequence{"\x1b[B", keys::down},
-        Sequence{"\x1bOB", keys::down},
-        Sequence{"\x1b[5~", keys::page_up},
-        Sequence{"\x1b[6~", keys::page_down},
-        Sequence{"\x1b[H", keys::home},
-        Sequence{"\x1bOH", keys::home},
-        Sequence{"\x1b[1~", keys::home},
-        Sequence{"\x1b[F", keys::end},
-        Sequence{"\x1bOF", keys::end},
-        Sequence{"\x1b[4~", keys::end},
+        Sequence{.bytes = "\x1b[A", .key = keys::up},
+        Sequence{.bytes = "\x1bOA", .key = keys::up},
+        Sequence{.bytes = "\x1b[B", .key = keys::down},
+        Sequence{.bytes = "\x1bOB", .key = keys::down},
+        Sequence{.bytes = "\x1b[5~", .key = keys::page_up},
+        Sequence{.bytes = "\x1b[6~", .key = keys::page_down},
+        Sequence{.bytes = "\x1b[H", .key = keys::home},
+        Sequence{.bytes = "\x1bOH", .key = keys::home},
+        Sequence{.bytes = "\x1b[1~", .key = keys::home},
+        Sequence{.bytes = "\x1b[F", .key = keys::end},
+        Sequence{.bytes = "\x1bOF", .key = keys::end},
+        Sequence{.bytes = "\x1b[4~", .key = keys::end},
     };
     constexpr char escape = 0x1b;
     if (typed.front() != escape) {
@@ -151,7 +146,8 @@ Event Waiter::wait_until(std::uint64_t monotonic_us) {
                 return event;
             }
         }
-        const std::uint64_t now = now_us();
+        const std::uint64_t now =
+            zsync::epoch_time<std::chrono::microseconds, std::chrono::steady_clock>();
         const std::uint64_t left = monotonic_us > now ? monotonic_us - now : 0;
         const timespec timeout{
             .tv_sec = static_cast<time_t>(left / 1'000'000),

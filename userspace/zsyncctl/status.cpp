@@ -1,5 +1,5 @@
-#include <ctime>
 #include <format>
+#include <zsyncctl/live_view.hpp>
 #include <zsyncctl/quantity.hpp>
 #include <zsyncctl/session.hpp>
 #include <zsyncctl/verbs.hpp>
@@ -7,13 +7,6 @@
 
 namespace zsyncctl {
 namespace {
-
-std::uint64_t monotonic_us() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-           static_cast<std::uint64_t>(now.tv_nsec) / 1000;
-}
 
 Answer<StatusView> ask_status(Daemon& daemon) {
     const Json manager = ZTRY(daemon.properties(names::root, names::manager));

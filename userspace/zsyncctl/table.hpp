@@ -1,6 +1,7 @@
 // Aligned tables, with colour where a person looks at them.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -40,13 +41,12 @@ struct Cell {
     std::string text;
     Tone tone = Tone::plain;
 
-    Cell(std::string words, Tone meaning = Tone::plain) // NOLINT(google-explicit-constructor)
-        : text(printable(words)), tone(meaning) {}
-    Cell(std::string_view words)
-        : Cell(std::string(words)) {}                     // NOLINT(google-explicit-constructor)
-    Cell(const char* words) : Cell(std::string(words)) {} // NOLINT(google-explicit-constructor)
-    Cell(std::uint64_t number)
-        : text(std::to_string(number)) {} // NOLINT(google-explicit-constructor)
+    /// A row is written as its cells' contents.
+    // NOLINTBEGIN(google-explicit-constructor): so that it need not name them
+    template <std::convertible_to<std::string_view> Words>
+    Cell(const Words& words, Tone meaning = Tone::plain) : text(printable(words)), tone(meaning) {}
+    Cell(std::uint64_t number) : text(std::to_string(number)) {}
+    // NOLINTEND(google-explicit-constructor)
 };
 
 /// Rows under titles, each column as wide as its widest cell, two spaces between columns and none

@@ -175,10 +175,10 @@ Table table_of(const TopLook& look, const Columns& columns) {
         return std::string_view(look.order == order ? sorted : name);
     };
     std::vector<Column> titles{
-        {title("TASK", "TASK▼", TopOrder::name)},
-        {"ID", Align::right},
-        {"STATE"},
-        {title("CPU %", "CPU %▼", TopOrder::cpu), Align::right},
+        {.title = title("TASK", "TASK▼", TopOrder::name)},
+        {.title = "ID", .align = Align::right},
+        {.title = "STATE"},
+        {.title = title("CPU %", "CPU %▼", TopOrder::cpu), .align = Align::right},
     };
     if (columns.rates) {
         titles.push_back({title("POLLS/S", "POLLS/S▼", TopOrder::polls), Align::right});
@@ -313,7 +313,7 @@ std::vector<std::string> top_lines(
     TopLook look
 ) {
     const Difference change(before, now);
-    const auto cut = [columns_max](std::string line) {
+    const auto cut = [columns_max](const std::string& line) {
         return columns_max != 0 ? shortened(line, columns_max) : line;
     };
     const Tone stalled = number_field(now.worker, "stalls") != 0 ? Tone::warning : Tone::plain;

@@ -32,6 +32,7 @@ struct Interval {
 std::vector<RuleKey> rule_keys(const std::vector<RuleView>& rules) {
     std::map<std::string_view, std::size_t> seen;
     std::vector<RuleKey> keys;
+    keys.reserve(rules.size());
     for (const RuleView& rule : rules) {
         keys.emplace_back(rule.text, seen[rule.text]++);
     }
@@ -69,13 +70,13 @@ Tone tone_of_traffic(const Rate& rate, Tone busy) {
 
 Table watch_table(const WatchView& watch) {
     Table table(
-        {{"#", Align::right},
-         {"PACKETS", Align::right},
-         {"BYTES", Align::right},
-         {"PKT/S", Align::right},
-         {"BYTE/S", Align::right},
-         {"RULE"},
-         {"NAME"}}
+        {{.title = "#", .align = Align::right},
+         {.title = "PACKETS", .align = Align::right},
+         {.title = "BYTES", .align = Align::right},
+         {.title = "PKT/S", .align = Align::right},
+         {.title = "BYTE/S", .align = Align::right},
+         {.title = "RULE"},
+         {.title = "NAME"}}
     );
     const RuleList& list = watch.sample.list;
     for (std::size_t i = 0; i < list.rules.size(); ++i) {
@@ -157,11 +158,11 @@ std::vector<std::string> watch_lines(
 ) {
     const CounterView& counters = watch.sample.counters;
     Table totals(
-        {{""},
-         {"PACKETS", Align::right},
-         {"BYTES", Align::right},
-         {"PKT/S", Align::right},
-         {"BYTE/S", Align::right}}
+        {{.title = ""},
+         {.title = "PACKETS", .align = Align::right},
+         {.title = "BYTES", .align = Align::right},
+         {.title = "PKT/S", .align = Align::right},
+         {.title = "BYTE/S", .align = Align::right}}
     );
     const auto add = [&](const char* what,
                          std::uint64_t packets,

@@ -17,7 +17,7 @@ std::unexpected<Refusal> unreadable(int error) {
 
 template <class T> Answer<Json> read_basic(sd_bus_message* message, char type) {
     T value{};
-    const int r = sd_bus_message_read_basic(message, type, &value);
+    const int r = sd_bus_message_read_basic(message, type, static_cast<void*>(&value));
     if (r < 0) {
         return unreadable(r);
     }
