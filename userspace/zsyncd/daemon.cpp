@@ -123,7 +123,7 @@ Task<Outcome<void>> Daemon::start(Parts* parts) {
     parts->scope.spawn("packet-links", parts->packets->follow_links());
     parts->scope.spawn("packet-limits", parts->packets->follow_limits());
     parts->scope.spawn("packet-expiries", parts->packets->follow_expiries());
-    parts->scope.spawn("packet-missing", parts->packets->follow_missing());
+    parts->scope.spawn("packet-hindrances", parts->packets->follow_hindrances());
     parts->scope.spawn("packet-objects", parts->packet_objects->follow());
     co_return {};
 }

@@ -186,12 +186,12 @@ Filter::attach_pinned(const FilterOptions& options, const RuleSet& rules, const 
 Outcome<LoadedProgram>
 Filter::load_rules(const RuleSet& rules, const CounterSlots& slots, SharedMaps& maps) const {
     const NameIds names = ZTRY(resolve_names(rules));
-    ZTRY(check_link_headers(rules, names, ifname_, starts_at_network()));
-    if (meta_.mode != XdpMode::generic) {
-        ZTRY(check_redirects(rules, names));
-    }
-    const Challenges challenges =
-        ZTRY(check_challenges(rules, ifname_, meta_.mode != XdpMode::generic));
+    const Receiver receiver{
+        .ifname = ifname_,
+        .driver = meta_.mode != XdpMode::generic,
+        .starts_at_network = starts_at_network(),
+    };
+    const Challenges challenges = ZTRY(check_actions(rules, names, receiver));
     Tables tables = ZTRY(compile(rules, slots, names));
     tables.config.starts_at_network = starts_at_network() ? 1 : 0;
     tables.config.to_sockets = to_sockets_ ? 1 : 0;

@@ -127,62 +127,6 @@ void leave_out_hooks(RuleSet& rules, const std::set<std::string>& missing) {
 
 } // namespace
 
-bool MissingNames::has_come() const {
-    return std::ranges::any_of(
-               interfaces,
-               [](const std::string& name) { return interface_is_there(name).value_or(false); }
-           ) ||
-           std::ranges::any_of(cgroups, [](const std::string& path) {
-               return cgroup_is_there(path).value_or(false);
-           });
-}
-
-std::string MissingNames::words() const {
-    std::string words;
-    const auto add = [&](std::string_view kind, const std::set<std::string>& names) {
-        for (const std::string& name : names) {
-            words +=
-                std::format("{}the {} {}", words.empty() ? "" : " and ", kind, in_quotes(name));
-        }
-    };
-    add("interface", interfaces);
-    add("cgroup", cgroups);
-    return words;
-}
-
-Outcome<RulesHere> rules_here(RuleSet rules) {
-    RulesHere here{.rules = std::move(rules), .missing = {}};
-    Lookup interfaces(here.missing.interfaces, interface_is_there);
-    Lookup cgroups(here.missing.cgroups, cgroup_is_there);
-    for (const Hook& hook : here.rules.hooks) {
-        ZTRY(cgroups.is_missing(hook.cgroup));
-    }
-    std::vector<Rule> kept;
-    for (Rule& rule : here.rules.rules) {
-        if (ZTRY(interfaces.is_missing(rule.interface)) || ZTRY(cgroups.is_missing(rule.cgroup))) {
-            continue;
-        }
-        if (rule.actions.redirect && ZTRY(interfaces.is_missing(*rule.actions.redirect))) {
-            rule.actions.redirect.reset();
-            rule.verdict = Verdict::drop;
-        }
-        kept.push_back(std::move(rule));
-    }
-    here.rules.rules = std::move(kept);
-    leave_out_hooks(here.rules, here.missing.cgroups);
-    return here;
-}
-
-Outcome<void> check_names(const RuleSet& rules) {
-    ZTRY(resolve_names(rules));
-    for (const Hook& hook : rules.hooks) {
-        if (!hook.cgroup.empty()) {
-            ZTRY(find_cgroup(hook.cgroup));
-        }
-    }
-    return {};
-}
-
 namespace {
 
 /// Whether the device sends what a driver's XDP program gives it; on a veth, whether its other end
@@ -202,11 +146,9 @@ int tcp_setting(const std::string& name) {
     return std::ifstream("/proc/sys/net/ipv4/" + name) >> value ? value : 0;
 }
 
-} // namespace
-
-Outcome<void> check_link_headers(
-    const RuleSet& rules, const NameIds& names, const std::string& ifname, bool starts_at_network
-) {
+Outcome<void>
+check_link_headers(const RuleSet& rules, const NameIds& names, const Receiver& receiver) {
+    const auto& [ifname, driver, starts_at_network] = receiver;
     for (const Rule& rule : rules.rules) {
         if (rule.actions.challenge && starts_at_network) {
             return fail(
@@ -297,6 +239,156 @@ Outcome<Challenges> check_challenges(const RuleSet& rules, const std::string& if
     constexpr std::uint32_t mtu_max = 65'535;
     challenges.mss = std::clamp(found.mtu, mtu_min, mtu_max) - headers_ipv4;
     return challenges;
+}
+
+/// Why a rule alone cannot do what it says; nothing when it can, or its interface is not there.
+Outcome<std::optional<std::string>> why_not(Rule rule, const Receiver& receiver) {
+    RuleSet alone;
+    alone.rules.push_back(std::move(rule));
+    const auto checked = resolve_names(alone).and_then([&](const NameIds& names) {
+        return check_actions(alone, names, receiver);
+    });
+    if (checked || checked.error().error == Error(PacketError::no_such_interface)) {
+        return std::nullopt;
+    }
+    const Error& error = checked.error().error;
+    if (error == Error(PacketError::mode_unavailable) ||
+        error == Error(PacketError::challenge_unavailable)) {
+        return checked.error().message();
+    }
+    return std::unexpected(checked.error());
+}
+
+Outcome<std::optional<std::string>>
+why_not_redirected(const std::string& target, const Receiver& receiver) {
+    Rule rule;
+    rule.actions.redirect = target;
+    return why_not(std::move(rule), receiver);
+}
+
+Outcome<std::optional<std::string>> why_not_challenged(const Receiver& receiver) {
+    Rule rule;
+    rule.actions.challenge = true;
+    return why_not(std::move(rule), receiver);
+}
+
+Outcome<void> find_unfit_targets(
+    const RuleSet& rules, const Receiver& receiver, std::map<std::string, std::string>& unfit
+) {
+    std::set<std::string> seen;
+    for (const Rule& rule : rules.rules) {
+        if (!rule.actions.redirect || !seen.insert(*rule.actions.redirect).second) {
+            continue;
+        }
+        if (auto why = ZTRY(why_not_redirected(*rule.actions.redirect, receiver))) {
+            unfit.emplace(*rule.actions.redirect, *std::move(why));
+        }
+    }
+    return {};
+}
+
+std::string missing_words(const Hindrances& hindrances) {
+    std::string words;
+    const auto add = [&](std::string_view kind, const std::set<std::string>& names) {
+        for (const std::string& name : names) {
+            words +=
+                std::format("{}the {} {}", words.empty() ? "" : " and ", kind, in_quotes(name));
+        }
+    };
+    add("interface", hindrances.interfaces);
+    add("cgroup", hindrances.cgroups);
+    return words;
+}
+
+} // namespace
+
+bool Hindrances::any() const {
+    return !interfaces.empty() || !cgroups.empty() || !targets.empty() || !challenge.empty();
+}
+
+bool Hindrances::is_one_over(const Receiver& receiver) const {
+    const auto can = [](const Outcome<std::optional<std::string>>& why) { return why && !*why; };
+    return std::ranges::any_of(
+               interfaces,
+               [](const std::string& name) { return interface_is_there(name).value_or(false); }
+           ) ||
+           std::ranges::any_of(
+               cgroups,
+               [](const std::string& path) { return cgroup_is_there(path).value_or(false); }
+           ) ||
+           std::ranges::any_of(
+               targets,
+               [&](const auto& target) { return can(why_not_redirected(target.first, receiver)); }
+           ) ||
+           (!challenge.empty() && can(why_not_challenged(receiver)));
+}
+
+std::string Hindrances::words() const {
+    std::string words;
+    const auto add = [&words](const std::string& more) {
+        words += (words.empty() ? "" : "; ") + more;
+    };
+    if (const std::string missing = missing_words(*this); !missing.empty()) {
+        add(std::format("rules that name {} are not in force until that is there", missing));
+    }
+    for (const auto& [target, why] : targets) {
+        add(std::format("rules that redirect to {} drop instead: {}", in_quotes(target), why));
+    }
+    if (!challenge.empty()) {
+        add("what rules challenge passes without: " + challenge);
+    }
+    return words;
+}
+
+Outcome<RulesHere> rules_here(RuleSet rules, const Receiver& receiver) {
+    RulesHere here{.rules = std::move(rules), .hindrances = {}};
+    Hindrances& found = here.hindrances;
+    Lookup interfaces(found.interfaces, interface_is_there);
+    Lookup cgroups(found.cgroups, cgroup_is_there);
+    for (const Hook& hook : here.rules.hooks) {
+        ZTRY(cgroups.is_missing(hook.cgroup));
+    }
+    ZTRY(find_unfit_targets(here.rules, receiver, found.targets));
+    const auto challenges = [](const Rule& rule) { return rule.actions.challenge; };
+    if (std::ranges::any_of(here.rules.rules, challenges)) {
+        found.challenge = ZTRY(why_not_challenged(receiver)).value_or("");
+    }
+    std::vector<Rule> kept;
+    for (Rule& rule : here.rules.rules) {
+        if (ZTRY(interfaces.is_missing(rule.interface)) || ZTRY(cgroups.is_missing(rule.cgroup))) {
+            continue;
+        }
+        if (rule.actions.redirect && (ZTRY(interfaces.is_missing(*rule.actions.redirect)) ||
+                                      found.targets.contains(*rule.actions.redirect))) {
+            rule.actions.redirect.reset();
+            rule.verdict = Verdict::drop;
+        }
+        rule.actions.challenge = rule.actions.challenge && found.challenge.empty();
+        kept.push_back(std::move(rule));
+    }
+    here.rules.rules = std::move(kept);
+    leave_out_hooks(here.rules, found.cgroups);
+    return here;
+}
+
+Outcome<void> check_rules_here(const RuleSet& rules, const Receiver& receiver) {
+    const NameIds names = ZTRY(resolve_names(rules));
+    for (const Hook& hook : rules.hooks) {
+        if (!hook.cgroup.empty()) {
+            ZTRY(find_cgroup(hook.cgroup));
+        }
+    }
+    ZTRY(check_actions(rules, names, receiver));
+    return {};
+}
+
+Outcome<Challenges>
+check_actions(const RuleSet& rules, const NameIds& names, const Receiver& receiver) {
+    ZTRY(check_link_headers(rules, names, receiver));
+    if (receiver.driver) {
+        ZTRY(check_redirects(rules, names));
+    }
+    return check_challenges(rules, receiver.ifname, receiver.driver);
 }
 
 } // namespace zsync::packet

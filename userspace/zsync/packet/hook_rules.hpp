@@ -25,43 +25,42 @@ struct NameIds {
 /// stood for then: a cgroup that is made again is another one.
 [[nodiscard]] Outcome<NameIds> resolve_names(const RuleSet& rules);
 
-/// Names in rules that stand for nothing on this host.
-struct MissingNames {
-    std::set<std::string> interfaces;
-    std::set<std::string> cgroups;
+/// Where rules for received packets are asked.
+struct Receiver {
+    std::string ifname;
+    bool driver = true;             ///< the program runs in the driver
+    bool starts_at_network = false; ///< packets have no Ethernet header
+};
 
-    [[nodiscard]] bool any() const { return !interfaces.empty() || !cgroups.empty(); }
-    /// Whether one of them stands for something by now.
-    [[nodiscard]] bool has_come() const;
-    /// `the interface eth1 and the cgroup /a`.
+/// What keeps rules from being in force as they are written, for the time being.
+struct Hindrances {
+    std::set<std::string> interfaces;           ///< that rules name and that are not there
+    std::set<std::string> cgroups;              ///< likewise
+    std::map<std::string, std::string> targets; ///< that nothing can be redirected to, and why
+    std::string challenge;                      ///< why nothing can be challenged; empty: it can
+
+    [[nodiscard]] bool any() const;
+    /// Whether one of them is there no more.
+    [[nodiscard]] bool is_one_over(const Receiver& receiver) const;
+    /// `rules that name the interface eth1 are not in force until that is there`.
     [[nodiscard]] std::string words() const;
 };
 
 /// What of rules can be in force here.
 struct RulesHere {
     RuleSet rules;
-    MissingNames missing;
+    Hindrances hindrances;
 };
 
 /// Leaves out what can match nothing: rules for packets of an interface or a cgroup that is not
-/// there, and hooks of such a cgroup. A rule that redirects to an interface that is not there
-/// drops, as it does when that goes away later.
-[[nodiscard]] Outcome<RulesHere> rules_here(RuleSet rules);
+/// there, and hooks of such a cgroup. A rule that redirects to an interface that is not there, or
+/// takes nothing, drops, as it does when that goes away later. What cannot be challenged passes:
+/// the rule allows it, and a host that takes no connection is not better off for it.
+[[nodiscard]] Outcome<RulesHere> rules_here(RuleSet rules, const Receiver& receiver);
 
-/// Whether all that rules name is there, their hooks' cgroups too: `PacketError`:
-/// no_such_interface, no_such_cgroup.
-[[nodiscard]] Outcome<void> check_names(const RuleSet& rules);
-
-/// Whether rules that need an Ethernet header have one: those that challenge answer with it, and
-/// those that redirect send it on, to a device whose packets have one too. `starts_at_network`:
-/// packets of this interface have none. `PacketError::challenge_unavailable`, `mode_unavailable`.
-[[nodiscard]] Outcome<void> check_link_headers(
-    const RuleSet& rules, const NameIds& names, const std::string& ifname, bool starts_at_network
-);
-
-/// Whether the devices that rules redirect to take the frames of a driver's XDP program: otherwise
-/// they would be lost without a word. `PacketError::mode_unavailable`.
-[[nodiscard]] Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names);
+/// Whether nothing keeps rules from being in force as they are. `PacketError`: no_such_interface,
+/// no_such_cgroup, mode_unavailable, challenge_unavailable.
+[[nodiscard]] Outcome<void> check_rules_here(const RuleSet& rules, const Receiver& receiver);
 
 /// What the answers to challenges say and how they leave: all 0 where no rule challenges.
 struct Challenges {
@@ -70,10 +69,12 @@ struct Challenges {
     std::uint32_t mss = 0;           ///< `zsync_config::challenge_mss`
 };
 
-/// Whether rules that challenge can: the host must take SYN cookies back, and with `driver`, when
-/// the program runs in the driver, the answers must reach the other end of a veth.
-/// `PacketError::challenge_unavailable`.
+/// Whether rules can do what they say. Those that challenge and those that redirect need an
+/// Ethernet header, the latter in the other interface's packets too, and that must take the frames
+/// of a driver's XDP program: otherwise they would be lost without a word. For challenges the host
+/// must take SYN cookies back, and where the program runs in the driver, the answers must reach the
+/// other end of a veth. `PacketError::challenge_unavailable`, `mode_unavailable`.
 [[nodiscard]] Outcome<Challenges>
-check_challenges(const RuleSet& rules, const std::string& ifname, bool driver);
+check_actions(const RuleSet& rules, const NameIds& names, const Receiver& receiver);
 
 } // namespace zsync::packet

@@ -87,8 +87,10 @@ constexpr std::uint32_t limit_queue_max = 1'000'000;
 /// nothing to all of it.
 constexpr std::uint32_t limit_adapt_interval_ms = 100;
 constexpr std::uint64_t limit_adapt_steps = 50;
-/// How often what rules name is looked for while it is not there.
-constexpr std::uint32_t missing_names_interval_ms = 1000;
+/// How often it is looked whether what keeps rules from being in force is over.
+constexpr std::uint32_t hindrances_interval_ms = 1000;
+/// How often an interface is tried again that could not be filtered.
+constexpr std::uint32_t failed_interval_ms = 5000;
 /// Of each rule's keys at most so many are shown.
 constexpr std::uint32_t limit_keys_shown_max = 64;
 /// How often flows are ended whose time is over.

@@ -1,5 +1,6 @@
 #include <zsync/core/epoch_time.hpp>
 #include <zsync/core/text.hpp>
+#include <zsync/packet/attach_point.hpp>
 #include <zsync/packet/engine.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/hook_rules.hpp>
@@ -106,16 +107,27 @@ void ManagedInterface::apply_hooks(const RuleSet& rules) {
     }
 }
 
-std::string ManagedInterface::waiting_words() const {
-    return missing_.any()
-               ? std::format(
-                     "rules that name {} are not in force until that is there", missing_.words()
-                 )
-               : std::string();
+Receiver ManagedInterface::receiver() const {
+    if (filter_) {
+        return {
+            .ifname = desired_.name,
+            .driver = filter_->mode() != XdpMode::generic,
+            .starts_at_network = filter_->starts_at_network(),
+        };
+    }
+    // As `Filter::attach` takes it to be before it has tried.
+    FoundPoint point;
+    point.point.kind = HookKind::xdp;
+    point.facts = interface_facts(desired_.name).value_or(InterfaceFacts{});
+    return {
+        .ifname = desired_.name,
+        .driver = desired_.mode != AttachMode::generic,
+        .starts_at_network = point.starts_at_network(),
+    };
 }
 
 Outcome<void> ManagedInterface::attach_filter() {
-    RulesHere here = ZTRY(rules_here(ZTRY(desired_rules())));
+    RulesHere here = ZTRY(rules_here(ZTRY(desired_rules()), receiver()));
     const RuleSet& all_rules = here.rules;
     const RuleSet rules = rules_of_hook(all_rules, 0);
     auto filter = Filter::attach(options(), rules);
@@ -128,8 +140,8 @@ Outcome<void> ManagedInterface::attach_filter() {
         }
     }
     filter_.emplace(ZTRY(std::move(filter)));
-    missing_ = std::move(here.missing);
-    set_state(InterfaceState::attached, waiting_words());
+    hindrances_ = std::move(here.hindrances);
+    set_state(InterfaceState::attached, hindrances_.words());
     hooks_.adopt();
     apply_hooks(all_rules);
     return {};
@@ -186,15 +198,15 @@ void ManagedInterface::load_desired() {
 
 /// The hooks first: they are more likely to fail, and nothing has changed by then.
 Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
-    RulesHere here = ZTRY(rules_here(std::move(wanted)));
+    RulesHere here = ZTRY(rules_here(std::move(wanted), receiver()));
     const RuleSet& rules = here.rules;
     ZTRY(hooks_.apply(rules));
     LoadReport report = ZTRY(filter_->load(rules_of_hook(rules, 0)));
-    missing_ = std::move(here.missing);
-    reason_ = waiting_words();
+    hindrances_ = std::move(here.hindrances);
+    reason_ = hindrances_.words();
     report.rules = static_cast<std::uint32_t>(rules.rules.size());
     report.prefixes = prefix_count(rules);
-    if (missing_.any()) {
+    if (hindrances_.any()) {
         report.note += (report.note.empty() ? "" : "; ") + reason_;
     }
     return report;
@@ -202,7 +214,7 @@ Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
 
 Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source, Absent absent) {
     if (filter_ && absent == Absent::refused) {
-        ZTRY(check_names(rules));
+        ZTRY(check_rules_here(rules, receiver()));
     }
     return put_into_force(std::move(rules), std::move(source));
 }
@@ -328,7 +340,7 @@ Outcome<std::vector<std::string>> ManagedInterface::add_rules(
             .text = ZTRY(canonical_rule(text)), .expires_realtime_us = expires_realtime_us
         };
         if (filter_) {
-            ZTRY(check_names(with_temporary(RuleSet{}, std::span(&rule, 1))));
+            ZTRY(check_rules_here(with_temporary(RuleSet{}, std::span(&rule, 1)), receiver()));
         }
         std::erase_if(temporary, [&](const TemporaryRule& known) {
             return known.text == rule.text;
@@ -381,7 +393,7 @@ Outcome<bool> ManagedInterface::expire(std::uint64_t now_realtime_us) {
 
 Outcome<Explanation>
 ManagedInterface::explain(std::string_view hook, const MadePacket& packet) const {
-    const RuleSet all = ZTRY(rules_here(ZTRY(desired_rules()))).rules;
+    const RuleSet all = ZTRY(rules_here(ZTRY(desired_rules()), receiver())).rules;
     const auto place = std::ranges::find(all.hooks, hook, hook_name);
     const bool is_own = hook == "in";
     if (!is_own && place == all.hooks.end()) {
@@ -534,7 +546,7 @@ void ManagedInterface::reconcile() {
         switch (where->state) {
         case Whereabouts::State::here:
             // One that comes back has lost its qdiscs.
-            if (state_ != InterfaceState::attached || missing_.has_come()) {
+            if (state_ != InterfaceState::attached || hindrances_.is_one_over(receiver())) {
                 set_state(InterfaceState::attached);
                 load_desired();
             }
@@ -597,7 +609,7 @@ InterfaceView ManagedInterface::view() const {
         view.malformed_verdict = filter_->malformed_verdict();
         view.adapts = LimitControl::adapts(*filter_);
         view.counts_flows = static_cast<bool>(filter_->flow_maps());
-        view.waits = missing_.any();
+        view.waits = hindrances_.any();
     }
     for (const HookFilters::Attached& attached : hooks_.attached()) {
         view.rules += static_cast<std::uint32_t>(attached.filter.live_rules().size());

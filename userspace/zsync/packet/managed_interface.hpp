@@ -43,7 +43,7 @@ enum class InterfaceState : std::uint8_t {
 /// Whether a device must be there to be attached.
 enum class Presence : std::uint8_t { required, optional };
 
-/// What rules name and is not there: a person who loads them is told, others wait for it.
+/// What keeps rules from being in force: a person who loads them is told, others wait for its end.
 enum class Absent : std::uint8_t { refused, awaited };
 
 /// An interface as it is shown: a copy of plain values.
@@ -66,7 +66,7 @@ struct InterfaceView {
     std::vector<TemporaryRule> temporary;
     bool adapts = false;       ///< a rule has an adaptive limit
     bool counts_flows = false; ///< see `ManagedInterface::count_flows`
-    bool waits = false;        ///< rules name what is not there; `reason` says what
+    bool waits = false;        ///< rules are not in force as written; `reason` says why
 
     friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
 };
@@ -209,7 +209,7 @@ private:
     Outcome<void> attach_filter();
     /// What of the rules can be in force.
     Outcome<LoadReport> apply(RuleSet rules);
-    [[nodiscard]] std::string waiting_words() const;
+    [[nodiscard]] Receiver receiver() const;
     /// Loads the rules once more after `set(filter, true)`; where they cannot be, `set(filter,
     /// false)` takes that back.
     Outcome<void> reload_with(const std::function<void(Filter& filter, bool yes)>& set);
@@ -230,7 +230,7 @@ private:
     std::string reason_;
     bool adopted_ = false;
     bool rules_known_ = true;
-    MissingNames missing_;
+    Hindrances hindrances_;
 };
 
 } // namespace zsync::packet

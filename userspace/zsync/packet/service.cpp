@@ -78,9 +78,10 @@ Outcome<Found> find_all(store::Store& store, const std::string& bpf_dir) {
     return found;
 }
 
+bool is_failed(const InterfaceView& view) { return view.state == InterfaceState::failed; }
+
 void log_state(const InterfaceView& view) {
-    const log::Level level =
-        view.state == InterfaceState::failed ? log::Level::warning : log::Level::info;
+    const log::Level level = is_failed(view) || view.waits ? log::Level::warning : log::Level::info;
     log::write(
         level,
         std::format(
@@ -456,12 +457,12 @@ Task<Outcome<void>> Service::expire() {
 }
 
 void Service::refresh(Entry& entry) {
-    entry.view = entry.managed.view();
+    const InterfaceView before = std::exchange(entry.view, entry.managed.view());
     if (entry.view.adapts) {
         adaptive_.notify();
     }
-    if (entry.view.waits) {
-        missing_.notify();
+    if (entry.view != before && (entry.view.waits || is_failed(entry.view))) {
+        hindered_.notify();
     }
 }
 
@@ -504,18 +505,28 @@ Task<Result<void>> Service::follow_limits() {
     }
 }
 
-// An interface that comes is told of, a cgroup is not.
-Task<Result<void>> Service::follow_missing() {
-    constexpr Duration interval = std::chrono::milliseconds(limits::missing_names_interval_ms);
-    for (;;) {
-        const bool any = std::ranges::any_of(entries_, [](const auto& entry) {
-            return entry.second->view.waits;
+// An interface that comes is told of; a cgroup, a setting or a mount is not.
+Task<Result<void>> Service::follow_hindrances() {
+    constexpr Duration interval = std::chrono::milliseconds(limits::hindrances_interval_ms);
+    constexpr Duration failed_interval = std::chrono::milliseconds(limits::failed_interval_ms);
+    const auto any = [this](auto is) {
+        return std::ranges::any_of(entries_, [&](const auto& entry) {
+            return is(entry.second->view);
         });
-        if (!any) {
-            ZCO_CHECK(co_await missing_.wait());
+    };
+    for (;;) {
+        if (any([](const InterfaceView& view) { return view.waits; })) {
+            ZCO_CHECK(co_await io_.sleep_for(interval));
+        } else if (any(is_failed)) {
+            const Result<void> woken =
+                co_await hindered_.wait().until(Clock::now() + failed_interval);
+            if (!woken && woken.error() != Error(CoreError::timed_out)) {
+                co_return woken;
+            }
+        } else {
+            ZCO_CHECK(co_await hindered_.wait());
             continue;
         }
-        ZCO_CHECK(co_await io_.sleep_for(interval));
         if (const Outcome<void> done = co_await reconcile(); !done) {
             co_return fail(done.error().error);
         }

@@ -47,8 +47,9 @@ public:
     Task<Result<void>> follow_links();
     /// Steps adaptive limits while there are some, until cancelled.
     Task<Result<void>> follow_limits();
-    /// Brings rules into force when the cgroups that they name come, until cancelled.
-    Task<Result<void>> follow_missing();
+    /// Brings rules into force when what kept them from it is over, and attaches what could not be,
+    /// until cancelled.
+    Task<Result<void>> follow_hindrances();
     /// Takes temporary rules out when they expire, until cancelled.
     Task<Result<void>> follow_expiries();
 
@@ -177,7 +178,7 @@ private:
     std::vector<DesiredForward> forwards_;
     Notify changes_;
     Notify adaptive_; ///< there may be adaptive limits
-    Notify missing_;  ///< rules may name what is not there
+    Notify hindered_; ///< something may keep rules from being in force
     Notify expiries_; ///< the next expiry may be another one
 };
 
