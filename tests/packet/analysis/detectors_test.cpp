@@ -1,9 +1,11 @@
 // Thresholds at their limit, and what a learned baseline calls unusual.
+#include <zsync/packet/analysis/analyser.hpp>
 #include <zsync/packet/analysis/detectors.hpp>
 #include <zsync/packet/analysis/flow_table.hpp>
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -118,6 +120,42 @@ TEST(Clock, that_is_set_back_neither_hides_an_attack_nor_makes_one) {
         watch.detectors.frame(8 * hour_ns + i * (second_ns / 10), 100);
     }
     EXPECT_TRUE(watch.recorder.alerts.empty()) << watch.recorder.alerts[0].reason;
+}
+
+TEST(Clock, that_is_set_anywhere_changes_nothing_but_what_is_shown_of_frames_with_another_one) {
+    struct Alerts final : TrafficObserver {
+        void alert(const Alert& alert) override { alerts.push_back(alert); }
+        void flow_ended(const Flow& /*flow*/, FlowEnd /*end*/) override { ++ended; }
+        void dns_message(const Flow&, const Packet&, const DnsMessage&) override {}
+        void dhcp_message(const Packet&, const DhcpMessage&) override {}
+        std::vector<Alert> alerts;
+        std::uint64_t ended = 0;
+    };
+    constexpr std::uint64_t minute_ns = 60 * second_ns;
+    constexpr std::uint64_t epoch_ns = 400'000 * hour_ns;
+    constexpr std::uint64_t month_ns = 720 * hour_ns;
+    for (const std::uint64_t step_ns : {std::uint64_t{0}, month_ns, 0 - month_ns}) {
+        Alerts observer;
+        Analyser analyser({}, observer);
+        const auto send = [&](std::uint64_t minute, std::uint32_t bytes, std::uint64_t set_ns) {
+            const std::array<std::uint8_t, 14> arp{};
+            analyser.add({
+                .time_ns = hour_ns + minute * minute_ns + epoch_ns + set_ns,
+                .wire_bytes = bytes,
+                .bytes = arp,
+                .epoch_ns = epoch_ns + set_ns,
+            });
+        };
+        for (std::uint64_t minute = 0; minute < 70; ++minute) {
+            send(minute, 60'000, minute < 65 ? 0 : step_ns);
+        }
+        EXPECT_TRUE(observer.alerts.empty()) << observer.alerts[0].reason;
+        send(70, 180'000, step_ns);
+        ASSERT_EQ(observer.alerts.size(), 1U) << step_ns;
+        EXPECT_EQ(observer.alerts[0].time_ns, hour_ns + 70 * minute_ns + epoch_ns + step_ns);
+        EXPECT_EQ(observer.alerts[0].time_ns, analyser.last_ns());
+        EXPECT_DOUBLE_EQ(observer.alerts[0].value, 40) << "the usual was forgotten";
+    }
 }
 
 TEST(SynFlood, is_told_within_a_quarter_of_a_second_of_the_threshold) {

@@ -146,6 +146,26 @@ TEST(FlowTable, half_open_flows_age_fast_and_established_ones_stay) {
     EXPECT_EQ(table.size(), 0U);
 }
 
+TEST(FlowTable, a_clock_that_is_set_back_neither_keeps_old_flows_nor_ends_new_ones) {
+    constexpr std::uint64_t late_ns = 100'000 * second_ns;
+    constexpr std::uint64_t early_ns = 50'000 * second_ns;
+    Recorder recorder;
+    FlowTable table({}, recorder);
+    table.add(at(tcp(1, tcp_flag::syn), late_ns));
+    table.add(at(tcp(2, tcp_flag::syn), early_ns));
+    table.add(at(tcp(2, tcp_flag::syn | tcp_flag::ack, false), early_ns + 1));
+    table.add(at(tcp(2, tcp_flag::ack), early_ns + 2));
+    EXPECT_TRUE(recorder.ended.empty());
+    ASSERT_NE(find(table, 2), nullptr);
+    EXPECT_EQ(find(table, 2)->state, FlowState::established);
+    EXPECT_EQ(find(table, 2)->first_ns, early_ns);
+    table.add(at(tcp(3, tcp_flag::syn), early_ns + 60 * second_ns));
+    ASSERT_EQ(recorder.ended.size(), 1U);
+    EXPECT_EQ(recorder.ended[0].source_port, 1);
+    EXPECT_EQ(recorder.ended[0].end, FlowEnd::timed_out);
+    EXPECT_NE(find(table, 2), nullptr);
+}
+
 TEST(FlowTable, ports_used_again_after_the_end_are_another_flow) {
     Recorder recorder;
     FlowTable table({}, recorder);

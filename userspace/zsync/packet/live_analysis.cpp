@@ -127,7 +127,7 @@ Outcome<void> LiveAnalysis::age() {
 Outcome<std::string> LiveAnalysis::report(std::string_view ifname) {
     const TapCounts counts = ZTRY(tap_.counts());
     ZTRY(age());
-    analyser_.expire(epoch_time<std::chrono::nanoseconds>());
+    analyser_.expire(epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>());
     std::string text;
     analysis::JsonWriter json(text);
     json.begin_object();

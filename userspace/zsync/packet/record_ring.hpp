@@ -24,8 +24,9 @@ public:
     /// Readable while there are records to take.
     [[nodiscard]] int ready_fd() const noexcept;
 
-    /// Calls `visit(record, time_ns)`, with the time since 1970, for at most `records_max` records,
-    /// the oldest first; how many there were. EBADMSG: one is shorter than it says.
+    /// Calls `visit(record, epoch_ns)`, with what makes its time one since 1970, for at most
+    /// `records_max` records, the oldest first; how many there were. EBADMSG: one is shorter than
+    /// it says.
     template <class Record, class Visit>
     Result<std::size_t> take(std::size_t records_max, const Visit& visit) {
         return take_any(
@@ -35,7 +36,7 @@ public:
                 if (bytes < sizeof record || record.captured_bytes > bytes - sizeof record) {
                     return -EBADMSG;
                 }
-                visit(record, record.time_ns + offset_ns);
+                visit(record, offset_ns);
                 return 0;
             }
         );

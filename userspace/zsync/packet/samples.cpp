@@ -16,9 +16,9 @@ Outcome<std::size_t>
 SampleReader::take(std::size_t samples_max, const std::function<void(const Sample&)>& visit) {
     const auto taken = ring_.take<zsync_sample>(
         samples_max,
-        [&](const zsync_sample& record, std::uint64_t time_ns) {
+        [&](const zsync_sample& record, std::uint64_t epoch_ns) {
             visit({
-                .time_ns = time_ns,
+                .time_ns = record.time_ns + epoch_ns,
                 .slot = record.slot,
                 .verdict = record.drop != 0 ? Verdict::drop : Verdict::pass,
                 .wire_bytes = record.wire_bytes,

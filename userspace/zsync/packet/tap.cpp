@@ -115,12 +115,13 @@ Outcome<std::size_t>
 Tap::take(std::size_t packets_max, const std::function<void(const analysis::Frame&)>& visit) {
     const auto taken = state_->ring->take<zsync_tap_record>(
         packets_max,
-        [&](const zsync_tap_record& record, std::uint64_t time_ns) {
+        [&](const zsync_tap_record& record, std::uint64_t epoch_ns) {
             visit({
-                .time_ns = time_ns,
+                .time_ns = record.time_ns + epoch_ns,
                 .link_type = state_->link_type,
                 .wire_bytes = record.wire_bytes,
                 .bytes = {record.data, record.captured_bytes},
+                .epoch_ns = epoch_ns,
             });
         }
     );

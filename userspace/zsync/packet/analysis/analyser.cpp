@@ -42,10 +42,13 @@ void Analyser::add(const Frame& frame) {
     if (total_.packets == 0) {
         first_ns_ = frame.time_ns;
     }
-    last_ns_ = std::max(last_ns_, frame.time_ns);
+    if (packet.time_ns >= newest_ns_) {
+        newest_ns_ = packet.time_ns;
+        last_ns_ = frame.time_ns;
+    }
     total_.add(frame.wire_bytes);
     count_size(frame.wire_bytes);
-    detectors_.frame(frame.time_ns, frame.wire_bytes);
+    detectors_.frame(packet.time_ns, frame.wire_bytes, packet.epoch_ns);
     switch (packet.network) {
     case Network::arp:
         detectors_.arp(packet);

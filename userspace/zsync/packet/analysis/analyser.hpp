@@ -48,9 +48,10 @@ class Analyser final : private FlowObserver, private ContentObserver {
 public:
     Analyser(const AnalyserOptions& options, TrafficObserver& observer);
 
-    /// Counts a frame. Time comes from the frames alone; steps back are borne.
+    /// Counts a frame. Time comes from the frames alone; steps back are borne, and where frames
+    /// have the time of a clock that nobody sets, only what is shown follows the other one.
     void add(const Frame& frame);
-    /// Ends flows whose time is over, where no packet says how late it is.
+    /// Ends flows whose time is over, where no packet says how late it is: by `Packet::time_ns`.
     void expire(std::uint64_t now_ns) { flows_.expire(now_ns); }
     /// Takes other thresholds, and other limits and times of flows.
     void configure(const DetectorOptions& options) { detectors_.configure(options); }
@@ -109,6 +110,7 @@ private:
     double size_deviation_ = 0; ///< sum of squared deviations from the mean
     std::uint64_t first_ns_ = 0;
     std::uint64_t last_ns_ = 0;
+    std::uint64_t newest_ns_ = 0; ///< when that was by `Packet::time_ns`
 };
 
 /// An alert as a JSON object; the fields are those of zsyncctl(1).

@@ -37,6 +37,8 @@ struct Frame {
     LinkType link_type = LinkType::ethernet;
     std::uint32_t wire_bytes = 0; ///< as long as it was, of which `bytes` may be the start
     ByteView bytes{};
+    /// What was added to the time of a clock that nobody sets; 0 where `time_ns` is all there is.
+    std::uint64_t epoch_ns = 0;
 };
 
 /// Reads a capture from its current offset to its end, a packet at a time, from a file or a pipe.

@@ -11,8 +11,6 @@ namespace {
 
 /// How long an answer may take before a burst is called a flood: peers are that far away at most.
 constexpr std::uint64_t answer_patience_ns = second_ns / 5;
-/// Packets of several sources may come a little out of order; beyond this somebody set the clock.
-constexpr std::uint64_t clock_step_ns = 60 * second_ns;
 /// A flood is answered less often than one time in this many.
 constexpr std::uint64_t answered_divisor = 4;
 constexpr double amplification_factor = 10;
@@ -150,7 +148,7 @@ void Detectors::raise(
     told.time_ns = time_ns;
     observer_.alert({
         .kind = kind,
-        .time_ns = time_ns,
+        .time_ns = time_ns + epoch_ns_,
         .subject = std::move(subject),
         .value = value,
         .threshold = threshold,
@@ -160,7 +158,7 @@ void Detectors::raise(
 }
 
 void Detectors::follow_clock(std::uint64_t now_ns) {
-    if (now_ns + clock_step_ns >= newest_ns_) {
+    if (now_ns + limits::clock_step_ns >= newest_ns_) {
         newest_ns_ = std::max(newest_ns_, now_ns);
         return;
     }

@@ -43,8 +43,9 @@ public:
     /// Each ARP packet.
     void arp(const Packet& packet);
     void dns_message(const Packet& packet, const DnsMessage& message);
-    /// Every frame, for the volume.
-    void frame(std::uint64_t time_ns, std::uint32_t wire_bytes);
+    /// Every frame first, for the volume. `epoch_ns` is what makes its time one since 1970, by
+    /// which alerts are told and hours are known.
+    void frame(std::uint64_t time_ns, std::uint32_t wire_bytes, std::uint64_t epoch_ns = 0);
 
 private:
     /// A host, port and protocol, or two hosts; what is not used is zero.
@@ -156,6 +157,7 @@ private:
     RecentTable<std::uint64_t, Told, std::hash<std::uint64_t>> told_;
     VolumeBaseline volume_;
     std::uint64_t newest_ns_ = 0; ///< of all packets
+    std::uint64_t epoch_ns_ = 0;  ///< of the last frame
 };
 
 } // namespace zsync::packet::analysis

@@ -319,8 +319,9 @@ void Detectors::dns_message(const Packet& packet, const DnsMessage& message) {
     );
 }
 
-void Detectors::frame(std::uint64_t time_ns, std::uint32_t wire_bytes) {
+void Detectors::frame(std::uint64_t time_ns, std::uint32_t wire_bytes, std::uint64_t epoch_ns) {
     follow_clock(time_ns);
+    epoch_ns_ = epoch_ns;
     if (options_.volume_deviations == 0) {
         return;
     }
@@ -329,7 +330,8 @@ void Detectors::frame(std::uint64_t time_ns, std::uint32_t wire_bytes) {
         wire_bytes,
         static_cast<std::uint64_t>(options_.volume_interval_seconds * 1e9),
         options_.volume_intervals_learned,
-        options_.volume_deviations
+        options_.volume_deviations,
+        epoch_ns
     );
     if (anomaly) {
         raise(

@@ -337,7 +337,11 @@ std::string name_of_protocol(std::uint8_t protocol) {
 }
 
 Packet dissect(const Frame& frame) {
-    Packet packet{.time_ns = frame.time_ns, .wire_bytes = frame.wire_bytes};
+    Packet packet{
+        .time_ns = frame.time_ns - frame.epoch_ns,
+        .epoch_ns = frame.epoch_ns,
+        .wire_bytes = frame.wire_bytes,
+    };
     Cursor in(frame.bytes);
     switch (frame.link_type) {
     case LinkType::ethernet:

@@ -54,7 +54,8 @@ struct Tuple {
 
 /// One packet. `payload` is what was captured of the transport's payload; it borrows the frame.
 struct Packet {
-    std::uint64_t time_ns = 0;
+    std::uint64_t time_ns = 0;  ///< by a clock that nobody sets, where the frame has such a time
+    std::uint64_t epoch_ns = 0; ///< what is added to it for the time since 1970
     std::uint32_t wire_bytes = 0;
     Network network = Network::other;
     std::string_view problem{}; ///< why it is malformed

@@ -241,8 +241,8 @@ bool FlowTable::find_ports(const Packet& packet, Tuple& tuple) {
 }
 
 FlowTable::Touched FlowTable::add(const Packet& packet) {
-    now_ns_ = std::max(now_ns_, packet.time_ns);
-    expire(now_ns_);
+    follow_clock(packet.time_ns);
+    end_older();
     if (packet.about && packet.tuple.protocol == ip_protocol::icmp) {
         if (const Touched touched = add_error(packet); touched.flow != nullptr) {
             return touched;
@@ -285,6 +285,7 @@ FlowTable::Touched FlowTable::add_error(const Packet& packet) {
         slot.flow.tuple.source != about.source || slot.flow.tuple.source_port != about.source_port;
     (to_responder ? slot.flow.to_responder : slot.flow.to_initiator).add(packet);
     slot.flow.last_ns = std::max(slot.flow.last_ns, packet.time_ns);
+    slot.touched_ns = now_ns_;
     const Class flow_class = slot.flow_class;
     dequeue(index);
     enqueue(index, flow_class);
@@ -306,6 +307,7 @@ FlowTable::count(Index index, const Packet& packet, bool is_new, bool to_respond
     }
     (to_responder ? flow.to_responder : flow.to_initiator).add(packet);
     flow.last_ns = std::max(flow.last_ns, packet.time_ns);
+    slot.touched_ns = now_ns_;
     dequeue(index);
     enqueue(index, class_of(flow));
     follow_flood();
@@ -339,6 +341,7 @@ FlowTable::Index FlowTable::make(const Packet& packet, const Tuple& tuple, const
     slot.flow.tuple = tuple;
     slot.flow.id = ++last_id_;
     slot.flow.first_ns = slot.flow.last_ns = packet.time_ns;
+    slot.touched_ns = now_ns_;
     slot.flow.state = slot.flow.is_tcp() ? FlowState::syn_sent : FlowState::unanswered;
     slot.flow.icmp_type = packet.icmp_type;
     slot.flow.icmp_code = packet.icmp_code;
@@ -422,13 +425,29 @@ void FlowTable::follow_flood() noexcept {
     }
 }
 
+/// Where a clock is set back flows age on from where they are: those of before would stay for that
+/// time, and new ones end at once.
+void FlowTable::follow_clock(std::uint64_t time_ns) noexcept {
+    if (time_ns + limits::clock_step_ns < newest_ns_) {
+        step_ns_ += newest_ns_ - time_ns;
+        newest_ns_ = time_ns;
+    }
+    newest_ns_ = std::max(newest_ns_, time_ns);
+    now_ns_ = std::max(now_ns_, newest_ns_ + step_ns_);
+}
+
 void FlowTable::expire(std::uint64_t now_ns) {
+    follow_clock(now_ns);
+    end_older();
+}
+
+void FlowTable::end_older() {
     for (std::size_t i = 0; i < queues_.size(); ++i) {
         const auto kept_ns = static_cast<std::uint64_t>(
             timeout_of(options_, static_cast<Class>(i), in_flood_).count()
         );
-        while (queues_[i].oldest != none &&
-               slots_[queues_[i].oldest].flow.last_ns + kept_ns < now_ns) {
+        while (queues_[i].oldest != none && slots_[queues_[i].oldest].touched_ns + kept_ns < now_ns_
+        ) {
             ++counts_.timed_out;
             end(queues_[i].oldest, FlowEnd::timed_out);
         }

@@ -119,6 +119,7 @@ private:
     struct Slot {
         Flow flow;
         Tuple key{};
+        std::uint64_t touched_ns = 0; ///< by the clock that it ages by
         Class flow_class = Class::unanswered;
         Index bucket_next = none;
         Index older = none;
@@ -160,6 +161,8 @@ private:
     void enqueue(Index index, Class flow_class);
     void dequeue(Index index);
     void follow_flood() noexcept;
+    void follow_clock(std::uint64_t time_ns) noexcept;
+    void end_older();
     [[nodiscard]] Queue& queue(Class flow_class) noexcept {
         return queues_[static_cast<std::size_t>(flow_class)];
     }
@@ -175,7 +178,9 @@ private:
     std::size_t size_ = 0;
     std::size_t unanswered_ = 0;
     std::uint64_t last_id_ = 0;
-    std::uint64_t now_ns_ = 0;
+    std::uint64_t newest_ns_ = 0; ///< of the packets since the clock was set back
+    std::uint64_t step_ns_ = 0;   ///< how far it has been set back in all
+    std::uint64_t now_ns_ = 0;    ///< by the clock that flows age by, which only goes on
     bool in_flood_ = false;
     Counts counts_;
 };

@@ -55,6 +55,10 @@ constexpr std::size_t talkers_listed_max = 20;
 /// Sources whose distinct destinations and ports are counted.
 constexpr std::size_t sources_max = 4096;
 
+/// Packets of several sources may come a little out of order; beyond this somebody set the clock
+/// back.
+constexpr std::uint64_t clock_step_ns = 60'000'000'000;
+
 /// Hosts, ports or pairs that each detector counts for, and clients' domains.
 constexpr std::size_t detector_entries_max = 4096;
 /// Intervals between connections that are compared, for one pair of hosts.

@@ -16,7 +16,7 @@ void write_dns_message(
     json.begin_object();
     json.field("protocol", flow.content ? flow.content->application : "dns");
     json.field("kind", message.is_response ? "response" : "query");
-    json.field("time_us", packet.time_ns / 1000);
+    json.field("time_us", (packet.time_ns + packet.epoch_ns) / 1000);
     json.field("flow", flow_id);
     json.field("source", to_string(packet.tuple.source));
     json.field("destination", to_string(packet.tuple.destination));
@@ -53,7 +53,7 @@ void write_dhcp_message(JsonWriter& json, const Packet& packet, const DhcpMessag
     json.begin_object();
     json.field("protocol", "dhcp");
     json.field("kind", dhcp_type_name(message.type));
-    json.field("time_us", packet.time_ns / 1000);
+    json.field("time_us", (packet.time_ns + packet.epoch_ns) / 1000);
     json.field("source", to_string(packet.tuple.source));
     json.field("destination", to_string(packet.tuple.destination));
     json.field("id", message.transaction);

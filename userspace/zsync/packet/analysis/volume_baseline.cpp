@@ -31,8 +31,12 @@ double VolumeBaseline::Level::deviation() const noexcept {
 void VolumeBaseline::learn(std::uint64_t begin_ns, double bytes) noexcept {
     constexpr double anomaly_weight = 0.1;
     const double weight = is_anomaly_ ? anomaly_weight : 1;
-    by_hour_[begin_ns / hour_ns % hours].learn(bytes, weight);
+    hour_of(begin_ns).learn(bytes, weight);
     whole_.learn(bytes, weight);
+}
+
+VolumeBaseline::Level& VolumeBaseline::hour_of(std::uint64_t begin_ns) noexcept {
+    return by_hour_[(begin_ns + epoch_ns_) / hour_ns % hours];
 }
 
 void VolumeBaseline::begin_interval_anew() noexcept {
@@ -58,8 +62,10 @@ std::optional<VolumeBaseline::Anomaly> VolumeBaseline::add(
     std::uint32_t bytes,
     std::uint64_t interval_ns,
     double intervals_learned,
-    double deviations
+    double deviations,
+    std::uint64_t epoch_ns
 ) {
+    epoch_ns_ = epoch_ns;
     if (interval_begin_ns_ == 0) {
         interval_begin_ns_ = time_ns / interval_ns * interval_ns;
     }
@@ -67,7 +73,7 @@ std::optional<VolumeBaseline::Anomaly> VolumeBaseline::add(
         end_interval(time_ns, interval_ns);
     }
     bytes_ += bytes;
-    const Level& hour = by_hour_[interval_begin_ns_ / hour_ns % hours];
+    const Level& hour = hour_of(interval_begin_ns_);
     const bool hour_is_known = static_cast<double>(hour.intervals) >= intervals_learned;
     const Level& usual = hour_is_known ? hour : whole_;
     if (is_anomaly_ || static_cast<double>(usual.intervals) < intervals_learned ||

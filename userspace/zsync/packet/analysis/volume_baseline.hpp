@@ -23,12 +23,14 @@ public:
 
     /// Counts a frame. Gives the anomaly that it brings about: once an interval, as soon as its
     /// bytes are `deviations` above the usual, and three times as much, after `intervals_learned`.
+    /// `epoch_ns` is what makes `time_ns` the time since 1970, which has hours of the day.
     std::optional<Anomaly>
     add(std::uint64_t time_ns,
         std::uint32_t bytes,
         std::uint64_t interval_ns,
         double intervals_learned,
-        double deviations);
+        double deviations,
+        std::uint64_t epoch_ns = 0);
 
     /// Forgets the interval that goes on, and nothing that was learned.
     void begin_interval_anew() noexcept;
@@ -46,9 +48,11 @@ private:
 
     void end_interval(std::uint64_t now_ns, std::uint64_t interval_ns);
     void learn(std::uint64_t begin_ns, double bytes) noexcept;
+    [[nodiscard]] Level& hour_of(std::uint64_t begin_ns) noexcept;
 
     std::array<Level, hours> by_hour_{};
     Level whole_;
+    std::uint64_t epoch_ns_ = 0;
     std::uint64_t interval_begin_ns_ = 0;
     double bytes_ = 0;
     bool is_anomaly_ = false; ///< this interval, and it has been told
