@@ -7,6 +7,7 @@
 #include <zsync/core/limits.hpp>
 #include <zsync/core/mutex.hpp>
 #include <zsync/core/oneshot.hpp>
+#include <zsync/core/scope.hpp>
 #include <zsync/core/wait_group.hpp>
 #include <zsync/core/worker.hpp>
 
@@ -15,6 +16,7 @@
 #include <chrono>
 #include <memory>
 #include <thread>
+#include <utility>
 
 using namespace zsync;
 
@@ -46,6 +48,34 @@ TEST(OneshotDeathTest, must_outlive_its_sender) {
         },
         "ends before its sender"
     );
+}
+
+TEST(TaskDeathTest, is_awaited_or_started_once) {
+    const auto worker = *Worker::create();
+    struct Body {
+        static Task<void> nothing() { co_return; }
+        static Task<void> await(Io /*io*/) {
+            Task<void> first = nothing();
+            co_await Task<void>(std::move(first));
+            co_await std::move(first); // NOLINT(bugprone-use-after-move): that is the mistake
+        }
+        static Task<void> start(Io io) {
+            Scope scope(io, "scope");
+            Task<void> first = nothing();
+            scope.spawn("first", std::move(first));
+            scope.spawn("again", std::move(first)); // NOLINT(bugprone-use-after-move)
+            (void)co_await scope.join();
+        }
+        static Task<void> await_future(Io io) {
+            auto first = io.async(&nothing);
+            const auto second = std::move(first);
+            co_await first; // NOLINT(bugprone-use-after-move)
+        }
+    };
+    const Io io = worker->io();
+    EXPECT_DEATH(io.run("test", Body::await(io)), "a task is awaited after it was moved");
+    EXPECT_DEATH(io.run("test", Body::start(io)), "a task is started after it was moved");
+    EXPECT_DEATH(io.run("test", Body::await_future(io)), "a future is used after it was moved");
 }
 
 TEST(WorkerDeathTest, on_a_ring_is_run_by_the_thread_that_made_it) {

@@ -2,12 +2,15 @@
 #include <zsync/core/inbox.hpp>
 #include <zsync/core/port.hpp>
 #include <zsync/core/scope.hpp>
+#include <zsync/core/thread_executor.hpp>
 #include <zsync/core/worker.hpp>
 #include <zsync/core/worker_group.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -96,7 +99,7 @@ TEST_P(PortTest, values_of_each_sender_arrive_once_and_in_order_and_the_last_sen
     run(3, [](Io io, WorkerGroup& group) -> Task<Result<void>> {
         constexpr int each = 2000;
         for (const std::size_t capacity : {1U, 2U, 64U}) {
-            Port<Number> port(io, capacity);
+            ZCO_TRY(auto port, Port<Number>::create(io, capacity));
             Scope scope(io, "producers");
             for (int from = 0; from < 3; ++from) {
                 const WorkerAddress& there = group[static_cast<std::size_t>(from)];
@@ -130,7 +133,7 @@ TEST_P(PortTest, several_receivers_share_and_all_are_told_of_the_end) {
         }
     };
     run(2, [](Io io, WorkerGroup& group) -> Task<Result<void>> {
-        Port<Number> port(io, 4);
+        ZCO_TRY(auto port, Port<Number>::create(io, 4));
         int sum = 0;
         Scope scope(io, "all");
         for (int n = 0; n < 3; ++n) {
@@ -159,7 +162,7 @@ TEST_P(PortTest, a_full_port_keeps_a_sender_waiting_and_closing_gives_its_value_
         }
     };
     run(1, [](Io io, WorkerGroup& group) -> Task<Result<void>> {
-        Port<Number> port(io, 4);
+        ZCO_TRY(auto port, Port<Number>::create(io, 4));
         EXPECT_EQ(port.capacity(), 4U);
         Future<Result<int>> sent = group[0].async(io, "fill", &Body::fill, port.sender());
         while (port.size() < 4) {
@@ -185,7 +188,7 @@ TEST_P(PortTest, a_receive_is_cancelled_or_timed_out_and_no_value_is_lost) {
         }
     };
     run(1, [](Io io, WorkerGroup& group) -> Task<Result<void>> {
-        Port<Number> port(io, 4);
+        ZCO_TRY(auto port, Port<Number>::create(io, 4));
         const PortSender<Number> keeps_it_open = port.sender();
         const auto late = co_await port.receive().until(io.now() + 1ms);
         EXPECT_EQ(late.error(), Error(CoreError::timed_out));
@@ -211,7 +214,7 @@ TEST_P(PortTest, a_receive_is_cancelled_or_timed_out_and_no_value_is_lost) {
 
 TEST_P(PortTest, a_waiting_send_is_cancelled_and_its_value_was_not_sent) {
     run(1, [](Io io, WorkerGroup& group) -> Task<Result<void>> {
-        Port<Number> port(io, 1);
+        ZCO_TRY(auto port, Port<Number>::create(io, 1));
         Future<Result<void>> producer =
             group[0].async(io, "produce", produce, port.sender(), 0, 1000);
         int expected = 0;
@@ -232,7 +235,7 @@ TEST_P(PortTest, a_port_may_end_before_its_senders) {
         for (int n = 0; n < 50; ++n) {
             Scope scope(io, "producers", OnFailure::go_on);
             {
-                Port<Number> port(io, 2);
+                ZCO_TRY(auto port, Port<Number>::create(io, 2));
                 for (std::size_t from = 0; from < 2; ++from) {
                     scope.spawn(
                         "producer", group[from].task("produce", produce, port.sender(), 0, 1000)
@@ -250,7 +253,7 @@ TEST_P(PortTest, a_port_may_end_before_its_senders) {
 
 TEST_P(PortTest, threads_without_a_worker_may_send) {
     run(1, [](Io io, WorkerGroup&) -> Task<Result<void>> {
-        Port<int> port(io, 1024);
+        ZCO_TRY(auto port, Port<int>::create(io, 1024));
         std::thread thread([numbers = port.sender()] {
             for (int n = 0; n < 1000; ++n) {
                 int value = n;
@@ -270,7 +273,7 @@ TEST(Port, takes_as_many_as_it_has_places_for) {
     const auto worker = *Worker::create();
     struct Body {
         static Task<Result<void>> run(Io io) {
-            Port<int> port(io, 3);
+            ZCO_TRY(auto port, Port<int>::create(io, 3));
             EXPECT_EQ(port.capacity(), 4U);
             const PortSender<int> sender = port.sender();
             int value = 9;
@@ -281,17 +284,46 @@ TEST(Port, takes_as_many_as_it_has_places_for) {
             EXPECT_TRUE(co_await port.receive());
             EXPECT_TRUE(sender.try_send(value));
             EXPECT_FALSE(sender.try_send(value));
-            Port<int> largest(io, limits::channel_capacity_max);
+            ZCO_TRY(auto largest, Port<int>::create(io, limits::channel_capacity_max));
             EXPECT_EQ(largest.capacity(), limits::channel_capacity_max);
-            co_return {};
-        }
-        static Task<Result<void>> too_large(Io io) {
-            const Port<int> port(io, limits::channel_capacity_max + 1);
             co_return {};
         }
     };
     EXPECT_TRUE(worker->run("test", Body::run(worker->io())));
-    EXPECT_DEATH((void)worker->run("test", Body::too_large(worker->io())), "channel_capacity_max");
+}
+
+/// Why there is none.
+Error refusal(Io io, std::size_t capacity) {
+    const auto port = Port<int>::create(io, capacity);
+    EXPECT_FALSE(port);
+    return port ? os_error(0) : port.error();
+}
+
+TEST(Port, what_cannot_be_made_is_an_error) {
+    const auto worker = *Worker::create();
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            EXPECT_EQ(refusal(io, 0), Error(CoreError::invalid_argument));
+            EXPECT_EQ(
+                refusal(io, limits::channel_capacity_max + 1), Error(CoreError::invalid_argument)
+            );
+            rlimit before{};
+            EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+            const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+            EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+            const Error without_descriptor = refusal(io, 1);
+            const auto address = static_cast<Worker&>(io.executor()).address();
+            EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+            EXPECT_EQ(without_descriptor, os_error(EMFILE));
+            EXPECT_FALSE(address);
+            EXPECT_TRUE(static_cast<Worker&>(io.executor()).address());
+            EXPECT_TRUE(Port<int>::create(io, 1));
+            co_return {};
+        }
+    };
+    EXPECT_TRUE(worker->run("test", Body::run(worker->io())));
+    const auto threads = *ThreadExecutor::create();
+    EXPECT_EQ(refusal(threads->io(), 1), Error(CoreError::unsupported));
 }
 
 } // namespace

@@ -171,7 +171,7 @@ TEST_P(WorkerGroupTest, a_scope_joins_tasks_of_other_workers_and_the_first_failu
 
 TEST_P(WorkerGroupTest, workers_call_each_other_and_the_first_one) {
     run(2, [](Io io, WorkerGroup& group) -> Task<Result<void>> {
-        const WorkerAddress home = static_cast<Worker&>(io.executor()).address();
+        ZCO_TRY(const WorkerAddress home, static_cast<Worker&>(io.executor()).address());
         auto relay = [](Io, WorkerAddress next, WorkerAddress back) -> Task<Result<pid_t>> {
             co_return co_await next.call(
                 "relay",
@@ -376,7 +376,7 @@ TEST(WorkerGroup, workers_that_poll_need_not_be_woken) {
             for (int n = 0; n < 1000; ++n) {
                 EXPECT_EQ(co_await ask(there, n), n + 1);
             }
-            const WorkerAddress here = static_cast<Worker&>(io.executor()).address();
+            ZCO_TRY(const WorkerAddress here, static_cast<Worker&>(io.executor()).address());
             EXPECT_EQ(there.inbox()->bells() + here.inbox()->bells(), 0U);
             co_return {};
         }

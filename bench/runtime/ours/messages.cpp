@@ -45,10 +45,10 @@ void report(const char* what, std::uint64_t count, Duration took, std::uint64_t 
 
 Task<Result<void>> measure(Io io, WorkerGroup& group, std::uint64_t count) {
     const WorkerAddress there = group[0];
-    const WorkerAddress here = static_cast<Worker&>(io.executor()).address();
+    ZCO_TRY(const WorkerAddress here, static_cast<Worker&>(io.executor()).address());
     const auto bells = [&] { return here.inbox()->bells() + there.inbox()->bells(); };
     {
-        Port<std::uint64_t> port(io, port_places);
+        ZCO_TRY(auto port, Port<std::uint64_t>::create(io, port_places));
         const std::uint64_t bells_before = bells();
         const TimePoint begin = io.now();
         auto sending = there.async(io, "send", send_all, port.sender(), count);

@@ -86,7 +86,7 @@ private:
 };
 
 struct PortReceive final : Point {
-    explicit PortReceive(Io io) : port_(std::in_place, io, 4), sender_(port_->sender()) {}
+    explicit PortReceive(Io io) : port_(*Port<int>::create(io, 4)), sender_(port_->sender()) {}
     Task<Result<void>> wait(Io /*io*/) override {
         ZCO_TRY(const int value, co_await port_->receive());
         EXPECT_EQ(value, 1);
@@ -111,7 +111,7 @@ private:
 
 /// A port that is full.
 struct PortSend final : Point {
-    explicit PortSend(Io io) : port_(std::in_place, io, 1), sender_(port_->sender()) {
+    explicit PortSend(Io io) : port_(*Port<int>::create(io, 1)), sender_(port_->sender()) {
         int first = 1;
         EXPECT_TRUE(sender_->try_send(first));
     }
@@ -146,7 +146,7 @@ private:
 /// A call by the way that leads to other workers, and back.
 struct RemoteCallOf final : Point {
     Task<Result<void>> wait(Io io) override {
-        const WorkerAddress there = static_cast<Worker&>(io.executor()).address();
+        ZCO_TRY(const WorkerAddress there, static_cast<Worker&>(io.executor()).address());
         const Result<void> called = co_await there.call("guest", &RemoteCallOf::guest, this);
         if (what(called) == "Closed") { // a worker that ends takes no calls any more
             co_return io.check_cancel();

@@ -157,30 +157,34 @@ public:
     };
 
     /// Waits for the result. May be called again: it is the same result.
-    [[nodiscard]] Await<false> await() & noexcept { return Await<false>(*task_); }
-    [[nodiscard]] Await<true> await() && noexcept { return Await<true>(*task_); }
+    [[nodiscard]] Await<false> await() & noexcept { return Await<false>(task()); }
+    [[nodiscard]] Await<true> await() && noexcept { return Await<true>(task()); }
     Await<false> operator co_await() & noexcept { return await(); }
     Await<true> operator co_await() && noexcept { return std::move(*this).await(); }
 
     /// Asks the task to stop and waits for its result, which may still be a success. May be called
     /// again, and after `await`: it is the same result.
     [[nodiscard]] Await<false> cancel() & noexcept {
-        task_->request_end();
+        task().request_end();
         return await();
     }
     [[nodiscard]] Await<true> cancel() && noexcept {
-        task_->request_end();
+        task().request_end();
         return std::move(*this).await();
     }
     /// Asks the task to stop, without waiting. Each call is a request of its own, unless the one
     /// before has not been seen yet; all else that asks, `cancel` included, does so once.
-    void request_cancel() noexcept { task_->request_end(true); }
+    void request_cancel() noexcept { task().request_end(true); }
     [[nodiscard]] bool is_finished() const noexcept {
         const RuntimeLock lock;
-        return task_->is_finished();
+        return task().is_finished();
     }
 
 private:
+    [[nodiscard]] FutureTask<T>& task() const noexcept {
+        ZASSERT(task_ != nullptr, "a future is used after it was moved");
+        return *task_;
+    }
     void abandon() noexcept {
         const TaskRecord* here = TaskRecord::current();
         if (!is_finished()) {

@@ -5,10 +5,12 @@
 #include <zsync/core/io.hpp>
 #include <zsync/core/limits.hpp>
 #include <zsync/core/port_queue.hpp>
+#include <zsync/core/result.hpp>
 #include <zsync/core/wait_queue.hpp>
 #include <zsync/core/worker.hpp>
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -324,7 +326,7 @@ private:
 /// A bounded queue to the tasks of one worker, its receiving end. Made and used by that worker;
 /// senders are handed to others:
 ///
-///     Port<Job> jobs(io, 64);
+///     ZCO_TRY(Port<Job> jobs, Port<Job>::create(io, 64));
 ///     scope.spawn("producer", there.task("producer", produce, jobs.sender()));
 ///     while (Result<Job> job = co_await jobs.receive()) { use(*job); }
 ///
@@ -332,14 +334,36 @@ private:
 /// `closed` from then on, receivers what is in it first, then `closed`.
 template <class T> class Port {
 public:
-    /// `capacity`, 1 to `limits::channel_capacity_max`, is rounded up to a power of two. `io` is of
-    /// the worker that receives.
-    Port(Io io, std::size_t capacity)
-        : state_(std::make_shared<PortState<T>>(inbox_of(io), checked(capacity))) {}
+    /// `capacity`, 1 to `limits::channel_capacity_max`, is rounded up to a power of two; others are
+    /// an `invalid_argument`. `io` is of the worker that receives; `unsupported` for tasks on
+    /// threads. EMFILE where no descriptor is left.
+    static Result<Port> create(Io io, std::size_t capacity) {
+        if (io.kind() == TaskKind::thread) {
+            return fail(CoreError::unsupported);
+        }
+        if (capacity < 1 || capacity > limits::channel_capacity_max) {
+            return fail(CoreError::invalid_argument);
+        }
+        const std::shared_ptr<Inbox>& inbox = static_cast<Worker&>(io.executor()).inbox();
+        if (!inbox) {
+            return fail(os_error(EMFILE));
+        }
+        return Port(std::make_shared<PortState<T>>(inbox, capacity));
+    }
+    Port(Port&&) noexcept = default;
+    Port& operator=(Port&& other) noexcept {
+        Port old(std::move(*this));
+        state_ = std::exchange(other.state_, nullptr);
+        return *this;
+    }
     Port(const Port&) = delete;
     Port& operator=(const Port&) = delete;
     /// No task may be waiting in `receive`. Closes; values that nobody has received are destroyed.
-    ~Port() { state_->end(); }
+    ~Port() {
+        if (state_ != nullptr) {
+            state_->end();
+        }
+    }
 
     [[nodiscard]] PortSender<T> sender() const noexcept { return PortSender<T>(state_); }
     [[nodiscard]] auto receive() noexcept { return typename PortState<T>::Receive(*state_); }
@@ -348,19 +372,7 @@ public:
     [[nodiscard]] std::size_t capacity() const noexcept { return state_->queue.capacity(); }
 
 private:
-    static std::size_t checked(std::size_t capacity) {
-        ZASSERT(
-            capacity >= 1 && capacity <= limits::channel_capacity_max,
-            "a port has 1 to channel_capacity_max places"
-        );
-        return capacity;
-    }
-    static std::shared_ptr<Inbox> inbox_of(Io io) {
-        ZASSERT(io.kind() != TaskKind::thread, "a port belongs to a worker");
-        auto inbox = static_cast<Worker&>(io.executor()).inbox();
-        ZASSERT(inbox, "a descriptor is left for a worker's inbox");
-        return inbox;
-    }
+    explicit Port(std::shared_ptr<PortState<T>> state) noexcept : state_(std::move(state)) {}
 
     std::shared_ptr<PortState<T>> state_;
 };

@@ -179,9 +179,13 @@ public:
         Handle child_;
     };
 
-    Awaiter operator co_await() && noexcept { return Awaiter(handle_); }
+    Awaiter operator co_await() && noexcept {
+        ZASSERT(handle_, "a task is awaited after it was moved");
+        return Awaiter(handle_);
+    }
 
     T wait(std::source_location here = std::source_location::current()) && {
+        ZASSERT(handle_, "a task is awaited after it was moved");
         PromiseBase& outer = waiting_frame(here);
         StackFrame frame;
         frame.promise.task = outer.task;
@@ -197,7 +201,10 @@ public:
     }
 
     /// Gives the frame to the runtime, which destroys it when the task is over.
-    [[nodiscard]] Handle release() noexcept { return std::exchange(handle_, {}); }
+    [[nodiscard]] Handle release() noexcept {
+        ZASSERT(handle_, "a task is started after it was moved");
+        return std::exchange(handle_, {});
+    }
 
 private:
     friend class TaskPromise<T>;

@@ -163,10 +163,12 @@ const std::shared_ptr<Inbox>& Worker::inbox() {
     return inbox_;
 }
 
-WorkerAddress Worker::address() {
+Result<WorkerAddress> Worker::address() {
     const std::shared_ptr<Inbox>& mine = inbox();
-    ZASSERT(mine, "a descriptor is left for a worker's inbox");
-    return {mine, TaskKind::coroutine};
+    if (!mine) {
+        return fail(os_error(EMFILE));
+    }
+    return WorkerAddress(mine, TaskKind::coroutine);
 }
 
 TaskRecord* Worker::host_of_guests() noexcept {

@@ -93,7 +93,8 @@ public:
     [[nodiscard]] ComputePool& compute_pool();
 
     /// For tasks of other workers, while this one runs. Asked for on its own thread, from a task.
-    [[nodiscard]] WorkerAddress address();
+    /// EMFILE where no descriptor is left.
+    [[nodiscard]] Result<WorkerAddress> address();
 
     [[nodiscard]] OperationQueue& queue() noexcept { return *queue_; }
     /// Turns of the loop so far: each is one wake-up or one pass over ready tasks.
