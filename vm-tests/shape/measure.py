@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from lab import Lab
+from lab import Lab, command, wait_until
 
 OUT = pathlib.Path(sys.argv[1])
 RATE = 20_000_000
@@ -263,6 +263,45 @@ def another_whole(lab: Lab) -> None:
     flow.end()
 
 
+def made_anew(lab: Lab) -> None:
+    lab.far.ip("link", "del", lab.far.ifname)
+    wait_until("absent", lambda: lab.property("State") == "absent")
+    lab.make_link()
+
+
+def moved_and_back(lab: Lab) -> None:
+    """Which takes a device's qdiscs and addresses."""
+    other = f"{lab.near.namespace}m"
+    command("ip", "netns", "add", other)
+    try:
+        lab.near.ip("link", "set", lab.near.ifname, "netns", other)
+        wait_until("moved", lambda: lab.property("State") == "moved")
+        command("ip", "-n", other, "link", "set", lab.near.ifname, "netns", lab.near.namespace)
+    finally:
+        command("ip", "netns", "del", other)
+    lab.near.ip("addr", "add", f"{lab.near.v4}/24", "dev", lab.near.ifname)
+    lab.near.ip("link", "set", lab.near.ifname, "up")
+    lab.near.ip("neigh", "replace", lab.far.v4, "lladdr", lab.far.mac, "nud", "permanent", "dev", lab.near.ifname)
+
+
+def comes_back(lab: Lab) -> None:
+    """A device that went away has lost its qdisc, and sends as the shape says once it is back."""
+    lab.load(f"shape {RATE}bit\n")
+    for away_and_back in (made_anew, moved_and_back):
+        name = away_and_back.__name__
+        away_and_back(lab)
+        wait_until("attached", lambda: lab.property("State") == "attached")
+        found, reason = root_qdisc(lab), lab.stats()["state_reason"]
+        check(f"{name}, it has fq again: {found[:40]} {reason}", found.startswith("qdisc fq 7a73:") and reason == "")
+        rate, _ = loaded(lab, 1, f"one class, {name}", merged=False)
+        near_is(f"{name}, one class", rate, RATE)
+    lab.load("pass\n")
+    check(f"without a shape, without fq: {root_qdisc(lab)}", "fq" not in root_qdisc(lab))
+    made_anew(lab)
+    wait_until("attached", lambda: lab.property("State") == "attached")
+    check(f"and made anew it gets none: {root_qdisc(lab)}", "fq" not in root_qdisc(lab))
+
+
 class Tap:
     """A device of the near side with two sending queues, which this process reads."""
 
@@ -344,6 +383,7 @@ def main() -> None:
         hierarchy(lab, tbf_p99)
         other_rates(lab)
         another_whole(lab)
+        comes_back(lab)
         lab.ctl("packet", "detach", lab.near.ifname)
         check(f"without it, as before: {root_qdisc(lab)}", root_qdisc(lab) == before)
         below_mq(lab)
