@@ -136,6 +136,24 @@ def test_the_answer_is_whole(lab, tmp_path):
             assert bytes(answer) == written
 
 
+def test_the_answer_says_what_the_device_takes_by_now(lab, tmp_path):
+    prepare(lab)
+    lab.filter(RULES)
+    frames = Frames(lab)
+    with web_server(lab, tmp_path), lab.far.socket(17, 3, 0x0300) as wire:  # AF_PACKET, SOCK_RAW, ETH_P_ALL
+        wire.settimeout(10)
+
+        def told_mss() -> int:
+            layer = IP(src=lab.far.v4, dst=lab.near.v4)
+            lab.far.send(frames.ether(layer, TCP(sport=4242, dport=PORT, flags="S")))
+            return dict(Ether(answer_of(wire))[TCP].options)["MSS"]
+
+        assert told_mss() == 1460
+        for mtu in (1280, 1400):
+            lab.near.ip("link", "set", lab.near.ifname, "mtu", str(mtu))
+            wait_until("the other MSS", lambda mtu=mtu: told_mss() == mtu - 40)
+
+
 def answer_of(wire) -> bytes:
     while True:
         frame = wire.recv(2048)

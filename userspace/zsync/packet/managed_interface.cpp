@@ -58,6 +58,12 @@ RuleSet pass_everything() {
     return rules;
 }
 
+bool challenges(const RuleSet& rules) {
+    return std::ranges::any_of(rules.rules, [](const Rule& rule) {
+        return rule.actions.challenge;
+    });
+}
+
 bool is_absence(const Fault& fault) { return fault.error == Error(PacketError::no_such_interface); }
 
 } // namespace
@@ -126,10 +132,16 @@ Receiver ManagedInterface::receiver() const {
     };
 }
 
+std::uint32_t ManagedInterface::mtu() const {
+    return interface_facts(desired_.name).value_or(InterfaceFacts{}).mtu;
+}
+
 Outcome<void> ManagedInterface::attach_filter() {
     RulesHere here = ZTRY(rules_here(ZTRY(desired_rules()), receiver()));
     const RuleSet& all_rules = here.rules;
     const RuleSet rules = rules_of_hook(all_rules, 0);
+    // Before the rules are made for it: a change in between is seen at its link event.
+    const std::uint32_t mtu = challenges(rules) ? this->mtu() : 0;
     auto filter = Filter::attach(options(), rules);
     if (!filter && filter.error().error == Error(PacketError::already_attached)) {
         // Left by an earlier run whose desired state was lost.
@@ -140,6 +152,7 @@ Outcome<void> ManagedInterface::attach_filter() {
         }
     }
     filter_.emplace(ZTRY(std::move(filter)));
+    challenge_mtu_ = mtu;
     hindrances_ = std::move(here.hindrances);
     set_state(InterfaceState::attached, hindrances_.words());
     hooks_.adopt();
@@ -201,7 +214,9 @@ Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
     RulesHere here = ZTRY(rules_here(std::move(wanted), receiver()));
     const RuleSet& rules = here.rules;
     ZTRY(hooks_.apply(rules));
+    const std::uint32_t mtu = challenges(rules) ? this->mtu() : 0;
     LoadReport report = ZTRY(filter_->load(rules_of_hook(rules, 0)));
+    challenge_mtu_ = mtu;
     hindrances_ = std::move(here.hindrances);
     reason_ = hindrances_.words();
     report.rules = static_cast<std::uint32_t>(rules.rules.size());
@@ -546,7 +561,8 @@ void ManagedInterface::reconcile() {
         switch (where->state) {
         case Whereabouts::State::here:
             // One that comes back has lost its qdiscs.
-            if (state_ != InterfaceState::attached || hindrances_.is_one_over(receiver())) {
+            if (state_ != InterfaceState::attached || hindrances_.is_one_over(receiver()) ||
+                (challenge_mtu_ != 0 && challenge_mtu_ != mtu())) {
                 set_state(InterfaceState::attached);
                 load_desired();
             }

@@ -218,6 +218,8 @@ private:
     [[nodiscard]] std::unexpected<Fault> not_attached() const;
     [[nodiscard]] Outcome<const Filter*> filter_at(std::string_view hook) const;
     [[nodiscard]] std::unexpected<Fault> no_rules_at(std::string_view hook) const;
+    /// What of the device goes into rules that challenge: its MTU by now, 0 when there is none.
+    [[nodiscard]] std::uint32_t mtu() const;
     void set_state(InterfaceState state, std::string reason = {});
 
     store::Store* store_;
@@ -231,6 +233,8 @@ private:
     bool adopted_ = false;
     bool rules_known_ = true;
     Hindrances hindrances_;
+    /// Which answers to challenges are made for; 0 where no rule challenges.
+    std::uint32_t challenge_mtu_ = 0;
 };
 
 } // namespace zsync::packet
