@@ -17,8 +17,8 @@ namespace zsync {
 class OperationWait;
 
 /// Tasks that are ready, in the order in which they run: a list through their records.
-struct ReadyTasks {
-    ReadyTasks() = default; // NOLINT(cppcoreguidelines-pro-type-member-init): `first`, while empty
+struct ReadyTasks {         // NOLINT(*-member-init): as below
+    ReadyTasks() = default; // NOLINT(*-member-init): `first`, while empty
     ReadyTasks(const ReadyTasks&) = delete;
     ReadyTasks& operator=(const ReadyTasks&) = delete;
     ~ReadyTasks() = default;

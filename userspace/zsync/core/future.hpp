@@ -40,7 +40,7 @@ public:
     )
         : FutureTaskBase(executor, kind, parent, nullptr, std::move(name), root) {}
 
-    [[nodiscard]] Stored& value() noexcept { return *value_; }
+    [[nodiscard]] Stored& value() noexcept { return *value_; } // NOLINT(*-optional-access): ended
     /// What whoever waits gets, though the task goes on: it can only end after the wait.
     void refuse(CoreError reason) noexcept {
         if constexpr (can_refuse<T>) {

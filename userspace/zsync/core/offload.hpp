@@ -101,9 +101,9 @@ public:
     }
     [[nodiscard]] Returned await_resume() {
         if (refused()) {
-            return std::unexpected(*refused());
+            return std::unexpected(*refused()); // NOLINT(*-optional-access): see above
         }
-        return *std::move(value_);
+        return *std::move(value_); // NOLINT(*-optional-access): the call has ended
     }
 
 private:

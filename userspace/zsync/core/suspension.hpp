@@ -18,9 +18,9 @@ class Worker;
 /// A point where a task waits. It lives in the awaiting coroutine's frame, or on the stack of a
 /// fiber or thread, and stays where it is, with every buffer in it, until the wait has ended: an
 /// interruption is a request, after which the wait goes on until the event's own end is known.
-class Suspension {
+class Suspension { // NOLINT(*-member-init): see its constructor
 public:
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): `promise_`, see there
+    // NOLINTNEXTLINE(*-member-init): `promise_`, see there
     Suspension() noexcept = default;
     Suspension(const Suspension&) = delete;
     Suspension& operator=(const Suspension&) = delete;
@@ -87,9 +87,9 @@ private:
 
 /// A wait for other tasks, whose cancel is theirs. They may wait for others again, to any depth, so
 /// whoever cancels the first asks them all one after another, and not each from within the last.
-class CancelRelay : public Suspension {
+class CancelRelay : public Suspension { // NOLINT(*-member-init): see its constructor
 protected:
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): `next_relay_` is set by `relay`
+    // NOLINTNEXTLINE(*-member-init): `next_relay_` is set by `relay`
     CancelRelay() noexcept = default;
     ~CancelRelay() = default;
 

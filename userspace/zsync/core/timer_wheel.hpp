@@ -20,8 +20,8 @@ using Duration = Clock::duration;
 }
 
 /// One timer, embedded in what waits for it. Must be removed before it is destroyed.
-struct Timer {
-    Timer() noexcept = default; // NOLINT(cppcoreguidelines-pro-type-member-init): `next`, see there
+struct Timer {                  // NOLINT(*-member-init): as below
+    Timer() noexcept = default; // NOLINT(*-member-init): `next`, see there
     Timer(const Timer&) = delete;
     Timer& operator=(const Timer&) = delete;
 

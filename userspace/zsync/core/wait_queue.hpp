@@ -25,7 +25,7 @@ class WaitQueue;
 /// the runtime lock, and what it takes besides is kept in the awaiter, because another thread may
 /// come in before `await_resume`. `suspend` names the queue, and `try_without_waiting` looks once
 /// more under the lock.
-class QueueWait : public TimedSuspension, public Awaitable {
+class QueueWait : public TimedSuspension, public Awaitable { // NOLINT(*-member-init): see there
 public:
     void interrupt(CoreError reason) noexcept final;
 
@@ -38,7 +38,7 @@ public:
     }
 
 protected:
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): what is set when it has to wait
+    // NOLINTNEXTLINE(*-member-init): what is set when it has to wait
     QueueWait() noexcept = default;
     ~QueueWait() = default;
 

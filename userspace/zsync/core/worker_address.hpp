@@ -51,9 +51,9 @@ template <class T> class RemoteCallOf : public RemoteCallBase {
 public:
     [[nodiscard]] Returned await_resume() noexcept {
         if (this->refused()) {
-            return std::unexpected(*this->refused());
+            return std::unexpected(*this->refused()); // NOLINT(*-optional-access): see above
         }
-        return *std::move(value_);
+        return *std::move(value_); // NOLINT(*-optional-access): the call has ended
     }
 
 protected:
@@ -114,6 +114,7 @@ private:
             },
             args_
         );
+        // NOLINTNEXTLINE(*-at-new): a task that cannot be begun there has nobody to say so to
         return *new GuestTask<T>(there, host, std::move(name), task.release().promise(), *this);
     }
 

@@ -63,7 +63,9 @@ public:
         ask_to_stop();
         thread_.join();
     }
-    [[nodiscard]] const WorkerAddress& address() const noexcept { return *address_; }
+    [[nodiscard]] const WorkerAddress& address() const noexcept {
+        return *address_; // NOLINT(*-optional-access): it has started
+    }
 
 private:
     class Stop final : public Message {
@@ -84,7 +86,7 @@ private:
         }
         address_.emplace((*worker)->inbox(), TaskKind::coroutine);
         started_.release();
-        (*worker)->run(TaskName(options_.name), host(*this));
+        (*worker)->run(TaskName(options_.name), host(this));
     }
 
     Outcome<std::unique_ptr<Worker>> make_worker() {
@@ -117,7 +119,7 @@ private:
     }
 
     // The root, whose children are what others start here.
-    static Task<void> host(Member& self) { (void)co_await self.stopped_.wait(); }
+    static Task<void> host(Member* self) { (void)co_await self->stopped_.wait(); }
 
     WorkerOptions options_;
     std::binary_semaphore started_{0};
