@@ -307,7 +307,7 @@ void Reader::check_flows() {
         const GivenOption& last =
             given == flows_given_.end() ? flows_given_.at(second) : given->second;
         file_ = last.file;
-        error(last.where, words...);
+        error(last.where, std::move(words)...);
     };
     if (!flows_given_.contains("unanswered_max")) {
         flows.unanswered_max = flows.flows_max / 2;

@@ -33,6 +33,7 @@ std::vector<Feature> runtime_features(const Executor& executor) {
 
 std::vector<Feature> packet_features(const std::vector<packet::Capability>& capabilities) {
     std::vector<Feature> features;
+    features.reserve(capabilities.size());
     for (const packet::Capability& capability : capabilities) {
         features.push_back({capability.name, capability.available, capability.detail});
     }
@@ -41,6 +42,7 @@ std::vector<Feature> packet_features(const std::vector<packet::Capability>& capa
 
 std::vector<packet::ConfiguredInterface> configured_interfaces(const Config& config) {
     std::vector<packet::ConfiguredInterface> configured;
+    configured.reserve(config.interfaces.size());
     for (const Config::Interface& interface : config.interfaces) {
         configured.push_back({interface.name, interface.mode, interface.rules});
     }
@@ -120,10 +122,11 @@ Task<Outcome<void>> Daemon::start(Parts* parts) {
     ZCO_CHECK(co_await start_packets(parts));
     ZCO_CHECK(co_await parts->bus.open());
     ZCO_CHECK(co_await own_name(parts));
-    parts->scope.spawn("packet-links", parts->packets->follow_links());
-    parts->scope.spawn("packet-limits", parts->packets->follow_limits());
-    parts->scope.spawn("packet-expiries", parts->packets->follow_expiries());
-    parts->scope.spawn("packet-hindrances", parts->packets->follow_hindrances());
+    packet::Service& packets = parts->packets.value();
+    parts->scope.spawn("packet-links", packets.follow_links());
+    parts->scope.spawn("packet-limits", packets.follow_limits());
+    parts->scope.spawn("packet-expiries", packets.follow_expiries());
+    parts->scope.spawn("packet-hindrances", packets.follow_hindrances());
     parts->scope.spawn("packet-objects", parts->packet_objects->follow());
     co_return {};
 }
@@ -238,10 +241,10 @@ Task<Outcome<void>> Daemon::reload_as_job(Parts* parts) {
 
 Task<Outcome<void>> Daemon::reconfigure(Parts* parts) {
     ZCO_CHECK(co_await configure(parts));
-    ZCO_CHECK(co_await parts->packets->reconcile());
+    packet::Service& packets = parts->packets.value();
+    ZCO_CHECK(co_await packets.reconcile());
     ZCO_CHECK(co_await parts->packet_objects->configure(parts->config.alerts, parts->config.flows));
-    Outcome<void> configured =
-        co_await parts->packets->configure(configured_interfaces(parts->config));
+    Outcome<void> configured = co_await packets.configure(configured_interfaces(parts->config));
     parts->packet_objects->publish();
     ZCO_CHECK(co_await start_analyses(parts));
     co_return configured;

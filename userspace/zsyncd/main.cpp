@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <string>
 
+// NOLINTNEXTLINE(bugprone-exception-escape): without memory to begin with, it ends
 int main(int argc, char** argv) {
     using namespace zsync;
 

@@ -27,11 +27,11 @@ struct ValueOption {
     std::string Options::* value;
 };
 constexpr std::array value_options{
-    ValueOption{"--bus", &Options::bus_address},
-    ValueOption{"--config", &Options::config_file},
-    ValueOption{"--state-dir", &Options::state_dir},
-    ValueOption{"--run-dir", &Options::run_dir},
-    ValueOption{"--bpf-dir", &Options::bpf_dir},
+    ValueOption{.name = "--bus", .value = &Options::bus_address},
+    ValueOption{.name = "--config", .value = &Options::config_file},
+    ValueOption{.name = "--state-dir", .value = &Options::state_dir},
+    ValueOption{.name = "--run-dir", .value = &Options::run_dir},
+    ValueOption{.name = "--bpf-dir", .value = &Options::bpf_dir},
 };
 
 const ValueOption* find_option(std::string_view name) {

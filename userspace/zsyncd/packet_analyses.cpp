@@ -90,11 +90,11 @@ Task<Outcome<void>> PacketAnalyses::follow_flow_options(std::shared_ptr<Run> run
             std::format(
                 "{}: flows are counted as before: {}", run->ifname, flows.error().message()
             ),
-            {{"ZSYNC_INTERFACE", run->ifname}}
+            {{.name = "ZSYNC_INTERFACE", .value = run->ifname}}
         );
         co_return {};
     }
-    run->live->configure(flow_options_, **std::move(flows));
+    run->live->configure(flow_options_, std::move(*flows).value());
     co_return {};
 }
 
@@ -173,7 +173,10 @@ Task<Outcome<void>> PacketAnalyses::begin(std::string ifname, std::uint32_t ifin
     still_wanted->run = run;
     run->task = scope_.spawn("packet-analysis", follow(run));
     run->ageing = scope_.spawn("packet-flows", age(run));
-    log::info(std::format("{}: the traffic is analysed", ifname), {{"ZSYNC_INTERFACE", ifname}});
+    log::info(
+        std::format("{}: the traffic is analysed", ifname),
+        {{.name = "ZSYNC_INTERFACE", .value = ifname}}
+    );
     co_return {};
 }
 
@@ -194,7 +197,8 @@ Task<Outcome<void>> PacketAnalyses::stop(std::string ifname) {
     }
     ZCO_CHECK(co_await stop_counting(ifname));
     log::info(
-        std::format("{}: the traffic is no longer analysed", ifname), {{"ZSYNC_INTERFACE", ifname}}
+        std::format("{}: the traffic is no longer analysed", ifname),
+        {{.name = "ZSYNC_INTERFACE", .value = ifname}}
     );
     co_return {};
 }
@@ -240,6 +244,7 @@ Task<Outcome<void>> PacketAnalyses::reconcile(std::map<std::string, packet::Inte
         ZCO_CHECK(co_await end(std::move(run)));
     }
     std::vector<std::string> names;
+    names.reserve(wishes_.size());
     for (const auto& [name, wish] : wishes_) {
         names.push_back(name);
     }
@@ -295,7 +300,7 @@ Task<void> PacketAnalyses::age(std::shared_ptr<Run> run) {
     if (!ended && !ended.error().is_canceled()) {
         log::error(
             std::format("{}: flows are no longer ended: {}", run->ifname, ended.error().message()),
-            {{"ZSYNC_INTERFACE", run->ifname}}
+            {{.name = "ZSYNC_INTERFACE", .value = run->ifname}}
         );
     }
 }
@@ -321,7 +326,7 @@ Task<void> PacketAnalyses::follow(std::shared_ptr<Run> run) {
     if (!ended && !ended.error().is_canceled()) {
         log::error(
             std::format("{}: the analysis ended: {}", run->ifname, ended.error().message()),
-            {{"ZSYNC_INTERFACE", run->ifname}}
+            {{.name = "ZSYNC_INTERFACE", .value = run->ifname}}
         );
     }
 }
@@ -357,10 +362,10 @@ void PacketAnalyses::tell(const std::string& ifname, std::vector<Alert> alerts) 
     for (Alert& alert : alerts) {
         log::warning(
             std::format("{}: {}: {}", ifname, name_of(alert.kind), alert.reason),
-            {{"ZSYNC_INTERFACE", ifname},
-             {"ZSYNC_ALERT", std::string(name_of(alert.kind))},
-             {"ZSYNC_SOURCE", shown(alert.subject.source)},
-             {"ZSYNC_DESTINATION", shown(alert.subject.destination)}}
+            {{.name = "ZSYNC_INTERFACE", .value = ifname},
+             {.name = "ZSYNC_ALERT", .value = std::string(name_of(alert.kind))},
+             {.name = "ZSYNC_SOURCE", .value = shown(alert.subject.source)},
+             {.name = "ZSYNC_DESTINATION", .value = shown(alert.subject.destination)}}
         );
         tell_(ifname, alert);
         if (found == wishes_.end()) {

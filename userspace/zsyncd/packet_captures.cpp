@@ -62,14 +62,14 @@ public:
         });
     }
 
-    Task<Outcome<std::size_t>> take(Written& written, std::uint64_t packets_max) {
-        const std::uint64_t left = packets_max - written.packets;
+    Task<Outcome<std::size_t>> take(Written* written, std::uint64_t packets_max) {
+        const std::uint64_t left = packets_max - written->packets;
         const std::size_t wanted =
             std::min<std::uint64_t>(packet::limits::live_packets_per_turn, left);
-        const PacketSource::Visit add = [&](const Frame& frame, const PacketNote& note) {
-            CaptureWriter::add(written.text, frame, note);
-            ++written.packets;
-            written.bytes += frame.wire_bytes;
+        const PacketSource::Visit add = [written](const Frame& frame, const PacketNote& note) {
+            CaptureWriter::add(written->text, frame, note);
+            ++written->packets;
+            written->bytes += frame.wire_bytes;
         };
         if (is_of_samples()) {
             co_return co_await service_.take_samples(samples_, wanted, add);
@@ -99,9 +99,9 @@ private:
     PacketSource* source_ = nullptr; ///< one of them
 };
 
-Task<Outcome<void>> write_out(Io io, FdRef file, Written& written) {
-    for (std::size_t done = 0; done < written.text.size();) {
-        const auto rest = std::span(written.text).subspan(done);
+Task<Outcome<void>> write_out(Io io, FdRef file, Written* written) {
+    for (std::size_t done = 0; done < written->text.size();) {
+        const auto rest = std::span(written->text).subspan(done);
         const auto moved = co_await io.write(file, rest);
         if (!moved.count) {
             co_return fail(
@@ -110,32 +110,32 @@ Task<Outcome<void>> write_out(Io io, FdRef file, Written& written) {
         }
         done += *moved.count;
     }
-    written.text.clear();
+    written->text.clear();
     co_return {};
 }
 
 /// Until a limit is reached or it is cancelled; what has come is in the file at each wait.
 Task<Outcome<void>>
-copy_packets(Io io, Source& source, const CaptureRequest& request, FdRef file, Written& written) {
+copy_packets(Io io, Source* source, const CaptureRequest* request, FdRef file, Written* written) {
     constexpr std::uint64_t no_end = std::numeric_limits<std::uint64_t>::max();
-    const std::uint64_t packets_max = request.packets_max == 0 ? no_end : request.packets_max;
+    const std::uint64_t packets_max = request->packets_max == 0 ? no_end : request->packets_max;
     const TimePoint deadline =
-        request.duration_us == 0
+        request->duration_us == 0
             ? TimePoint::max()
             : io.now() + std::chrono::microseconds(
-                             std::min(request.duration_us, limits::capture_duration_us_max)
+                             std::min(request->duration_us, limits::capture_duration_us_max)
                          );
     for (;;) {
-        ZCO_TRY(const std::size_t taken, co_await source.take(written, packets_max));
+        ZCO_TRY(const std::size_t taken, co_await source->take(written, packets_max));
         ZCO_CHECK(co_await write_out(io, file, written));
-        if (written.packets >= packets_max || (taken == 0 && io.now() >= deadline)) {
+        if (written->packets >= packets_max || (taken == 0 && io.now() >= deadline)) {
             co_return {};
         }
         if (taken != 0) {
             continue;
         }
-        const TimePoint until = std::min(deadline, source.take_due());
-        auto wait = io.poll(FdRef(source.ready_fd()), POLLIN);
+        const TimePoint until = std::min(deadline, source->take_due());
+        auto wait = io.poll(FdRef(source->ready_fd()), POLLIN);
         const auto ready = until == TimePoint::max() ? co_await std::move(wait)
                                                      : co_await std::move(wait).until(until);
         if (!ready && ready.error() != Error(CoreError::timed_out)) {
@@ -147,7 +147,7 @@ copy_packets(Io io, Source& source, const CaptureRequest& request, FdRef file, W
 } // namespace
 
 Task<Outcome<CaptureReply>>
-PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
+PacketCaptures::run(Io io, JobRegistry* jobs, CaptureRequest request, Fd file) {
     if (running_ == limits::captures_max) {
         co_return fail(
             CoreError::limit_reached,
@@ -155,7 +155,7 @@ PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
         );
     }
     const Turn turn(running_);
-    ZCO_TRY(JobRegistry::Entry job, jobs.add("packet-capture", request.ifname));
+    ZCO_TRY(JobRegistry::Entry job, jobs->add("packet-capture", request.ifname));
     Source source(io, service_, request);
     if (const auto opened = co_await source.open(); !opened) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(opened.error())));
@@ -170,7 +170,7 @@ PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
                                                 : "samples at " + request.sampled_hook,
          .application = "zsync"}
     );
-    const Outcome<void> copied = co_await copy_packets(io, source, request, file, written);
+    const Outcome<void> copied = co_await copy_packets(io, &source, &request, file, &written);
     // Whatever ended it, the file is whole.
     const CancelProtection protection;
     const Outcome<CaptureCounts> counts = co_await source.counts();
@@ -183,7 +183,7 @@ PacketCaptures::run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file) {
          .received = counts->matched,
          .dropped = counts->lost}
     );
-    if (const auto ended = co_await write_out(io, file, written); !ended) {
+    if (const auto ended = co_await write_out(io, file, &written); !ended) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(ended.error())));
     }
     co_await source.close();

@@ -35,7 +35,7 @@ public:
     explicit PacketCaptures(packet::Service& service) noexcept : service_(service) {}
 
     /// Writes pcapng to `file`, from its offset on.
-    Task<Outcome<CaptureReply>> run(Io io, JobRegistry& jobs, CaptureRequest request, Fd file);
+    Task<Outcome<CaptureReply>> run(Io io, JobRegistry* jobs, CaptureRequest request, Fd file);
 
 private:
     packet::Service& service_;

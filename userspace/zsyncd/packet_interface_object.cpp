@@ -27,21 +27,21 @@ template <auto Member> constexpr bool same_member(const InterfaceView& a, const 
 }
 
 constexpr Shown shown_properties[] = {
-    {"Ifindex", &same_member<&InterfaceView::ifindex>},
-    {"Mode", &same_member<&InterfaceView::mode>},
-    {"RequestedMode", &same_member<&InterfaceView::requested_mode>},
-    {"State", &same_member<&InterfaceView::state>},
-    {"StateReason", &same_member<&InterfaceView::reason>},
-    {"Adopted", &same_member<&InterfaceView::adopted>},
-    {"ProgramId", &same_member<&InterfaceView::program_id>},
-    {"LayoutVersion", &same_member<&InterfaceView::layout_version>},
-    {"RuleCount", &same_member<&InterfaceView::rules>},
-    {"PrefixCount", &same_member<&InterfaceView::prefixes>},
-    {"DefaultVerdict", &same_member<&InterfaceView::default_verdict>},
-    {"MalformedVerdict", &same_member<&InterfaceView::malformed_verdict>},
-    {"RulesSource", &same_member<&InterfaceView::rules_source>},
-    {"LoadTimestamp", &same_member<&InterfaceView::load_realtime_us>},
-    {"TemporaryRules", &same_member<&InterfaceView::temporary>},
+    {.property = "Ifindex", .same = &same_member<&InterfaceView::ifindex>},
+    {.property = "Mode", .same = &same_member<&InterfaceView::mode>},
+    {.property = "RequestedMode", .same = &same_member<&InterfaceView::requested_mode>},
+    {.property = "State", .same = &same_member<&InterfaceView::state>},
+    {.property = "StateReason", .same = &same_member<&InterfaceView::reason>},
+    {.property = "Adopted", .same = &same_member<&InterfaceView::adopted>},
+    {.property = "ProgramId", .same = &same_member<&InterfaceView::program_id>},
+    {.property = "LayoutVersion", .same = &same_member<&InterfaceView::layout_version>},
+    {.property = "RuleCount", .same = &same_member<&InterfaceView::rules>},
+    {.property = "PrefixCount", .same = &same_member<&InterfaceView::prefixes>},
+    {.property = "DefaultVerdict", .same = &same_member<&InterfaceView::default_verdict>},
+    {.property = "MalformedVerdict", .same = &same_member<&InterfaceView::malformed_verdict>},
+    {.property = "RulesSource", .same = &same_member<&InterfaceView::rules_source>},
+    {.property = "LoadTimestamp", .same = &same_member<&InterfaceView::load_realtime_us>},
+    {.property = "TemporaryRules", .same = &same_member<&InterfaceView::temporary>},
 };
 
 PacketInterfaceObject::ChangeReply change_reply(const packet::SetCounts& counts, TimePoint begin) {
@@ -292,6 +292,7 @@ Task<Outcome<PacketInterfaceObject::ChangeReply>> PacketInterfaceObject::replace
 
 std::vector<std::tuple<std::string, std::uint64_t>> PacketInterfaceObject::temporary_rules() const {
     std::vector<std::tuple<std::string, std::uint64_t>> rows;
+    rows.reserve(view_.temporary.size());
     for (const packet::TemporaryRule& rule : view_.temporary) {
         rows.emplace_back(rule.text, rule.expires_realtime_us);
     }
@@ -402,8 +403,10 @@ PacketInterfaceObject::list_limits(bus::CallContext /*call*/, std::uint32_t keys
         )
     );
     std::vector<LimitRow> rows;
+    rows.reserve(readings.size());
     for (const packet::LimitReading& reading : readings) {
         std::vector<std::tuple<std::string, std::uint64_t>> most;
+        most.reserve(reading.keys.most.size());
         for (const packet::LimitedKey& key : reading.keys.most) {
             most.emplace_back(key.text, key.limited);
         }
@@ -427,6 +430,7 @@ Task<
 PacketInterfaceObject::list_classes(bus::CallContext /*call*/) {
     ZCO_TRY(const packet::ShapeReading reading, co_await parent_.service().read_shape(view_.name));
     std::vector<ClassRow> rows;
+    rows.reserve(reading.classes.size());
     for (const packet::ClassReading& one : reading.classes) {
         rows.emplace_back(
             one.name,
@@ -525,7 +529,7 @@ Task<Outcome<CaptureReply>> PacketInterfaceObject::capture(
         .duration_us = duration_us.value_or(0),
     };
     co_return co_await parent_.captures().run(
-        call.io(), parent_.jobs(), std::move(request), std::move(file)
+        call.io(), &parent_.jobs(), std::move(request), std::move(file)
     );
 }
 
@@ -543,7 +547,7 @@ PacketInterfaceObject::take(bus::CallContext call, Fd file, bus::Options options
         .duration_us = duration_us.value_or(0),
     };
     co_return co_await parent_.takes().run(
-        call.io(), parent_.jobs(), std::move(request), std::move(file)
+        call.io(), &parent_.jobs(), std::move(request), std::move(file)
     );
 }
 

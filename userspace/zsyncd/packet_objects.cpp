@@ -241,7 +241,7 @@ Task<Outcome<ReplayReply>> PacketObjects::replay(
     bus::CallContext call, Fd capture, std::string source_name, bus::Options options
 ) {
     ZCO_CHECK(options.refuse_rest());
-    co_return co_await replays_.run(call.io(), jobs_, std::move(capture), printable(source_name));
+    co_return co_await replays_.run(call.io(), &jobs_, std::move(capture), printable(source_name));
 }
 
 Task<Outcome<void>> PacketObjects::start_forward(

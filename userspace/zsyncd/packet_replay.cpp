@@ -50,7 +50,7 @@ std::unexpected<Fault> of_file(std::string_view name, const Fault& fault) {
 } // namespace
 
 Task<Outcome<ReplayReply>>
-PacketReplays::run(Io io, JobRegistry& jobs, Fd capture, std::string source_name) {
+PacketReplays::run(Io io, JobRegistry* jobs, Fd capture, std::string source_name) {
     if (running_ == limits::replays_max) {
         co_return fail(
             CoreError::limit_reached,
@@ -58,7 +58,7 @@ PacketReplays::run(Io io, JobRegistry& jobs, Fd capture, std::string source_name
         );
     }
     const Turn turn(running_);
-    ZCO_TRY(JobRegistry::Entry job, jobs.add("packet-replay", source_name));
+    ZCO_TRY(JobRegistry::Entry job, jobs->add("packet-replay", source_name));
     const Outcome<std::uint64_t> bytes = bytes_of(capture);
     if (!bytes) {
         co_return of_file(source_name, bytes.error());

@@ -30,7 +30,7 @@ public:
     ) {
         options_ = {.flows = flows, .detectors = detectors};
     }
-    Task<Outcome<ReplayReply>> run(Io io, JobRegistry& jobs, Fd capture, std::string source_name);
+    Task<Outcome<ReplayReply>> run(Io io, JobRegistry* jobs, Fd capture, std::string source_name);
 
 private:
     packet::analysis::AnalyserOptions options_;

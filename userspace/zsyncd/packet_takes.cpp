@@ -117,17 +117,17 @@ std::string need_of(const std::string& ifname) {
     return has_default_route(ifname) ? "the default route goes by it" : "";
 }
 
-Task<Result<void>> write_out(Io io, Take& take) {
-    while (take.written < take.text.size()) {
+Task<Result<void>> write_out(Io io, Take* take) {
+    while (take->written < take->text.size()) {
         const auto moved =
-            co_await io.write(FdRef(take.file), std::span(take.text).subspan(take.written));
+            co_await io.write(FdRef(take->file), std::span(take->text).subspan(take->written));
         if (!moved.count) {
             co_return fail(moved.count.error());
         }
-        take.written += *moved.count;
+        take->written += *moved.count;
     }
-    take.text.clear();
-    take.written = 0;
+    take->text.clear();
+    take->written = 0;
     co_return {};
 }
 
@@ -161,23 +161,23 @@ void add_all(Take& take, FrameBatch& batch) {
     batch.clear();
 }
 
-Task<Result<void>> follow(Io io, Take& take, Socket& socket, TimePoint deadline, Scope& all) {
-    const std::uint64_t packets_max = take.request.packets_max == 0
+Task<Result<void>> follow(Io io, Take* take, Socket* socket, TimePoint deadline, Scope* all) {
+    const std::uint64_t packets_max = take->request.packets_max == 0
                                           ? std::numeric_limits<std::uint64_t>::max()
-                                          : take.request.packets_max;
-    for (FrameBatch batch; !take.done;) {
-        const Result<void> ready = co_await socket.wait_readable(deadline);
+                                          : take->request.packets_max;
+    for (FrameBatch batch; !take->done;) {
+        const Result<void> ready = co_await socket->wait_readable(deadline);
         if (!ready && ready.error() == Error(CoreError::timed_out)) {
             co_return {};
         }
         ZCO_CHECK(ready);
-        ZCO_TRY(const Mutex::Lock lock, co_await take.writing.lock());
-        socket.fetch(batch);
-        add_all(take, batch);
+        ZCO_TRY(const Mutex::Lock lock, co_await take->writing.lock());
+        socket->fetch(batch);
+        add_all(*take, batch);
         ZCO_CHECK(co_await write_out(io, take));
-        if (take.packets >= packets_max) {
-            take.done = true;
-            all.cancel();
+        if (take->packets >= packets_max) {
+            take->done = true;
+            all->cancel();
         }
     }
     co_return {};
@@ -228,10 +228,10 @@ Task<Result<void>> run_there(Io io, TakeRef take) {
                              std::min(take->request.duration_us, limits::capture_duration_us_max)
                          );
     // Whoever waits for it sees that it has begun.
-    ZCO_CHECK(co_await write_out(io, *take));
+    ZCO_CHECK(co_await write_out(io, take.get()));
     Scope scope(io, "take");
     for (const auto& socket : take->sockets) {
-        scope.spawn("take-queue", follow(io, *take, *socket, deadline, scope));
+        scope.spawn("take-queue", follow(io, take.get(), socket.get(), deadline, &scope));
     }
     const Result<void> joined = co_await scope.join();
     co_return take->done ? Result<void>() : joined;
@@ -258,7 +258,7 @@ Task<Result<void>> close_there(Io io, TakeRef take) {
          .received = take->packets + take->lost,
          .dropped = take->lost}
     );
-    const Result<void> written = co_await write_out(io, *take);
+    const Result<void> written = co_await write_out(io, take.get());
     take->sockets.clear();
     take->umem.reset();
     co_return written;
@@ -266,7 +266,7 @@ Task<Result<void>> close_there(Io io, TakeRef take) {
 
 } // namespace
 
-Task<Outcome<TakeReply>> PacketTakes::run(Io io, JobRegistry& jobs, TakeRequest request, Fd file) {
+Task<Outcome<TakeReply>> PacketTakes::run(Io io, JobRegistry* jobs, TakeRequest request, Fd file) {
     if (running_ == limits::takes_max) {
         co_return fail(
             CoreError::limit_reached,
@@ -291,7 +291,7 @@ Task<Outcome<TakeReply>> PacketTakes::run(Io io, JobRegistry& jobs, TakeRequest 
         }
     }
     ZCO_TRY(const PacketForwards::Reservation reservation, forwards_.reserve(request.ifname));
-    ZCO_TRY(JobRegistry::Entry job, jobs.add("packet-take", request.ifname));
+    ZCO_TRY(JobRegistry::Entry job, jobs->add("packet-take", request.ifname));
     auto take = std::make_shared<Take>(std::move(request));
     take->file = std::move(file);
     const std::string& ifname = take->request.ifname;

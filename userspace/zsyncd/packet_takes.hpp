@@ -41,7 +41,7 @@ public:
 
     /// Writes pcapng to `file`, from its offset on. Fails with `invalid_argument` where the
     /// interface has an address or a route of this host, unless forced.
-    Task<Outcome<TakeReply>> run(Io io, JobRegistry& jobs, TakeRequest request, Fd file);
+    Task<Outcome<TakeReply>> run(Io io, JobRegistry* jobs, TakeRequest request, Fd file);
 
 private:
     packet::Service& service_;

@@ -71,7 +71,10 @@ Task<Result<void>> ServiceManager::say(std::string state, Duration patience) {
         co_return fail(CoreError::canceled);
     }
     if (!sent) {
-        log::warning("the service manager does not listen", {{"ERROR", sent.error().message()}});
+        log::warning(
+            "the service manager does not listen",
+            {{.name = "ERROR", .value = sent.error().message()}}
+        );
     }
     co_return {};
 }

@@ -60,30 +60,35 @@ struct DetectorOption {
     double max;
 };
 
+consteval DetectorOption
+detector_option(std::string_view name, double DetectorOptions::* value, double min, double max) {
+    return {.name = name, .value = value, .min = min, .max = max};
+}
+
 inline constexpr std::array detector_option_list{
-    DetectorOption{"syn_flood_per_second", &DetectorOptions::syn_flood_per_second, 0, 1e9},
-    DetectorOption{"udp_flood_per_second", &DetectorOptions::udp_flood_per_second, 0, 1e9},
-    DetectorOption{"icmp_flood_per_second", &DetectorOptions::icmp_flood_per_second, 0, 1e9},
-    DetectorOption{"reflection_per_second", &DetectorOptions::reflection_per_second, 0, 1e9},
-    DetectorOption{"amplification_per_second", &DetectorOptions::amplification_per_second, 0, 1e9},
-    DetectorOption{"port_scan_ports", &DetectorOptions::port_scan_ports, 0, 65536},
-    DetectorOption{"sweep_hosts", &DetectorOptions::sweep_hosts, 0, 1e6},
-    DetectorOption{"brute_force_connections", &DetectorOptions::brute_force_connections, 0, 1e6},
-    DetectorOption{"dns_tunnel_questions", &DetectorOptions::dns_tunnel_questions, 0, 1e6},
-    DetectorOption{"beacon_connections", &DetectorOptions::beacon_connections, 0, 1e6},
-    DetectorOption{
+    detector_option("syn_flood_per_second", &DetectorOptions::syn_flood_per_second, 0, 1e9),
+    detector_option("udp_flood_per_second", &DetectorOptions::udp_flood_per_second, 0, 1e9),
+    detector_option("icmp_flood_per_second", &DetectorOptions::icmp_flood_per_second, 0, 1e9),
+    detector_option("reflection_per_second", &DetectorOptions::reflection_per_second, 0, 1e9),
+    detector_option("amplification_per_second", &DetectorOptions::amplification_per_second, 0, 1e9),
+    detector_option("port_scan_ports", &DetectorOptions::port_scan_ports, 0, 65536),
+    detector_option("sweep_hosts", &DetectorOptions::sweep_hosts, 0, 1e6),
+    detector_option("brute_force_connections", &DetectorOptions::brute_force_connections, 0, 1e6),
+    detector_option("dns_tunnel_questions", &DetectorOptions::dns_tunnel_questions, 0, 1e6),
+    detector_option("beacon_connections", &DetectorOptions::beacon_connections, 0, 1e6),
+    detector_option(
         "beacon_interval_seconds_min", &DetectorOptions::beacon_interval_seconds_min, 0.01, 86400
-    },
-    DetectorOption{"beacon_jitter_max", &DetectorOptions::beacon_jitter_max, 0.001, 1},
-    DetectorOption{"volume_deviations", &DetectorOptions::volume_deviations, 0, 1000},
-    DetectorOption{"volume_interval_seconds", &DetectorOptions::volume_interval_seconds, 1, 3600},
-    DetectorOption{"volume_intervals_learned", &DetectorOptions::volume_intervals_learned, 2, 1e6},
-    DetectorOption{
+    ),
+    detector_option("beacon_jitter_max", &DetectorOptions::beacon_jitter_max, 0.001, 1),
+    detector_option("volume_deviations", &DetectorOptions::volume_deviations, 0, 1000),
+    detector_option("volume_interval_seconds", &DetectorOptions::volume_interval_seconds, 1, 3600),
+    detector_option("volume_intervals_learned", &DetectorOptions::volume_intervals_learned, 2, 1e6),
+    detector_option(
         "spoofed_sources_per_second", &DetectorOptions::spoofed_sources_per_second, 0, 1e9
-    },
-    DetectorOption{"bogon_packets_per_second", &DetectorOptions::bogon_packets_per_second, 0, 1e9},
-    DetectorOption{"quiet_seconds", &DetectorOptions::quiet_seconds, 0, 86400},
-    DetectorOption{"drop_source_seconds", &DetectorOptions::drop_source_seconds, 0, 31536000},
+    ),
+    detector_option("bogon_packets_per_second", &DetectorOptions::bogon_packets_per_second, 0, 1e9),
+    detector_option("quiet_seconds", &DetectorOptions::quiet_seconds, 0, 86400),
+    detector_option("drop_source_seconds", &DetectorOptions::drop_source_seconds, 0, 31536000),
 };
 
 } // namespace zsync::packet::analysis

@@ -42,37 +42,44 @@ struct FlowOption {
     std::uint32_t max;
 };
 
+consteval FlowOption flow_option(
+    std::string_view name, std::uint32_t FlowOptions::* value, std::uint32_t min, std::uint32_t max
+) {
+    return {.name = name, .value = value, .min = min, .max = max};
+}
+
 inline constexpr std::array flow_option_list{
-    FlowOption{"flows_max", &FlowOptions::flows_max, limits::flows_min, limits::flows_max},
-    FlowOption{"unanswered_max", &FlowOptions::unanswered_max, 1, limits::flows_max},
-    FlowOption{
-        "new_per_second_max",
-        &FlowOptions::new_per_second_max,
-        1,
-        limits::new_flows_per_second_max,
-    },
-    FlowOption{"half_open_seconds", &FlowOptions::half_open_seconds, 1, limits::flow_seconds_max},
-    FlowOption{
+    flow_option("flows_max", &FlowOptions::flows_max, limits::flows_min, limits::flows_max),
+    flow_option("unanswered_max", &FlowOptions::unanswered_max, 1, limits::flows_max),
+    flow_option(
+        "new_per_second_max", &FlowOptions::new_per_second_max, 1, limits::new_flows_per_second_max
+    ),
+    flow_option("half_open_seconds", &FlowOptions::half_open_seconds, 1, limits::flow_seconds_max),
+    flow_option(
         "half_open_in_flood_seconds",
         &FlowOptions::half_open_in_flood_seconds,
         1,
-        limits::flow_seconds_max,
-    },
-    FlowOption{
+        limits::flow_seconds_max
+    ),
+    flow_option(
         "tcp_midstream_seconds", &FlowOptions::tcp_midstream_seconds, 1, limits::flow_seconds_max
-    },
-    FlowOption{"tcp_seconds", &FlowOptions::tcp_seconds, 1, limits::flow_seconds_max},
-    FlowOption{"tcp_closed_seconds", &FlowOptions::tcp_closed_seconds, 1, limits::flow_seconds_max},
-    FlowOption{"unanswered_seconds", &FlowOptions::unanswered_seconds, 1, limits::flow_seconds_max},
-    FlowOption{"udp_seconds", &FlowOptions::udp_seconds, 1, limits::flow_seconds_max},
-    FlowOption{"icmp_seconds", &FlowOptions::icmp_seconds, 1, limits::flow_seconds_max},
-    FlowOption{"other_seconds", &FlowOptions::other_seconds, 1, limits::flow_seconds_max},
-    FlowOption{
+    ),
+    flow_option("tcp_seconds", &FlowOptions::tcp_seconds, 1, limits::flow_seconds_max),
+    flow_option(
+        "tcp_closed_seconds", &FlowOptions::tcp_closed_seconds, 1, limits::flow_seconds_max
+    ),
+    flow_option(
+        "unanswered_seconds", &FlowOptions::unanswered_seconds, 1, limits::flow_seconds_max
+    ),
+    flow_option("udp_seconds", &FlowOptions::udp_seconds, 1, limits::flow_seconds_max),
+    flow_option("icmp_seconds", &FlowOptions::icmp_seconds, 1, limits::flow_seconds_max),
+    flow_option("other_seconds", &FlowOptions::other_seconds, 1, limits::flow_seconds_max),
+    flow_option(
         "answered_when_full_seconds",
         &FlowOptions::answered_when_full_seconds,
         1,
-        limits::flow_seconds_max,
-    },
+        limits::flow_seconds_max
+    ),
 };
 
 } // namespace zsync::packet::analysis
