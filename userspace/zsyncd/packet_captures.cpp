@@ -72,7 +72,7 @@ public:
             written->bytes += frame.wire_bytes;
         };
         if (is_of_samples()) {
-            co_return co_await service_.take_samples(samples_, wanted, add);
+            co_return co_await service_.take_samples(&samples_, wanted, add);
         }
         co_return co_await io_.offload([&] { return capture_->take(wanted, add); });
     }

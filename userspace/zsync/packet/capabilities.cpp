@@ -35,9 +35,10 @@ Capability program_loading() {
         }
     }
     return {
-        "packet.xdp",
-        missing.empty(),
-        missing.empty() ? "filters on network interfaces" : "zsyncd runs without " + missing,
+        .name = "packet.xdp",
+        .available = missing.empty(),
+        .detail =
+            missing.empty() ? "filters on network interfaces" : "zsyncd runs without " + missing,
     };
 }
 
@@ -51,11 +52,13 @@ Capability pinning(std::string_view bpf_dir) {
     struct statfs info{};
     const bool is_bpffs = ::statfs(existing.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC;
     return {
-        "packet.pins",
-        is_bpffs,
-        is_bpffs
-            ? "filters outlive the daemon"
-            : std::format("{} is not on a BPF file system: mount -t bpf bpf /sys/fs/bpf", bpf_dir),
+        .name = "packet.pins",
+        .available = is_bpffs,
+        .detail = is_bpffs
+                      ? "filters outlive the daemon"
+                      : std::format(
+                            "{} is not on a BPF file system: mount -t bpf bpf /sys/fs/bpf", bpf_dir
+                        ),
     };
 }
 
@@ -68,10 +71,11 @@ std::optional<Capability> just_in_time_compiler() {
     }
     const bool on = enabled != 0;
     return Capability{
-        "packet.jit",
-        on,
-        on ? "filters run as machine code"
-           : "the kernel interprets filters, which is slow: sysctl net.core.bpf_jit_enable=1",
+        .name = "packet.jit",
+        .available = on,
+        .detail =
+            on ? "filters run as machine code"
+               : "the kernel interprets filters, which is slow: sysctl net.core.bpf_jit_enable=1",
     };
 }
 

@@ -88,13 +88,15 @@ Outcome<Capture> Capture::start(const std::string& ifname, const std::string& co
     return capture;
 }
 
-int Capture::ready_fd() const noexcept { return tap_ ? tap_->ready_fd() : samples_->ready_fd(); }
+int Capture::ready_fd() const noexcept {
+    return tap_ ? tap_->ready_fd() : samples_.value().ready_fd();
+}
 
 Outcome<std::size_t> Capture::take(std::size_t packets_max, const Visit& visit) {
     if (tap_) {
         return tap_->take(packets_max, [&](const analysis::Frame& frame) { visit(frame, {}); });
     }
-    return samples_->take(packets_max, [&](const Sample& sample) {
+    return samples_.value().take(packets_max, [&](const Sample& sample) {
         const analysis::Frame frame{
             .time_ns = sample.time_ns,
             .link_type = link_type_,

@@ -40,7 +40,7 @@ public:
     }
 
     /// The class of an address by the prefixes alone.
-    std::uint32_t
+    [[nodiscard]] std::uint32_t
     class_of(const zsync_address& address, std::uint32_t outside, const JoinClass& join) const {
         std::uint32_t class_id = outside;
         for (unsigned length = 0; length < has_length_.size(); ++length) {

@@ -105,7 +105,7 @@ reasons_for(const RuleSet& rules, const Rule& rule, const MadePacket& packet) {
     if (!rule.length.empty()) {
         add(Condition::length, std::to_string(packet.length));
     }
-    if (rule.vlan) {
+    if (rule.vlan && packet.vlan) {
         add(Condition::vlan, std::to_string(*packet.vlan));
     }
     if (rule.fragment) {

@@ -19,7 +19,7 @@ namespace {
 /// Whose qdisc it is shows by its handle: 7a73:, "zs".
 constexpr std::uint32_t own_handle = 0x7a730000;
 /// Of the shortest packets so many make up a horizon.
-constexpr std::uint64_t shortest_packet_bits = 64 * 8;
+constexpr std::uint64_t shortest_packet_bits = std::uint64_t{64} * 8;
 constexpr std::size_t request_bytes = 512;
 
 /// A qdisc as the kernel lists it; its default ones have no handle.

@@ -326,8 +326,8 @@ Outcome<void> Filter::keep_fair_queue(const std::optional<Shape>& shape) const {
         const InterfaceFacts found = ZTRY(device_for("the qdisc fq, which shaping needs"));
         return install_fair_queue(found.ifindex, ifname_, *shape);
     }
-    const auto found = device();
-    return found && *found ? remove_fair_queue((*found)->ifindex, ifname_) : Outcome<void>{};
+    const std::optional<InterfaceFacts> found = device().value_or(std::nullopt);
+    return found ? remove_fair_queue(found->ifindex, ifname_) : Outcome<void>{};
 }
 
 Outcome<LoadReport> Filter::load_generation(const RuleSet& rules) {
@@ -443,7 +443,8 @@ Filter::switch_to(const LoadedProgram& program, const SharedMaps& maps, const Me
 }
 
 Outcome<void> Filter::detach() {
-    const auto found = device(); // while the link still tells
+    // While the link still tells.
+    const std::optional<InterfaceFacts> found = device().value_or(std::nullopt);
     if (bpf_link_detach(link_.get()) < 0 && errno != ENOLINK) {
         const int error = errno;
         return fail(
@@ -457,8 +458,8 @@ Outcome<void> Filter::detach() {
     }
     pins_.remove_all();
     maps_.handover = {};
-    if (meta_.shape && found && *found) {
-        ZTRY(remove_fair_queue((*found)->ifindex, ifname_));
+    if (meta_.shape && found) {
+        ZTRY(remove_fair_queue(found->ifindex, ifname_));
     }
     return {};
 }
@@ -578,8 +579,8 @@ Outcome<Fd> Filter::stats_map() const {
 }
 
 std::uint32_t Filter::ifindex() const {
-    const auto link = link_facts(link_, hook_);
-    return link && *link ? (*link)->ifindex : meta_.ifindex;
+    const std::optional<LinkFacts> link = link_facts(link_, hook_).value_or(std::nullopt);
+    return link ? link->ifindex : meta_.ifindex;
 }
 
 /// The device of an interface's hook, unless it is in another network namespace.

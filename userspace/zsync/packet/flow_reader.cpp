@@ -201,7 +201,8 @@ Outcome<std::size_t> FlowReader::age(std::uint64_t now_ns, const Visit& visit) {
     };
     std::vector<Ending> ending;
     const bool in_flood = state_->shared(ZSYNC_FLOW_FLOOD).load() != 0;
-    const bool full = state_->shared(ZSYNC_FLOW_COUNT).load() >= state_->options.flows_max / 4 * 3;
+    const bool full =
+        state_->shared(ZSYNC_FLOW_COUNT).load() >= std::uint64_t{state_->options.flows_max} / 4 * 3;
     for (const std::uint32_t place : state_->places()) {
         const std::atomic_ref<__u64> name = state_->name(place);
         __u64 value = name.load(std::memory_order_relaxed);

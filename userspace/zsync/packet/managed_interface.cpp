@@ -28,18 +28,20 @@ template <class Value> struct Named {
 };
 
 constexpr std::array state_names{
-    Named{InterfaceState::attached, "attached"},
-    Named{InterfaceState::absent, "absent"},
-    Named{InterfaceState::moved, "moved"},
-    Named{InterfaceState::failed, "failed"},
+    Named{.value = InterfaceState::attached, .name = "attached"},
+    Named{.value = InterfaceState::absent, .name = "absent"},
+    Named{.value = InterfaceState::moved, .name = "moved"},
+    Named{.value = InterfaceState::failed, .name = "failed"},
 };
 constexpr std::array xdp_mode_names{
-    Named{XdpMode::none, ""},
-    Named{XdpMode::native, "native"},
-    Named{XdpMode::generic, "generic"},
-    Named{XdpMode::offload, "offload"},
+    Named{.value = XdpMode::none, .name = ""},
+    Named{.value = XdpMode::native, .name = "native"},
+    Named{.value = XdpMode::generic, .name = "generic"},
+    Named{.value = XdpMode::offload, .name = "offload"},
 };
-constexpr std::array verdict_names{Named{Verdict::pass, "pass"}, Named{Verdict::drop, "drop"}};
+constexpr std::array verdict_names{
+    Named{.value = Verdict::pass, .name = "pass"}, Named{.value = Verdict::drop, .name = "drop"}
+};
 
 template <class Value, std::size_t N>
 constexpr std::string_view find_name(const std::array<Named<Value>, N>& names, Value value) {
@@ -215,7 +217,7 @@ Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
     const RuleSet& rules = here.rules;
     ZTRY(hooks_.apply(rules));
     const std::uint32_t mtu = challenges(rules) ? this->mtu() : 0;
-    LoadReport report = ZTRY(filter_->load(rules_of_hook(rules, 0)));
+    LoadReport report = ZTRY(filter_.value().load(rules_of_hook(rules, 0)));
     challenge_mtu_ = mtu;
     hindrances_ = std::move(here.hindrances);
     reason_ = hindrances_.words();
@@ -231,10 +233,10 @@ Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source, Ab
     if (filter_ && absent == Absent::refused) {
         ZTRY(check_rules_here(rules, receiver()));
     }
-    return put_into_force(std::move(rules), std::move(source));
+    return put_into_force(rules, std::move(source));
 }
 
-Outcome<LoadReport> ManagedInterface::put_into_force(RuleSet rules, std::string source) {
+Outcome<LoadReport> ManagedInterface::put_into_force(const RuleSet& rules, std::string source) {
     const DesiredInterface before = desired_;
     desired_.rules = format_rules(rules);
     desired_.source = std::move(source);
@@ -315,7 +317,7 @@ Outcome<LoadReport> ManagedInterface::load_changed(const RuleSet& rules) {
     if (!checked) {
         return fail(PacketError::invalid_rules, join_messages(checked.error()));
     }
-    return put_into_force(*std::move(checked), desired_.source);
+    return put_into_force(*checked, desired_.source);
 }
 
 Outcome<void> ManagedInterface::change_temporary(std::vector<TemporaryRule> temporary) {
@@ -381,7 +383,7 @@ Outcome<std::vector<std::string>> ManagedInterface::add_rules(
 }
 
 Outcome<std::string> ManagedInterface::remove_rule(std::string_view text) {
-    const std::string canonical = ZTRY(canonical_rule(text));
+    std::string canonical = ZTRY(canonical_rule(text));
     std::vector<TemporaryRule> temporary = desired_.temporary;
     if (std::erase_if(temporary, [&](const TemporaryRule& rule) {
             return rule.text == canonical;
@@ -439,11 +441,12 @@ Outcome<void> ManagedInterface::reload_with(const std::function<void(Filter& fil
             std::format("the saved rules of {} were lost: load them first", desired_.name)
         );
     }
-    set(*filter_, true);
+    Filter& filter = filter_.value();
+    set(filter, true);
     const auto loaded =
         desired_rules().and_then([this](RuleSet rules) { return apply(std::move(rules)); });
     if (!loaded) {
-        set(*filter_, false);
+        set(filter, false);
         return std::unexpected(loaded.error());
     }
     return {};
@@ -533,7 +536,7 @@ Outcome<void> ManagedInterface::rename(const std::string& name) {
     // The new document first: a crash in between leaves two, of which one names no device.
     Outcome<void> moved = save();
     if (moved) {
-        moved = filter_->rename(name);
+        moved = filter_.value().rename(name);
     }
     if (moved) {
         moved = hooks_.rename(name);

@@ -199,13 +199,13 @@ private:
     /// Puts changed rules into force, checked as a rule file is: after a restart they are read
     /// again.
     Outcome<LoadReport> load_changed(const RuleSet& rules);
-    Outcome<LoadReport> put_into_force(RuleSet rules, std::string source);
+    Outcome<LoadReport> put_into_force(const RuleSet& rules, std::string source);
     /// Of the file alone.
     [[nodiscard]] Outcome<RuleSet> loaded_rules() const;
     /// With the temporary ones.
     [[nodiscard]] Outcome<RuleSet> desired_rules() const;
     Outcome<void> change_temporary(std::vector<TemporaryRule> temporary);
-    Outcome<void> save() const;
+    [[nodiscard]] Outcome<void> save() const;
     Outcome<void> attach_filter();
     /// What of the rules can be in force.
     Outcome<LoadReport> apply(RuleSet rules);

@@ -115,9 +115,9 @@ bool Parser::mark(RuleDraft& draft) {
     const bool hexadecimal = digits.starts_with("0x") || digits.starts_with("0X");
     digits.remove_prefix(hexadecimal ? 2 : 0);
     std::uint32_t value = 0;
-    const char* const end_of_digits = digits.data() + digits.size();
-    const auto [end, error] =
-        std::from_chars(digits.data(), end_of_digits, value, hexadecimal ? 16 : 10);
+    const char* const begin = digits.data();
+    const char* const end_of_digits = begin + digits.size();
+    const auto [end, error] = std::from_chars(begin, end_of_digits, value, hexadecimal ? 16 : 10);
     if (token.kind != TokenKind::word || error != std::errc() || end != end_of_digits) {
         return fail_expected(token, "a mark", "a number of 32 bits: 7 or 0x10");
     }
@@ -139,7 +139,7 @@ bool Parser::sample(RuleDraft& draft) {
             std::format("1/N, one packet of N, with N from 1 to {}", limits::sample_every_max)
         );
     }
-    draft.actions.sample = *every;
+    draft.actions.sample = every;
     return true;
 }
 

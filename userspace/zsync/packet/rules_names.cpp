@@ -93,6 +93,7 @@ std::optional<std::uint8_t> byte_of(std::string_view text) {
 
 template <class Table> std::string words_like(std::string_view word, const Table& table) {
     std::vector<std::string_view> words;
+    words.reserve(table.size());
     for (const auto& row : table) {
         words.push_back(row.word);
     }
@@ -103,6 +104,14 @@ template <class Table> auto number_of(const Table& table, std::string_view word)
     using Number = decltype(table.front().number);
     const auto found = std::ranges::find(table, word, [](const auto& row) { return row.word; });
     return found != table.end() ? std::optional<Number>(found->number) : std::nullopt;
+}
+
+void append_icmp(std::string& out, PortRange range) {
+    out += std::to_string(range.first >> 8);
+    if (range.first == range.last) {
+        out += '/';
+        out += std::to_string(range.first & 0xff);
+    }
 }
 
 template <class List, class Append> std::string format_list(const List& list, Append append) {
@@ -212,14 +221,6 @@ std::expected<PortRange, Complaint> parse_icmp(std::string_view text, std::uint8
     }
     const auto number = static_cast<std::uint16_t>(first | *code);
     return PortRange{.first = number, .last = number};
-}
-
-void append_icmp(std::string& out, PortRange range) {
-    out += std::to_string(range.first >> 8);
-    if (range.first == range.last) {
-        out += '/';
-        out += std::to_string(range.first & 0xff);
-    }
 }
 
 bool is_set_name(std::string_view name) {

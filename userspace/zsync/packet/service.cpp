@@ -91,7 +91,8 @@ void log_state(const InterfaceView& view) {
             view.reason.empty() ? "" : ": ",
             view.reason
         ),
-        {{"ZSYNC_INTERFACE", view.name}, {"ZSYNC_STATE", std::string(name_of(view.state))}}
+        {{.name = "ZSYNC_INTERFACE", .value = view.name},
+         {.name = "ZSYNC_STATE", .value = std::string(name_of(view.state))}}
     );
 }
 
@@ -137,7 +138,8 @@ Task<Outcome<bool>> Service::follow_names() {
         new_names.emplace(one.old_name, name);
         log::notice(
             std::format("packet: {} was renamed to {}", one.old_name, name),
-            {{"ZSYNC_INTERFACE", name}, {"ZSYNC_OLD_NAME", one.old_name}}
+            {{.name = "ZSYNC_INTERFACE", .value = name},
+             {.name = "ZSYNC_OLD_NAME", .value = one.old_name}}
         );
     }
     // All at once: names that were exchanged are free only then.
@@ -286,7 +288,7 @@ Task<Outcome<void>> Service::detach(std::string name) {
     ZCO_CHECK(co_await io_.offload([&managed = entry->managed] { return managed.detach(); }));
     entry->removed = true;
     entries_.erase(name);
-    log::info("packet: " + name + " is detached", {{"ZSYNC_INTERFACE", name}});
+    log::info("packet: " + name + " is detached", {{.name = "ZSYNC_INTERFACE", .value = name}});
     co_return {};
 }
 
@@ -341,7 +343,8 @@ Service::load_locked(std::string name, std::string text, std::string source, Abs
             report.note.empty() ? "" : "; ",
             report.note
         ),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULES", std::to_string(report.rules)}}
+        {{.name = "ZSYNC_INTERFACE", .value = name},
+         {.name = "ZSYNC_RULES", .value = std::to_string(report.rules)}}
     );
     co_return report;
 }
@@ -398,7 +401,7 @@ Service::put_rules(std::string name, std::vector<std::string> texts, std::uint64
             std::format(
                 "packet: {} has a rule for {} s: {}", name, duration_us / usec_a_second, text
             ),
-            {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", text}}
+            {{.name = "ZSYNC_INTERFACE", .value = name}, {.name = "ZSYNC_RULE", .value = text}}
         );
     }
     co_return added;
@@ -414,7 +417,7 @@ Task<Outcome<void>> Service::remove_rule(std::string name, std::string text) {
     refresh(*entry);
     log::info(
         std::format("packet: {} lost a temporary rule: {}", name, removed),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", removed}}
+        {{.name = "ZSYNC_INTERFACE", .value = name}, {.name = "ZSYNC_RULE", .value = removed}}
     );
     co_return {};
 }
@@ -448,7 +451,7 @@ Task<Outcome<void>> Service::expire() {
             refresh(*entry);
             log::info(
                 std::format("packet: {}: a temporary rule expired", name),
-                {{"ZSYNC_INTERFACE", name}}
+                {{.name = "ZSYNC_INTERFACE", .value = name}}
             );
             changes_.notify();
         }
@@ -482,7 +485,7 @@ Task<Outcome<bool>> Service::adapt_limits() {
         if (!done && !entry->cannot_adapt) {
             log::error(
                 std::format("packet: limits of {} do not adapt: {}", name, done.error().message()),
-                {{"ZSYNC_INTERFACE", name}}
+                {{.name = "ZSYNC_INTERFACE", .value = name}}
             );
         }
         entry->cannot_adapt = !done;
@@ -618,15 +621,15 @@ Task<Outcome<Service::Samples>> Service::read_samples(std::string name, std::str
 }
 
 Task<Outcome<std::size_t>>
-Service::take_samples(Samples& samples, std::size_t packets_max, const PacketSource::Visit& visit) {
+Service::take_samples(Samples* samples, std::size_t packets_max, PacketSource::Visit visit) {
     // Nothing is loaded meanwhile: the rules are known of every packet that waits.
-    Entry& entry = *samples.entry_;
+    Entry& entry = *samples->entry_;
     ZCO_TRY(const Mutex::Lock lock, co_await entry.mutex.lock());
     if (entry.removed) {
         co_return fail(PacketError::not_attached, entry.view.name + " was detached");
     }
     co_return co_await io_.offload([&] {
-        return entry.managed.take_samples(samples.hook_, *samples.source_, packets_max, visit);
+        return entry.managed.take_samples(samples->hook_, samples->source(), packets_max, visit);
     });
 }
 

@@ -110,7 +110,7 @@ public:
     Task<Outcome<Samples>> read_samples(std::string name, std::string hook);
     /// Takes of them, by the rules of now and whatever the interface is called by now.
     Task<Outcome<std::size_t>>
-    take_samples(Samples& samples, std::size_t packets_max, const PacketSource::Visit& visit);
+    take_samples(Samples* samples, std::size_t packets_max, PacketSource::Visit visit);
     /// Brings configured interfaces up: attached, with the rules of their files. Every one is
     /// tried; the fault names all that failed.
     Task<Outcome<void>> configure(std::vector<ConfiguredInterface> configured);
@@ -191,7 +191,7 @@ public:
     Samples& operator=(Samples&& other) noexcept;
     ~Samples();
 
-    [[nodiscard]] SampledHook& source() { return *source_; }
+    [[nodiscard]] SampledHook& source() { return source_.value(); }
     /// Ends the reading where it may take long.
     void close() noexcept { source_.reset(); }
 

@@ -24,7 +24,7 @@ Task<Outcome<SetReport>> Service::change_set(std::string name, SetChange change)
             report.counts.added,
             report.counts.removed
         ),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_SET", set}}
+        {{.name = "ZSYNC_INTERFACE", .value = name}, {.name = "ZSYNC_SET", .value = set}}
     );
     co_return report;
 }
@@ -47,7 +47,7 @@ Service::change_limit(std::string name, std::string rule, std::string rate) {
     refresh(*entry);
     log::info(
         std::format("packet: a limit of {} is by now: {}", name, changed),
-        {{"ZSYNC_INTERFACE", name}, {"ZSYNC_RULE", changed}}
+        {{.name = "ZSYNC_INTERFACE", .value = name}, {.name = "ZSYNC_RULE", .value = changed}}
     );
     co_return changed;
 }
@@ -75,7 +75,8 @@ Task<Outcome<std::string>> Service::change_sending(std::string name, ChangeSendi
     ZCO_TRY(std::string changed, co_await io_.offload([&] { return change(entry->managed); }));
     refresh(*entry);
     log::info(
-        std::format("packet: {} sends by now: {}", name, changed), {{"ZSYNC_INTERFACE", name}}
+        std::format("packet: {} sends by now: {}", name, changed),
+        {{.name = "ZSYNC_INTERFACE", .value = name}}
     );
     co_return changed;
 }

@@ -138,7 +138,7 @@ Outcome<SetCounts> change_set(RuleSet& rules, SetChange change) {
             std::format("{} is both added and removed", format_prefix(both.front()))
         );
     }
-    const AddressSet before = rules.address_sets[**users.front()];
+    const AddressSet before = rules.address_sets[users.front()->value()];
     AddressSet after;
     if (change.replace) {
         after = std::move(change.add);

@@ -1,3 +1,4 @@
+#include <zsync/core/epoch_time.hpp>
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/limits.hpp>
 #include <zsync/packet/shape_table.hpp>
@@ -6,7 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
+#include <chrono>
 #include <format>
 extern "C" {
 #include <bpf/shape.h>
@@ -28,10 +29,7 @@ Result<zsync_shape_clock> read_clock(const Fd& clocks, std::uint32_t slot) {
 
 /// As bpf_ktime_get_ns() has it.
 std::uint64_t now_ticks() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-            static_cast<std::uint64_t>(now.tv_nsec))
+    return epoch_time<std::chrono::nanoseconds, std::chrono::steady_clock>()
            << ZSYNC_TICKS_PER_NS_LOG2;
 }
 

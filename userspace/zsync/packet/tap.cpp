@@ -109,11 +109,11 @@ Tap::attach(std::uint32_t ifindex, const std::string& name, const TapOptions& op
     return Tap(std::move(state));
 }
 
-int Tap::ready_fd() const noexcept { return state_->ring->ready_fd(); }
+int Tap::ready_fd() const noexcept { return state_->ring.value().ready_fd(); }
 
 Outcome<std::size_t>
 Tap::take(std::size_t packets_max, const std::function<void(const analysis::Frame&)>& visit) {
-    const auto taken = state_->ring->take<zsync_tap_record>(
+    const auto taken = state_->ring.value().take<zsync_tap_record>(
         packets_max,
         [&](const zsync_tap_record& record, std::uint64_t epoch_ns) {
             visit({

@@ -270,7 +270,7 @@ void Detectors::dns_message(const Packet& packet, const DnsMessage& message) {
     if (labels.empty() || domain.ends_with(".arpa") || domain == "in-addr.arpa") {
         return;
     }
-    TunnelWindow& window = domains_[{packet.tuple.source, std::string(domain)}];
+    TunnelWindow& window = domains_[{.client = packet.tuple.source, .domain = std::string(domain)}];
     if (window.renew(packet.time_ns, minute_ns)) {
         window.names = {};
         window.questions = window.label_bytes = window.data_types = 0;

@@ -318,19 +318,19 @@ std::string name_of_protocol(std::uint8_t protocol) {
         std::string_view name;
     };
     constexpr std::array names{
-        Name{ip_protocol::icmp, "icmp"},
-        Name{2, "igmp"},
-        Name{4, "ipip"},
-        Name{ip_protocol::tcp, "tcp"},
-        Name{ip_protocol::udp, "udp"},
-        Name{41, "ipv6"},
-        Name{47, "gre"},
-        Name{50, "esp"},
-        Name{51, "ah"},
-        Name{ip_protocol::icmpv6, "icmpv6"},
-        Name{89, "ospf"},
-        Name{112, "vrrp"},
-        Name{ip_protocol::sctp, "sctp"},
+        Name{.number = ip_protocol::icmp, .name = "icmp"},
+        Name{.number = 2, .name = "igmp"},
+        Name{.number = 4, .name = "ipip"},
+        Name{.number = ip_protocol::tcp, .name = "tcp"},
+        Name{.number = ip_protocol::udp, .name = "udp"},
+        Name{.number = 41, .name = "ipv6"},
+        Name{.number = 47, .name = "gre"},
+        Name{.number = 50, .name = "esp"},
+        Name{.number = 51, .name = "ah"},
+        Name{.number = ip_protocol::icmpv6, .name = "icmpv6"},
+        Name{.number = 89, .name = "ospf"},
+        Name{.number = 112, .name = "vrrp"},
+        Name{.number = ip_protocol::sctp, .name = "sctp"},
     };
     const auto found = std::ranges::find(names, protocol, &Name::number);
     return found != names.end() ? std::string(found->name) : std::format("{}", protocol);

@@ -17,15 +17,19 @@ std::uint16_t icmp_conversation(std::uint8_t protocol, std::uint8_t type) {
         std::uint8_t reply;
     };
     constexpr std::array pairs_v4{
-        Pair{8, 0}, Pair{10, 9}, Pair{13, 14}, Pair{15, 16}, Pair{17, 18}
+        Pair{.request = 8, .reply = 0},
+        Pair{.request = 10, .reply = 9},
+        Pair{.request = 13, .reply = 14},
+        Pair{.request = 15, .reply = 16},
+        Pair{.request = 17, .reply = 18}
     };
     constexpr std::array pairs_v6{
-        Pair{128, 129},
-        Pair{133, 134},
-        Pair{135, 136},
-        Pair{139, 140},
-        Pair{144, 145},
-        Pair{146, 147}
+        Pair{.request = 128, .reply = 129},
+        Pair{.request = 133, .reply = 134},
+        Pair{.request = 135, .reply = 136},
+        Pair{.request = 139, .reply = 140},
+        Pair{.request = 144, .reply = 145},
+        Pair{.request = 146, .reply = 147}
     };
     const std::span<const Pair> pairs = protocol == ip_protocol::icmp
                                             ? std::span<const Pair>(pairs_v4)
@@ -229,7 +233,12 @@ bool FlowTable::find_ports(const Packet& packet, Tuple& tuple) {
     hasher.add(packet.fragment_id);
     FragmentPorts& place = fragments_[hasher.value() % fragments_.size()];
     if (!packet.is_later_fragment) {
-        place = {bare, packet.fragment_id, tuple.source_port, tuple.destination_port};
+        place = {
+            .tuple = bare,
+            .id = packet.fragment_id,
+            .source_port = tuple.source_port,
+            .destination_port = tuple.destination_port
+        };
         return true;
     }
     if (place.tuple != bare || place.id != packet.fragment_id) {
@@ -244,7 +253,7 @@ FlowTable::Touched FlowTable::add(const Packet& packet) {
     follow_clock(packet.time_ns);
     end_older();
     if (packet.about && packet.tuple.protocol == ip_protocol::icmp) {
-        if (const Touched touched = add_error(packet); touched.flow != nullptr) {
+        if (const Touched touched = add_error(packet, *packet.about); touched.flow != nullptr) {
             return touched;
         }
     }
@@ -272,8 +281,7 @@ FlowTable::Touched FlowTable::add(const Packet& packet) {
 }
 
 /// Counts an ICMP error into the flow that it is about, if that is there.
-FlowTable::Touched FlowTable::add_error(const Packet& packet) {
-    Tuple about = *packet.about;
+FlowTable::Touched FlowTable::add_error(const Packet& packet, Tuple about) {
     about.vlans = packet.tuple.vlans;
     const Index index = find(key_of(packet, about).tuple);
     if (index == none) {
@@ -417,7 +425,7 @@ void FlowTable::dequeue(Index index) {
 }
 
 void FlowTable::follow_flood() noexcept {
-    if (!in_flood_ && unanswered_ >= options_.unanswered_max / 4 * 3) {
+    if (!in_flood_ && unanswered_ >= std::size_t{options_.unanswered_max} / 4 * 3) {
         in_flood_ = true;
         ++counts_.floods;
     } else if (in_flood_ && unanswered_ < options_.unanswered_max / 2) {

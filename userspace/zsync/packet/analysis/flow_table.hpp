@@ -153,7 +153,7 @@ private:
     static std::chrono::nanoseconds
     timeout_of(const FlowOptions& options, Class flow_class, bool in_flood) noexcept;
     bool find_ports(const Packet& packet, Tuple& tuple);
-    Touched add_error(const Packet& packet);
+    Touched add_error(const Packet& packet, Tuple about);
     Touched count(Index index, const Packet& packet, bool is_new, bool to_responder);
     Index make(const Packet& packet, const Tuple& tuple, const Tuple& key);
     bool make_room();

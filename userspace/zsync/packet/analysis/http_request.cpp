@@ -52,19 +52,19 @@ HttpHead read_http_head(ByteView stream, bool is_whole) {
     const std::size_t method_end = rest.find(' ');
     if (method_end == std::string_view::npos) {
         const bool may_become_one = rest.empty() || is_method(rest);
-        return {may_become_one && !is_whole ? HeadVerdict::more : HeadVerdict::no};
+        return {.verdict = may_become_one && !is_whole ? HeadVerdict::more : HeadVerdict::no};
     }
     if (!is_method(rest.substr(0, method_end))) {
-        return {HeadVerdict::no};
+        return {.verdict = HeadVerdict::no};
     }
     const auto line = take_line(rest);
     if (!line) {
-        return {is_whole ? HeadVerdict::no : HeadVerdict::more};
+        return {.verdict = is_whole ? HeadVerdict::no : HeadVerdict::more};
     }
     const std::size_t version_at = line->rfind(' ');
     const std::string_view version = line->substr(version_at + 1);
     if (version_at <= method_end || !version.starts_with("HTTP/1.") || version.size() != 8) {
-        return {HeadVerdict::no};
+        return {.verdict = HeadVerdict::no};
     }
     HttpHead head{
         .verdict = HeadVerdict::yes,

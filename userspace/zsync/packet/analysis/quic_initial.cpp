@@ -242,22 +242,22 @@ TlsHead QuicInitialReader::add(ByteView datagram) {
         take_frames(plain);
     }
     if (!is_ours) {
-        return {keys_ ? HeadVerdict::more : HeadVerdict::no};
+        return {.verdict = keys_ ? HeadVerdict::more : HeadVerdict::no};
     }
     Cursor message(crypto_);
     if (crypto_.size() < 4) {
-        return {HeadVerdict::more};
+        return {.verdict = HeadVerdict::more};
     }
     const std::uint8_t type = message.u8();
     const std::uint32_t body_bytes = message.u24();
     if (type != 1 || body_bytes > limits::quic_crypto_bytes_max) {
-        return {HeadVerdict::no};
+        return {.verdict = HeadVerdict::no};
     }
     if (message.left() < body_bytes) {
-        return {HeadVerdict::more};
+        return {.verdict = HeadVerdict::more};
     }
     auto hello = parse_client_hello(message.take(body_bytes));
-    return hello ? TlsHead{HeadVerdict::yes, *std::move(hello)} : TlsHead{};
+    return hello ? TlsHead{.verdict = HeadVerdict::yes, .hello = *std::move(hello)} : TlsHead{};
 }
 
 } // namespace zsync::packet::analysis

@@ -102,21 +102,22 @@ Outcome<Replay> Replay::open(Fd file, const AnalyserOptions& options) {
 Outcome<bool> Replay::step() {
     const std::uint64_t end = state_->reader.offset() + step_bytes;
     while (state_->reader.offset() < end) {
-        const Outcome<std::optional<Frame>> frame = state_->reader.next();
-        if (!frame) {
-            const Error error = frame.error().error;
+        const Outcome<std::optional<Frame>> next = state_->reader.next();
+        if (!next) {
+            const Error error = next.error().error;
             const bool is_damage = error == Error(AnalysisError::invalid_capture) ||
                                    error == Error(AnalysisError::capture_cut_short);
             if (!is_damage || state_->reader.packets() == 0) {
-                return std::unexpected(frame.error());
+                return std::unexpected(next.error());
             }
-            state_->complaint = frame.error().message();
+            state_->complaint = next.error().message();
             return false;
         }
-        if (!*frame) {
+        const std::optional<Frame>& frame = *next;
+        if (!frame) {
             return false;
         }
-        state_->analyser.add(**frame);
+        state_->analyser.add(*frame);
     }
     return true;
 }

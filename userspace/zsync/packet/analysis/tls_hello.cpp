@@ -83,15 +83,15 @@ std::string_view version_name(const ClientHello& hello) {
         std::string_view name;
     };
     constexpr std::array names{
-        Name{0x0304, "13"},
-        Name{0x0303, "12"},
-        Name{0x0302, "11"},
-        Name{0x0301, "10"},
-        Name{0x0300, "s3"},
-        Name{0x0002, "s2"},
-        Name{0xfefc, "d3"},
-        Name{0xfefd, "d2"},
-        Name{0xfeff, "d1"},
+        Name{.version = 0x0304, .name = "13"},
+        Name{.version = 0x0303, .name = "12"},
+        Name{.version = 0x0302, .name = "11"},
+        Name{.version = 0x0301, .name = "10"},
+        Name{.version = 0x0300, .name = "s3"},
+        Name{.version = 0x0002, .name = "s2"},
+        Name{.version = 0xfefc, .name = "d3"},
+        Name{.version = 0xfefd, .name = "d2"},
+        Name{.version = 0xfeff, .name = "d1"},
     };
     std::uint16_t version = hello.legacy_version;
     const auto offered = without_grease(hello.supported_versions);
@@ -216,36 +216,37 @@ TlsHead read_tls_head(ByteView stream) {
             const ByteView rest = in.rest();
             const bool fits =
                 (rest.empty() || rest[0] == record_handshake) && (rest.size() < 2 || rest[1] == 3);
-            return {fits ? HeadVerdict::more : HeadVerdict::no};
+            return {.verdict = fits ? HeadVerdict::more : HeadVerdict::no};
         }
         const std::uint8_t kind = in.u8();
         const std::uint16_t version = in.u16();
         const std::uint16_t length = in.u16();
         if (kind != record_handshake || version >> 8U != 3 || length == 0 ||
             length > record_bytes_max) {
-            return {HeadVerdict::no};
+            return {.verdict = HeadVerdict::no};
         }
         const ByteView fragment = in.rest().first(std::min<std::size_t>(length, in.left()));
         const bool whole = fragment.size() == length;
         in.skip(fragment.size());
         message.insert(message.end(), fragment.begin(), fragment.end());
         if (!message.empty() && message[0] != message_client_hello) {
-            return {HeadVerdict::no};
+            return {.verdict = HeadVerdict::no};
         }
         if (message.size() >= 4) {
             Cursor handshake(message);
             handshake.skip(1);
             const std::uint32_t body_bytes = handshake.u24();
             if (body_bytes > limits::stream_head_bytes_max) {
-                return {HeadVerdict::no};
+                return {.verdict = HeadVerdict::no};
             }
             if (handshake.left() >= body_bytes) {
                 auto hello = parse_client_hello(handshake.take(body_bytes));
-                return hello ? TlsHead{HeadVerdict::yes, *std::move(hello)} : TlsHead{};
+                return hello ? TlsHead{.verdict = HeadVerdict::yes, .hello = *std::move(hello)}
+                             : TlsHead{};
             }
         }
         if (!whole) {
-            return {HeadVerdict::more};
+            return {.verdict = HeadVerdict::more};
         }
     }
 }

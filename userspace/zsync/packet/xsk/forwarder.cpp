@@ -169,19 +169,19 @@ Task<Result<void>> Forwarder::follow(std::uint8_t from, std::size_t queue) {
             // The ring of the other side is full: a link that is down, or a receiver that is slow.
             ZCO_CHECK(co_await io_.sleep_for(limits::starved_interval));
         } else {
-            ZCO_CHECK(co_await wait_for_packets(in, queue, io_));
+            ZCO_CHECK(co_await wait_for_packets(&in, queue, io_));
         }
     }
 }
 
 /// Ends early, with success, when packets begin to leave by the socket.
-Task<Result<void>> Forwarder::wait_for_packets(Port& in, std::size_t queue, Io io) {
+Task<Result<void>> Forwarder::wait_for_packets(Port* in, std::size_t queue, Io io) {
     auto waiting = io.async(
-        "wait", [](Socket& socket) { return socket.wait_readable(); }, std::ref(*in.sockets[queue])
+        "wait", [](Socket& socket) { return socket.wait_readable(); }, std::ref(*in->sockets[queue])
     );
-    in.waits[queue] = &waiting;
+    in->waits[queue] = &waiting;
     const Result<void> waited = co_await waiting;
-    in.waits[queue] = nullptr;
+    in->waits[queue] = nullptr;
     if (!waited && !waited.error().is_canceled()) {
         co_return waited;
     }

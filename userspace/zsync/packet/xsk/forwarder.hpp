@@ -80,7 +80,7 @@ private:
     Forwarder(Io io, const ForwardOptions& options, std::uint64_t seed)
         : io_(io), rewrite_(options.rewrite_addresses), stations_(seed) {}
     Task<Result<void>> follow(std::uint8_t from, std::size_t queue);
-    static Task<Result<void>> wait_for_packets(Port& in, std::size_t queue, Io io);
+    static Task<Result<void>> wait_for_packets(Port* in, std::size_t queue, Io io);
     [[nodiscard]] bool decide(std::uint8_t from, std::span<std::byte> frame) noexcept;
 
     Io io_;

@@ -26,7 +26,9 @@ public:
     /// In the driver where it can, else in the stack, with places for `limits::queues_max` queues.
     static Outcome<Redirect> attach(const std::string& ifname);
     /// From here on the packets of the socket's queue go to it.
-    Outcome<void> enter(const Socket& socket) const { return enter_map(map_, socket); }
+    [[nodiscard]] Outcome<void> enter(const Socket& socket) const {
+        return enter_map(map_, socket);
+    }
 
 private:
     Redirect() = default;
