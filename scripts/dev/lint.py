@@ -68,7 +68,8 @@ class Reading:
             else:
                 names = []
         version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-        self.rules = version + (TOP / ".clang-tidy").read_bytes()
+        rules = [TOP / ".clang-tidy", *sorted(path for folder in FOLDERS for path in (TOP / folder).rglob(".clang-tidy"))]
+        self.rules = version + b"".join(path.read_bytes() for path in rules)
 
     def digest(self, name: str) -> bytes:
         """Of the tree the content; a header of the root is what it is by its size and date."""

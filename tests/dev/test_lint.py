@@ -64,3 +64,5 @@ def test_every_file_is_read_again_when_the_rules_change(tree):
     tree.lint()
     tree.write(".clang-tidy", FILES[".clang-tidy"].replace("constructor", "constructor,modernize-use-override"))
     assert tree.lint() == (0, {"one.cpp": "clean", "two.cpp": "clean"})
+    tree.write("userspace/.clang-tidy", "InheritParentConfig: true\nChecks: '-google-explicit-constructor'\n")
+    assert tree.lint() == (0, {"one.cpp": "clean", "two.cpp": "clean"})

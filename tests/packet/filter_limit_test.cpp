@@ -442,7 +442,7 @@ TEST_F(FilterTest, limit_is_not_escaped_by_a_flood_of_other_keys) {
     // Real frames over the veth pair, from random sources: several for each entry of the table.
     const LiveSource flood(veth_.peer());
     std::uint64_t seen = 10;
-    for (int n = 0; n < 50 && seen < 4 * limits::limit_keys_max; ++n) {
+    for (int n = 0; n < 50 && seen < std::uint64_t{4} * limits::limit_keys_max; ++n) {
         flood.send(65'536);
         seen = filter.rule_counts()->front().packets;
     }

@@ -33,7 +33,7 @@ void parse_transport(ReferencePacket& packet, Bytes payload, bool jumbo) {
     };
     if (packet.protocol == 6) {
         has(20, "tcp_short");
-        const std::size_t header = payload[12] / 16 * 4;
+        const std::size_t header = std::size_t{payload[12]} / 16 * 4;
         demand(header >= 20, "tcp_data_offset");
         has(header, "tcp_data_offset");
         packet.tcp_flags = payload[13];
@@ -71,7 +71,7 @@ void check_fragment(
 void parse_ipv4(ReferencePacket& packet, Bytes bytes) {
     demand(bytes.size() >= 20, "ipv4_short");
     demand(bytes[0] / 16 == 4, "ipv4_version");
-    const std::size_t header = bytes[0] % 16 * 4U;
+    const std::size_t header = std::size_t{bytes[0]} % 16 * 4;
     demand(header >= 20, "ipv4_header_length");
     std::size_t total = word(bytes, 2);
     if (total == 0 && bytes.size() > 65535) {
@@ -84,7 +84,7 @@ void parse_ipv4(ReferencePacket& packet, Bytes bytes) {
     std::ranges::copy(bytes.subspan(16, 4), packet.destination.begin());
     packet.protocol = bytes[9];
     const Bytes payload = bytes.subspan(header, total - header);
-    const std::size_t start = word(bytes, 6) % 8192 * 8;
+    const std::size_t start = std::size_t{word(bytes, 6)} % 8192 * 8;
     const bool more = (bytes[6] & 0x20) != 0;
     if (start != 0 || more) {
         packet.fragment = true;
@@ -124,7 +124,7 @@ void parse_ipv6(ReferencePacket& packet, Bytes bytes) {
             rest = rest.subspan(8);
             demand(!fragment_seen, "ipv6_extension_order");
             fragment_seen = true;
-            const std::size_t start = word(header, 2) / 8 * 8;
+            const std::size_t start = std::size_t{word(header, 2)} / 8 * 8;
             const bool more = header[3] % 2 == 1;
             if (start == 0 && !more) {
                 continue;

@@ -224,7 +224,7 @@ std::vector<double> anomalies_of_a_week(std::uint64_t attack_minute, double atta
     std::mt19937 random(42);
     VolumeBaseline baseline;
     std::vector<double> found;
-    for (std::uint64_t minute = 0; minute < 7 * 24 * 60; ++minute) {
+    for (std::uint64_t minute = 0; minute < std::uint64_t{7} * 24 * 60; ++minute) {
         double bytes = office_bytes(minute, random);
         bytes *= minute == attack_minute ? attack_factor : 1;
         for (int part = 0; part < 10; ++part) { // a frame of a tenth each
@@ -255,7 +255,7 @@ TEST(Volume, four_times_the_usual_of_a_night_hour_is_an_anomaly_though_less_than
 TEST(Volume, a_pause_of_a_month_is_passed_in_no_time) {
     VolumeBaseline baseline;
     (void)baseline.add(second_ns, 100, second_ns, 2, 6);
-    (void)baseline.add(30 * 24 * hour_ns, 100, second_ns, 2, 6);
+    (void)baseline.add(std::uint64_t{30} * 24 * hour_ns, 100, second_ns, 2, 6);
 }
 
 } // namespace
