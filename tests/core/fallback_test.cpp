@@ -6,6 +6,7 @@
 #include <zsync/core/ring.hpp>
 #include <zsync/core/runtime_options.hpp>
 #include <zsync/core/send_stream.hpp>
+#include <zsync/core/signals.hpp>
 #include <zsync/core/stream.hpp>
 #include <zsync/core/thread_executor.hpp>
 #include <zsync/core/worker.hpp>
@@ -14,6 +15,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,10 +26,13 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -173,6 +178,20 @@ Task<Result<std::string>> cancel_a_send(Io io) {
     co_return (sent ? "sent" : sent.error().message()) + (holds ? ", chunk queued" : "");
 }
 
+/// What comes of a program in a process for which the system has no thread: `ok`, or what failed.
+std::string said_without_threads(Task<Result<void>> (*program)(Io)) {
+    return said_by_child([program]() -> std::string {
+        constexpr uid_t nobody = 65534; // the limit does not hold for root
+        if (::geteuid() == 0 && ::setresuid(nobody, nobody, nobody) != 0) {
+            return "root cannot be another user";
+        }
+        limit(RLIMIT_NPROC, 1); // with 0 the kernel lets what is for a thread wait for ever
+        const auto worker = *Worker::create();
+        const Result<void> result = worker->run("root", program(worker->io()));
+        return !result ? result.error().message() : testing::Test::HasFailure() ? "failed" : "ok";
+    });
+}
+
 } // namespace
 
 TEST(Fallback, a_send_stream_without_memory_waits_for_it_until_canceled) {
@@ -210,17 +229,64 @@ TEST(Fallback, files_are_there_where_the_system_gives_no_thread) {
             co_return {};
         }
     };
-    const std::string said = said_by_child([]() -> std::string {
-        constexpr uid_t nobody = 65534; // the limit does not hold for root
-        if (::geteuid() == 0 && ::setresuid(nobody, nobody, nobody) != 0) {
-            return "root cannot be another user";
+    EXPECT_EQ(said_without_threads(&Body::run), "ok");
+}
+
+// Memory that is a file is one of tmpfs, where Linux 6.18 reads in threads.
+TEST(Fallback, file_data_is_there_where_the_system_gives_no_thread) {
+    struct Body {
+        static Task<Result<std::size_t>> move(Io io, FdRef from, FdRef to) {
+            co_return co_await io.splice(from, Io::current_position, to, 0, 4);
         }
-        limit(RLIMIT_NPROC, 0);
-        const auto worker = *Worker::create();
-        const Result<void> result = worker->run("root", Body::run(worker->io()));
-        return !result ? result.error().message() : testing::Test::HasFailure() ? "failed" : "ok";
-    });
-    EXPECT_EQ(said, "ok");
+        static Task<Result<void>> run(Io io) {
+            const Fd file(::memfd_create("data", MFD_CLOEXEC));
+            EXPECT_EQ((co_await io.write(file, Bytes::copy_of("data"), 0)).count, 4U);
+            auto [count, buffer] = co_await io.read(file, Bytes(16), 0);
+            EXPECT_EQ(buffer.text(count.value_or(0)), "data");
+            std::array<BatchSlot, 1> storage;
+            Batch batch(io, storage);
+            std::array<std::byte, 4> found{};
+            ZCO_CHECK(batch.add(1, BatchOperation::read(file, found, 0)));
+            ZCO_CHECK(co_await batch.all());
+            EXPECT_EQ(batch.next()->value, 4U);
+            EXPECT_EQ(std::memcmp(found.data(), "data", found.size()), 0);
+            // The kernel splices in threads alone.
+            std::array<int, 2> ends{};
+            EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+            const Fd out(ends[0]);
+            const Fd in(ends[1]);
+            EXPECT_EQ(co_await io.splice(file, 0, in, Io::current_position, 4), 4U);
+            auto later = io.async(&Body::move, io, FdRef(out), FdRef(file));
+            EXPECT_EQ(co_await later, 4U);
+            auto waits = io.async(&Body::move, io, FdRef(out), FdRef(file));
+            ZCO_CHECK(co_await io.sleep_for(std::chrono::milliseconds(5)));
+            EXPECT_FALSE(waits.is_finished());
+            EXPECT_EQ((co_await io.write(in, Bytes::copy_of("more"))).count, 4U);
+            EXPECT_EQ(co_await waits, 4U);
+            co_return {};
+        }
+    };
+    EXPECT_EQ(said_without_threads(&Body::run), "ok");
+}
+
+// Each tick of a watched worker wakes who waits for signals. The kernel has a read that was woken
+// in vain so often (APOLL_MAX_RETRY) wait in a thread.
+TEST(Fallback, signals_are_received_after_many_wakes_where_the_system_gives_no_thread) {
+    struct Body {
+        static Task<Result<void>> run(Io io) {
+            static_cast<Worker&>(io.executor()).watch(std::chrono::hours(1), [](const Stall&) {});
+            ZCO_TRY(SignalSet signals, SignalSet::create({SIGTERM}));
+            auto next = io.async([&signals](Io on) { return signals.next(on); }, io);
+            const TimePoint end = io.now() + 300 * std::chrono::microseconds(limits::stall_tick_us);
+            while (io.now() < end) {
+                ZCO_CHECK(co_await io.yield());
+            }
+            ::kill(::getpid(), SIGTERM);
+            EXPECT_EQ(co_await next, SIGTERM);
+            co_return {};
+        }
+    };
+    EXPECT_EQ(said_without_threads(&Body::run), "ok");
 }
 
 TEST(Fallback, a_filter_that_forbids_io_uring_leads_to_epoll) {

@@ -305,6 +305,12 @@ void Batch::start(BatchSlot& slot) noexcept {
     }
 }
 
+// Until its descriptor is ready; then it begins anew.
+void Batch::wait_for(BatchSlot& slot, const OperationRequest& poll) noexcept {
+    slot.state_ = BatchSlot::State::polling;
+    worker_->queue().queue(poll, slot);
+}
+
 void Batch::completed(BatchSlot& slot, std::int32_t result) noexcept {
     const bool was_polling = slot.state_ == BatchSlot::State::polling;
     result = without_restart_codes(result);
@@ -312,8 +318,14 @@ void Batch::completed(BatchSlot& slot, std::int32_t result) noexcept {
         end_chain(slot, was_polling && result >= 0 ? -ECANCELED : result);
         return;
     }
-    if (result == -ECANCELED && is_on_storage(slot.request_)) {
-        result = carry_out(slot.request_, std::nullopt, nullptr);
+    if (result == -ECANCELED) {
+        const Attempt tried = attempt_without_thread(slot.request_);
+        if (tried.kind == Attempt::Kind::poll) {
+            wait_for(slot, poll_of(tried));
+            return;
+        }
+        end_chain(slot, tried.result);
+        return;
     }
     if ((was_polling && result >= 0) || (result == -EINTR && may_be_repeated(slot.request_))) {
         start(slot);
@@ -323,8 +335,7 @@ void Batch::completed(BatchSlot& slot, std::int32_t result) noexcept {
         // The file is O_NONBLOCK, which is for others to see; here it means to wait.
         const OperationRequest poll = readiness_for(slot.request_);
         if (poll.flags != 0) {
-            slot.state_ = BatchSlot::State::polling;
-            worker_->queue().queue(poll, slot);
+            wait_for(slot, poll);
             return;
         }
     }

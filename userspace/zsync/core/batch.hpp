@@ -289,6 +289,7 @@ private:
     void take_up(BatchSlot& slot, std::uint64_t tag, BatchOperation& operation) noexcept;
     void leave_live(BatchSlot& slot) noexcept;
     void start(BatchSlot& slot) noexcept;
+    void wait_for(BatchSlot& slot, const OperationRequest& poll) noexcept;
     void completed(BatchSlot& slot, std::int32_t result) noexcept;
     void end(BatchSlot& slot, std::int32_t result, bool stopped) noexcept;
     void end_chain(BatchSlot& slot, std::int32_t result) noexcept;

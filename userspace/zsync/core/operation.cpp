@@ -153,8 +153,15 @@ bool may_be_repeated(const OperationRequest& request) noexcept {
 bool OperationWait::has_ended() noexcept {
     auto& worker = static_cast<Worker&>(task().executor());
     result_ = without_restart_codes(result_);
-    if (result_ == -ECANCELED && !interrupted_ && is_on_storage(request_)) {
-        result_ = carry_out(request_, std::nullopt, nullptr);
+    if (result_ == -ECANCELED && !interrupted_) {
+        const Attempt tried = attempt_without_thread(request_);
+        if (tried.kind == Attempt::Kind::poll) {
+            polling_ = true;
+            worker.queue().queue(poll_of(tried), *this);
+            return false;
+        }
+        result_ = tried.result;
+        polling_ = false;
     }
     if (std::exchange(polling_, false) && result_ >= 0) {
         worker.queue().queue(request_, *this);

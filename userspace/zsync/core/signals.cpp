@@ -4,8 +4,9 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
+#include <poll.h>
 #include <pthread.h>
+#include <unistd.h>
 
 namespace zsync {
 
@@ -20,19 +21,26 @@ Result<SignalSet> SignalSet::create(std::initializer_list<int> signals) {
     if (const int error = pthread_sigmask(SIG_BLOCK, &mask, nullptr); error != 0) {
         return fail(os_error(error));
     }
-    Fd fd(::signalfd(-1, &mask, SFD_CLOEXEC));
+    Fd fd(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!fd) {
         return fail(os_error(errno));
     }
     return SignalSet(std::move(fd));
 }
 
+// Every signal of the process wakes who waits here, the ticks of a watched worker too; a read that
+// was woken in vain so often would wait in a thread of the kernel's from then on.
 Task<Result<int>> SignalSet::next(Io io) {
-    auto [count, buffer] = co_await io.read(fd_, Bytes(sizeof(signalfd_siginfo)));
-    ZCO_CHECK(count);
-    signalfd_siginfo info{};
-    std::memcpy(&info, buffer.data(), sizeof info);
-    co_return static_cast<int>(info.ssi_signo);
+    for (;;) {
+        ZCO_CHECK(co_await io.poll(fd_, POLLIN));
+        signalfd_siginfo info{};
+        if (::read(fd_.get(), &info, sizeof info) == sizeof info) {
+            co_return static_cast<int>(info.ssi_signo);
+        }
+        if (errno != EAGAIN && errno != EINTR) {
+            co_return fail(os_error(errno));
+        }
+    }
 }
 
 } // namespace zsync

@@ -383,6 +383,24 @@ long call_storage(const OperationRequest& request) noexcept {
     }
 }
 
+/// Whether it works on files and names.
+bool is_on_storage(const OperationRequest& request) noexcept {
+    switch (request.opcode) {
+    case Opcode::fsync:
+    case Opcode::fallocate:
+    case Opcode::open:
+    case Opcode::statx:
+    case Opcode::fadvise:
+    case Opcode::rename:
+    case Opcode::unlink:
+    case Opcode::mkdir:
+    case Opcode::truncate:
+        return true;
+    default:
+        return false;
+    }
+}
+
 Attempt call_at_once(const OperationRequest& request) noexcept {
     switch (request.opcode) {
     case Opcode::close:
@@ -562,23 +580,6 @@ Attempt attempt(const OperationRequest& request, Progress& progress) noexcept {
     }
 }
 
-bool is_on_storage(const OperationRequest& request) noexcept {
-    switch (request.opcode) {
-    case Opcode::fsync:
-    case Opcode::fallocate:
-    case Opcode::open:
-    case Opcode::statx:
-    case Opcode::fadvise:
-    case Opcode::rename:
-    case Opcode::unlink:
-    case Opcode::mkdir:
-    case Opcode::truncate:
-        return true;
-    default:
-        return false;
-    }
-}
-
 std::int32_t carry_out(
     const OperationRequest& request, std::optional<TimePoint> deadline, Interrupt* interrupt
 ) noexcept {
@@ -603,6 +604,30 @@ std::int32_t carry_out(
         if (const int error = waiting.wait_for(tried); error != 0) {
             return progress.stopped(error);
         }
+    }
+}
+
+Attempt attempt_without_thread(const OperationRequest& request) noexcept {
+    switch (request.opcode) {
+    case Opcode::read:
+    case Opcode::readv:
+    case Opcode::write:
+    case Opcode::writev:
+    case Opcode::splice: {
+        Progress progress;
+        const Attempt tried = attempt(request, progress);
+        if (tried.kind == Attempt::Kind::later) {
+            return poll_for(request.fd, POLLOUT);
+        }
+        return tried.kind == Attempt::Kind::blocks ? done(carry_out(request, std::nullopt, nullptr))
+                                                   : tried;
+    }
+    default:
+        if (is_on_storage(request)) {
+            return done(carry_out(request, std::nullopt, nullptr));
+        }
+        const std::uint32_t events = readiness_for(request).flags;
+        return events != 0 ? poll_for(request.fd, events) : done(-ECANCELED);
     }
 }
 

@@ -58,15 +58,22 @@ struct Attempt {
     std::uint32_t events = 0; ///< poll(2) bits
 };
 
+/// The wait that such an attempt asks for.
+[[nodiscard]] inline OperationRequest poll_of(const Attempt& tried) noexcept {
+    return {.opcode = Opcode::poll, .fd = tried.fd, .flags = tried.events};
+}
+
 /// Tries an operation. Never blocks, but for the moment that a file system call on cached data
 /// takes. A listener is left in O_NONBLOCK: accept(2) has no flag for it, and two threads that take
 /// turns at a shared listener must not hang in it.
 [[nodiscard]] Attempt attempt(const OperationRequest& request, Progress& progress) noexcept;
 
-/// Whether it works on files and names, and so takes as long as the storage does. The ring gives
-/// such ones to threads of the kernel, and ECANCELED, unasked, where the system has none left for
-/// it (RLIMIT_NPROC, a cgroup's pids.max): they are carried out by the worker's own thread then.
-[[nodiscard]] bool is_on_storage(const OperationRequest& request) noexcept;
+/// For what ended with ECANCELED, unasked. The ring gives operations on files and names, those that
+/// wait for storage, and what was woken in vain too often, to threads of the kernel; ECANCELED is
+/// that the system has none left (RLIMIT_NPROC, a cgroup's pids.max), or was kept from making one.
+/// Carries it out on this thread, as long as the storage takes, or says what it is to wait for
+/// before the ring gets it again.
+[[nodiscard]] Attempt attempt_without_thread(const OperationRequest& request) noexcept;
 
 /// Carries out an operation on this thread, blocking it. -ETIME past the deadline, -ECANCELED when
 /// interrupted; what has been moved by then is given instead.
