@@ -136,6 +136,18 @@ def test_ends_after_a_time_and_says_what_it_has(lab):
     assert struct.pack("<HHQ", 4, 8, 50) in block and struct.pack("<HHQ", 5, 8, 0) in block
 
 
+def test_what_came_before_an_interrupt_is_in_the_file(lab):
+    lab.attach()
+    with capturing(lab, "proto", "icmp") as (capture, path):
+        lab.daemon.send_signal(signal.SIGSTOP)
+        lab.far.run("ping", "-q", "-c", "200", "-i", "0.002", lab.near.v4)
+        capture.send_signal(signal.SIGINT)
+        capture.wait()
+        lab.daemon.send_signal(signal.SIGCONT)
+        wait_until("the end", lambda: lab.json("jobs") == [])
+    assert len(tshark(path)) == 400
+
+
 def test_is_whole_when_its_client_is_interrupted(lab):
     lab.attach()
     with capturing(lab) as (capture, path):

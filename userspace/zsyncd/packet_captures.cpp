@@ -144,6 +144,28 @@ copy_packets(Io io, Source* source, const CaptureRequest* request, FdRef file, W
     }
 }
 
+/// What has been counted and is not in the file yet, after a cancel.
+Task<Outcome<void>> copy_rest(
+    Io io,
+    Source* source,
+    const CaptureRequest* request,
+    FdRef file,
+    CaptureCounts counts,
+    Written* written
+) {
+    const std::uint64_t kept = counts.matched - std::min(counts.lost, counts.matched);
+    const std::uint64_t wanted =
+        request->packets_max == 0 ? kept : std::min(kept, request->packets_max);
+    while (written->packets < wanted) {
+        ZCO_TRY(const std::size_t taken, co_await source->take(written, wanted));
+        ZCO_CHECK(co_await write_out(io, file, written));
+        if (taken == 0) {
+            break;
+        }
+    }
+    co_return {};
+}
+
 } // namespace
 
 Task<Outcome<CaptureReply>>
@@ -176,6 +198,12 @@ PacketCaptures::run(Io io, JobRegistry* jobs, CaptureRequest request, Fd file) {
     const Outcome<CaptureCounts> counts = co_await source.counts();
     if (!counts) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(counts.error())));
+    }
+    if (!copied && copied.error().error.is_canceled()) {
+        const auto rest = co_await copy_rest(io, &source, &request, file, *counts, &written);
+        if (!rest) {
+            co_return job.end(Outcome<CaptureReply>(std::unexpected(rest.error())));
+        }
     }
     CaptureWriter::end(
         written.text,

@@ -81,6 +81,7 @@ constexpr auto rows = std::to_array<Row>({
     {"fair_queue_packets_min", filter::fair_queue_packets_min},
     {"fair_queue_packets_max", filter::fair_queue_packets_max},
     {"forwards_max", filter::forwards_max},
+    {"analysis_clock_step_ns", analysis::clock_step_ns},
     {"analysis_captured_packet_bytes_max", analysis::captured_packet_bytes_max},
     {"analysis_capture_block_bytes_max", analysis::capture_block_bytes_max},
     {"analysis_capture_interfaces_max", analysis::capture_interfaces_max},
