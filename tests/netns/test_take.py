@@ -70,6 +70,20 @@ def test_all_that_the_rules_pass_is_in_the_file(lab, mode, queues):
     assert str(len(frames_of(path))) in said
 
 
+def test_what_came_before_an_interrupt_is_in_the_file(lab):
+    without_addresses(lab)
+    lab.filter(f"drop proto udp dport {DENIED}\n")
+    sent = [frame for frame in numbered(lab, 2000) if passes(frame)]
+    with capturing(lab, "--take") as (taking, path):
+        lab.daemon.send_signal(signal.SIGSTOP)
+        lab.far.send(*sent)
+        taking.send_signal(signal.SIGINT)
+        taking.wait()
+        lab.daemon.send_signal(signal.SIGCONT)
+        wait_until("the end", lambda: lab.json("jobs") == [])
+    assert [frame for frame in frames_of(path) if Ether(frame).haslayer(UDP)] == sent
+
+
 def test_ends_after_a_number_and_says_how_it_was_done(lab):
     without_addresses(lab)
     lab.filter("drop proto udp dport 9\n")

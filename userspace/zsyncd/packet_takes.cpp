@@ -237,7 +237,20 @@ Task<Result<void>> run_there(Io io, TakeRef take) {
     co_return take->done ? Result<void>() : joined;
 }
 
-/// What is fetched by now is written, what the kernel counted is told, and nothing stays open.
+/// All that a socket's ring holds, and no more than it has room for: the kernel may still fill it.
+void add_rest(Take& take, Socket& socket) {
+    FrameBatch batch;
+    for (std::size_t left = limits::take_frames; left > 0;) {
+        socket.fetch(batch);
+        if (batch.empty()) {
+            return;
+        }
+        left -= std::min(left, batch.size());
+        add_all(take, batch);
+    }
+}
+
+/// What has come by now is written, what the kernel counted is told, and nothing stays open.
 Task<Result<void>> close_there(Io io, TakeRef take) {
     if (take->sockets.empty() || !take->begun) {
         take->sockets.clear();
@@ -245,9 +258,7 @@ Task<Result<void>> close_there(Io io, TakeRef take) {
         co_return {};
     }
     for (const auto& socket : take->sockets) {
-        FrameBatch batch;
-        socket->fetch(batch);
-        add_all(*take, batch);
+        add_rest(*take, *socket);
         if (const auto stats = socket->stats()) {
             take->lost += stats->lost_ring_full + stats->lost_no_frame + stats->lost_other;
         }
