@@ -100,7 +100,8 @@ class ModelHost {
 public:
     /// `seed` is for simulations. Bytes move whole there and sockets have memory: a case of the
     /// table counts on both. EINTR, delays, splits and late cancels happen.
-    explicit ModelHost(Model model, std::uint64_t seed = 1) : kind_(TaskKind::thread) {
+    explicit ModelHost(Model model, std::uint64_t seed = 1, RunOrder order = RunOrder::arrival)
+        : kind_(TaskKind::thread) {
         if (model == Model::threads) {
             executor_ = take(ThreadExecutor::create());
         } else if (model == Model::blocking) {
@@ -109,21 +110,25 @@ public:
             executor_ = std::make_unique<FailingExecutor>();
         } else {
             kind_ = is_stackless(model) ? TaskKind::coroutine : TaskKind::fiber;
-            executor_ = make_worker(model, seed);
+            executor_ = make_worker(model, seed, order);
         }
     }
     [[nodiscard]] Executor& executor() noexcept { return *executor_; }
     [[nodiscard]] Io io() noexcept { return {*executor_, kind_}; }
 
 private:
-    static std::unique_ptr<Worker> make_worker(Model model, std::uint64_t seed) {
+    static std::unique_ptr<Worker> make_worker(Model model, std::uint64_t seed, RunOrder order) {
         if (is_simulated(model)) {
-            return std::make_unique<Worker>(std::make_unique<SimulatedQueue>(
-                seed, SimulationFaults{.shortened = 0, .no_buffers = 0}
-            ));
+            return std::make_unique<Worker>(
+                std::make_unique<SimulatedQueue>(
+                    seed, SimulationFaults{.shortened = 0, .no_buffers = 0}
+                ),
+                order
+            );
         }
-        return is_on_epoll(model) ? std::make_unique<Worker>(take(EpollQueue::create({}, "a test")))
-                                  : take(Worker::create());
+        return is_on_epoll(model)
+                   ? std::make_unique<Worker>(take(EpollQueue::create({}, "a test")), order)
+                   : take(Worker::create(order));
     }
     template <class T> static T take(Outcome<T> outcome) {
         if (!outcome) {

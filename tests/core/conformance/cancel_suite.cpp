@@ -206,7 +206,8 @@ private:
     void run_once(Race race, std::uint64_t seed) {
         const std::size_t descriptors = open_descriptors();
         {
-            ModelHost host(model_, seed);
+            const bool by_urgency = (row_.needs & urgency) != 0;
+            ModelHost host(model_, seed, by_urgency ? RunOrder::urgency : RunOrder::arrival);
             Scene scene{.row = row_, .timing = timing_, .race = race, .point = {}, .seen = {}};
             EXPECT_IS(host.io().run("root", play(host.io(), scene)), "ok");
             EXPECT_EQ(host.executor().task_count(), 0U) << "a task is left";
@@ -249,7 +250,9 @@ std::vector<PointRow> suspension_points() {
           worker_points(),
           limiter_points(),
           asio_points(),
-          callback_points()}) {
+          callback_points(),
+          helper_points(),
+          deadline_points()}) {
         all.insert(all.end(), part.begin(), part.end());
     }
     return all;
@@ -258,6 +261,7 @@ std::vector<PointRow> suspension_points() {
 void register_cancels_on(Model model) {
     for (const PointRow& row : all_points()) {
         if (((row.needs & outside) != 0 && is_simulated(model)) ||
+            ((row.needs & stack) != 0 && is_stackless(model)) ||
             ((row.needs & on_worker) != 0 && model == Model::threads)) {
             continue;
         }

@@ -42,6 +42,7 @@ constexpr Needs writing = 8;  ///< files and pipes take bytes; else ENOSPC
 constexpr Needs stack = 16;   ///< `wait()`: no coroutine has one, so it runs on the other models
 constexpr Needs outside = 32; ///< something that no task does: not in a simulation
 constexpr Needs on_worker = 64; ///< coroutines or fibers: not on threads
+constexpr Needs urgency = 128;  ///< a worker that runs its tasks by urgency
 
 struct Case {
     std::string_view subject;

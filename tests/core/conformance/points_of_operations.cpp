@@ -294,6 +294,11 @@ struct Sleep final : Point {
     void account(bool /*got*/) override {}
 };
 
+struct SleepByTheExecutor final : Point {
+    Task<Result<void>> wait(Io io) override { co_return co_await sleep_until(io, io.now() + 24h); }
+    void account(bool got) override { EXPECT_FALSE(got); }
+};
+
 struct SleepByTheWall final : Point {
     Task<Result<void>> wait(Io io) override {
         co_return co_await sleep_until(io, std::chrono::system_clock::now() + 1h);
@@ -397,6 +402,7 @@ std::vector<PointRow> operation_points() {
         {"io.wait_exit", "ProcessWait", outside, waits, &make_point<WaitExit>},
         {"io.sleep_until", "SleepWait", timer, ends, &make_point<Sleep>},
         {"io.sleep_for", "SleepWait", timer, never, &make_point<SleepLong>},
+        {"sleep_until", "sleep_until", timer, never, &make_point<SleepByTheExecutor>},
         {"sleep_until wall", "sleep_until", timer, never, &make_point<SleepByTheWall>},
         {"sleep_until boot", "sleep_until", timer, ends, &make_point<SleepSinceBoot>},
         {"io.yield", "YieldWait", nothing, ends, &make_point<Yield>},

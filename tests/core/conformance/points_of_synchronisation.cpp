@@ -7,6 +7,7 @@
 #include <zsync/core/channel.hpp>
 #include <zsync/core/condition.hpp>
 #include <zsync/core/event.hpp>
+#include <zsync/core/future.hpp>
 #include <zsync/core/mutex.hpp>
 #include <zsync/core/notify.hpp>
 #include <zsync/core/once.hpp>
@@ -158,6 +159,40 @@ private:
     Event go_;
 };
 
+/// Waits for its turn, while another task makes the value.
+struct GetOrMakeInTurn final : Point {
+    Task<Result<void>> prepare(Io io) override {
+        ZCO_TRY(maker_, io.concurrent(&GetOrMakeInTurn::make_first, this));
+        co_return {};
+    }
+    Task<Result<void>> wait(Io io) override {
+        co_return nothing_of(
+            co_await cell_.get_or_make_until(io.now() + 24h, &GetOrMakeInTurn::make, this)
+        );
+    }
+    void complete() override { go_.set(); }
+    Task<Result<void>> settle(Io /*io*/) override {
+        go_.set();
+        ZCO_CHECK(co_await *maker_);
+        EXPECT_EQ(made_, 1) << "made twice, or never";
+        co_return {};
+    }
+    void account(bool got) override { EXPECT_TRUE(!got || cell_.get() != nullptr); }
+
+private:
+    Task<Result<int>> make() {
+        ZCO_CHECK(co_await go_.wait());
+        co_return ++made_;
+    }
+    Task<Result<void>> make_first() {
+        co_return nothing_of(co_await cell_.get_or_make(&GetOrMakeInTurn::make, this));
+    }
+    OnceCell<int> cell_;
+    Event go_;
+    std::optional<Future<Result<void>>> maker_;
+    int made_ = 0;
+};
+
 struct TokenWait final : Point {
     Task<Result<void>> wait(Io /*io*/) override { co_return co_await token_.canceled(); }
     void complete() override { token_.cancel(); }
@@ -258,6 +293,11 @@ std::vector<PointRow> synchronisation_points() {
         {"barrier.arrive", "Barrier::Arrive", nothing, waits, &make_point<BarrierArrive>},
         {"wait_group.wait", "WaitGroup::Wait", nothing, waits, &make_point<WaitGroupWait>},
         {"once.get_or_make", "OnceCell::get_or_make", nothing, waits, &make_point<GetOrMake>},
+        {"once.get_or_make_until",
+         "OnceCell::get_or_make_until",
+         beside | timer,
+         waits,
+         &make_point<GetOrMakeInTurn>},
         {"cancel_token.canceled", "CancelToken::Wait", nothing, waits, &make_point<TokenWait>},
         {"channel.send", "Channel::Send", nothing, waits, &make_point<ChannelSend>},
         {"channel.receive", "Channel::Receive", nothing, waits, &make_point<ChannelReceive>},

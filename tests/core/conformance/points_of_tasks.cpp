@@ -34,6 +34,15 @@ private:
     Event event_;
 };
 
+struct FutureAwaitAndDrop final : Point {
+    Task<Result<void>> wait(Io io) override { co_return co_await io.async(see, std::ref(event_)); }
+    void complete() override { event_.set(); }
+    void account(bool /*got*/) override {}
+
+private:
+    Event event_;
+};
+
 struct FutureCancel final : Point {
     Task<Result<void>> wait(Io io) override {
         auto inner = io.async(see_in_the_end, std::ref(event_));
@@ -171,6 +180,26 @@ struct SelectAwaitMany final : OnSelect {
     }
 };
 
+struct SelectCancel final : Point {
+    explicit SelectCancel(Io io) : all_(io) { all_.async<0>(see_in_the_end, std::ref(event_)); }
+    Task<Result<void>> wait(Io /*io*/) override {
+        while (co_await all_.cancel()) {
+            ++taken_;
+        }
+        co_return {};
+    }
+    void complete() override { event_.set(); }
+    void account(bool got) override {
+        EXPECT_TRUE(got);
+        EXPECT_EQ(taken_, 1);
+    }
+
+private:
+    Event event_;
+    Select<void> all_;
+    int taken_ = 0;
+};
+
 struct SelectCancelDiscard final : Point {
     explicit SelectCancelDiscard(Io io) : all_(io) {
         all_.async<0>(see_in_the_end, std::ref(event_));
@@ -196,6 +225,11 @@ std::vector<PointRow> task_points() {
     using enum Ending;
     return {
         {"future.await", "Future::Await", beside, passes_on, &make_point<FutureAwait>},
+        {"future.await of one that is dropped",
+         "Future::Await",
+         beside,
+         passes_on,
+         &make_point<FutureAwaitAndDrop>},
         {"future.cancel", "Future::Await", beside, stays, &make_point<FutureCancel>},
         {"scope.join", "Scope::Join", beside, waits, &make_point<Join<Scope>>},
         {"group.join", "Scope::Join", beside, waits, &make_point<Join<Group>>},
@@ -203,6 +237,7 @@ std::vector<PointRow> task_points() {
         {"join_set.cancel", "JoinSet::Cancel", beside, stays, &make_point<JoinSetCancel>},
         {"select.await", "JoinSet::Next", beside, waits, &make_point<SelectAwait>},
         {"select.await_many", "Select::await_many", beside, waits, &make_point<SelectAwaitMany>},
+        {"select.cancel", "JoinSet::Cancel", beside, stays, &make_point<SelectCancel>},
         {"select.cancel_discard",
          "Select::cancel_discard",
          beside,

@@ -1,9 +1,10 @@
-// Suspension points of batches, of ports, and of calls on other workers.
+// Suspension points of batches, of ports, of real-time tasks, and of calls on other workers.
 #include "tests/core/conformance/suspension_point.hpp"
 
 #include <zsync/core/batch.hpp>
 #include <zsync/core/event.hpp>
 #include <zsync/core/port.hpp>
+#include <zsync/core/real_time_task.hpp>
 #include <zsync/core/worker.hpp>
 #include <zsync/core/worker_address.hpp>
 
@@ -143,11 +144,13 @@ private:
     bool settled_ = false;
 };
 
+enum class Way : std::uint8_t { call, task, async };
+
 /// A call by the way that leads to other workers, and back.
-struct RemoteCallOf final : Point {
+template <Way way> struct RemoteCallOf final : Point {
     Task<Result<void>> wait(Io io) override {
         ZCO_TRY(const WorkerAddress there, static_cast<Worker&>(io.executor()).address());
-        const Result<void> called = co_await there.call("guest", &RemoteCallOf::guest, this);
+        const Result<void> called = co_await go_there(io, there);
         if (what(called) == "Closed") { // a worker that ends takes no calls any more
             co_return io.check_cancel();
         }
@@ -157,6 +160,16 @@ struct RemoteCallOf final : Point {
     void account(bool /*got*/) override { EXPECT_EQ(began_, ended_) << "a task is left"; }
 
 private:
+    Task<Result<void>> go_there(Io io, WorkerAddress there) {
+        if constexpr (way == Way::call) {
+            co_return co_await there.call("guest", &RemoteCallOf::guest, this);
+        } else if constexpr (way == Way::task) {
+            co_return co_await there.task("guest", &RemoteCallOf::guest, this);
+        } else {
+            auto called = there.async(io, "guest", &RemoteCallOf::guest, this);
+            co_return co_await called;
+        }
+    }
     static Task<Result<void>> guest(Io /*io*/, RemoteCallOf* self) {
         ++self->began_;
         const Result<void> waited = co_await self->go_.wait();
@@ -166,6 +179,20 @@ private:
     Event go_;
     int began_ = 0;
     int ended_ = 0;
+};
+
+/// The release of a job that is a day away.
+struct NextPeriod final : Point {
+    Task<Result<void>> wait(Io io) override {
+        auto job = RealTimeTask::enter(io, {.period = 24h, .budget = 1ms});
+        if (!job) {
+            co_return fail(job.error().error);
+        }
+        const Result<void> released = co_await job->next_period();
+        EXPECT_EQ(job->stats().jobs, 1U);
+        co_return released;
+    }
+    void account(bool got) override { EXPECT_FALSE(got); }
 };
 
 } // namespace
@@ -187,7 +214,22 @@ std::vector<PointRow> worker_points() {
          "RemoteCall",
          on_worker | outside,
          waits,
-         &make_point<RemoteCallOf>},
+         &make_point<RemoteCallOf<Way::call>>},
+        {"worker_address.task",
+         "RemoteCall",
+         on_worker | outside,
+         waits,
+         &make_point<RemoteCallOf<Way::task>>},
+        {"worker_address.async",
+         "Future::Await",
+         on_worker | outside,
+         passes_on,
+         &make_point<RemoteCallOf<Way::async>>},
+        {"real_time_task.next_period",
+         "SleepWait",
+         timer | on_worker | urgency,
+         never,
+         &make_point<NextPeriod>},
     };
 }
 

@@ -63,6 +63,8 @@ std::vector<PointRow> worker_points();
 std::vector<PointRow> limiter_points();
 std::vector<PointRow> asio_points();
 std::vector<PointRow> callback_points();
+std::vector<PointRow> helper_points();
+std::vector<PointRow> deadline_points();
 
 template <class P> std::unique_ptr<Point> make_point(Io io) {
     if constexpr (std::constructible_from<P, Io>) {
