@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = ("userspace", "tests", "bench", "fuzz", "vm-tests")
+FOLDERS = ("userspace", "tests", "bench", "fuzz", "vm-tests", "examples")
 EXIT_NOTHING = 77
 FORMAT = "clang-format-19"
 TIDY = "clang-tidy-19"

@@ -40,20 +40,14 @@ using Local = net::local::stream_protocol::socket;
 
 namespace {
 
-class Asio : public testing::TestWithParam<Model> {
+class Asio : public ModelTest {
 protected:
-    Asio() : host_(GetParam()) {}
-    [[nodiscard]] Io io() noexcept { return host_.io(); }
-
     /// Runs `body(context, args...)` in a context, and expects that it succeeds.
     template <class Body, class... Args> void in_context(Body body, Args... args) {
         const Result<void> done =
             io().run("test", asio::in_context(io(), body, std::move(args)...));
         EXPECT_TRUE(done) << done.error().message();
     }
-
-private:
-    ModelHost host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(

@@ -32,18 +32,13 @@ using WebSocket = beast::websocket::stream<beast::tcp_stream>;
 
 namespace {
 
-class Beast : public testing::TestWithParam<Model> {
+class Beast : public ModelTest {
 protected:
-    Beast() : host_(GetParam()) {}
     using Body = Task<Result<void>> (*)(Context&, Io);
     void in_context(Body body) {
-        const Result<void> done =
-            host_.io().run("test", asio::in_context(host_.io(), body, host_.io()));
+        const Result<void> done = io().run("test", asio::in_context(io(), body, io()));
         EXPECT_TRUE(done) << done.error().message();
     }
-
-private:
-    ModelHost host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(

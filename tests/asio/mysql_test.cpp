@@ -64,14 +64,11 @@ mysql::connect_params server() {
     return params;
 }
 
-class MySql : public testing::TestWithParam<Model> {
+class MySql : public ModelTest {
 protected:
-    MySql() : host_(GetParam()) {}
-
     using Body = Task<Result<void>> (*)(Io, mysql::any_connection&);
     void with_connection(Body body) {
-        const Result<void> done =
-            host_.io().run("test", asio::in_context(host_.io(), connected, host_.io(), body));
+        const Result<void> done = io().run("test", asio::in_context(io(), connected, io(), body));
         EXPECT_TRUE(done) << done.error().message();
     }
 
@@ -85,8 +82,6 @@ private:
         ZCO_CHECK(came);
         co_return co_await body(io, connection);
     }
-
-    ModelHost host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(

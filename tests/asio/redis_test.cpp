@@ -43,15 +43,12 @@ Task<Result<void>> keep_running(redis::connection& connection, const redis::conf
     co_return co_await connection.async_run(config, silent, use_task);
 }
 
-class Redis : public testing::TestWithParam<Model> {
+class Redis : public ModelTest {
 protected:
-    Redis() : host_(GetParam()) {}
-
     using Body = Task<Result<void>> (*)(Io, redis::connection&);
     /// Runs `body` with a connection that a task of its own keeps going.
     void with_connection(Body body) {
-        const Result<void> done =
-            host_.io().run("test", asio::in_context(host_.io(), connected, host_.io(), body));
+        const Result<void> done = io().run("test", asio::in_context(io(), connected, io(), body));
         EXPECT_TRUE(done) << done.error().message();
     }
 
@@ -66,8 +63,6 @@ private:
         (void)co_await running.cancel();
         co_return result;
     }
-
-    ModelHost host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(

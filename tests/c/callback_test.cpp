@@ -15,16 +15,12 @@ using zsync::c::Callback;
 
 namespace {
 
-class CCallback : public testing::TestWithParam<Model> {
+class CCallback : public ModelTest {
 protected:
-    CCallback() : host_(GetParam()) {}
     template <class F> void run(F body) {
-        const Result<void> done = host_.io().run("test", make_task(body, host_.io()));
+        const Result<void> done = io().run("test", make_task(body, io()));
         EXPECT_TRUE(done) << done.error().message();
     }
-
-private:
-    ModelHost host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(

@@ -24,24 +24,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class AnyAcceptStream : public testing::TestWithParam<Model> {
-protected:
-    Io io() { return host_.io(); }
-    ModelHost host_{GetParam()};
-};
-INSTANTIATE_TEST_SUITE_P(
-    Models,
-    AnyAcceptStream,
-    testing::Values(
-        Model::coroutines,
-        Model::fibers,
-        Model::epoll_coroutines,
-        Model::epoll_fibers,
-        Model::threads,
-        Model::blocking
-    ),
-    model_name
-);
+class AnyAcceptStream : public ModelTest {};
+INSTANTIATE_TEST_SUITE_P(Models, AnyAcceptStream, real_models(), model_name);
 
 class ConcurrentAcceptStream : public AnyAcceptStream {};
 INSTANTIATE_TEST_SUITE_P(Models, ConcurrentAcceptStream, concurrent_models(), model_name);

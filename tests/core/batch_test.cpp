@@ -33,24 +33,8 @@ using Op = BatchOperation;
 
 namespace {
 
-class AnyBatch : public testing::TestWithParam<Model> {
-protected:
-    Io io() { return host_.io(); }
-    ModelHost host_{GetParam()};
-};
-INSTANTIATE_TEST_SUITE_P(
-    Models,
-    AnyBatch,
-    testing::Values(
-        Model::coroutines,
-        Model::fibers,
-        Model::epoll_coroutines,
-        Model::epoll_fibers,
-        Model::threads,
-        Model::blocking
-    ),
-    model_name
-);
+class AnyBatch : public ModelTest {};
+INSTANTIATE_TEST_SUITE_P(Models, AnyBatch, real_models(), model_name);
 
 class ConcurrentBatch : public AnyBatch {};
 INSTANTIATE_TEST_SUITE_P(Models, ConcurrentBatch, concurrent_models(), model_name);

@@ -26,24 +26,8 @@ using Op = BatchOperation;
 
 namespace {
 
-class AnyDatagramStream : public testing::TestWithParam<Model> {
-protected:
-    Io io() { return host_.io(); }
-    ModelHost host_{GetParam()};
-};
-INSTANTIATE_TEST_SUITE_P(
-    Models,
-    AnyDatagramStream,
-    testing::Values(
-        Model::coroutines,
-        Model::fibers,
-        Model::epoll_coroutines,
-        Model::epoll_fibers,
-        Model::threads,
-        Model::blocking
-    ),
-    model_name
-);
+class AnyDatagramStream : public ModelTest {};
+INSTANTIATE_TEST_SUITE_P(Models, AnyDatagramStream, real_models(), model_name);
 
 class ConcurrentDatagramStream : public AnyDatagramStream {};
 INSTANTIATE_TEST_SUITE_P(Models, ConcurrentDatagramStream, concurrent_models(), model_name);

@@ -76,6 +76,12 @@ inline auto concurrent_models() {
     return testing::Values(coroutines, fibers, epoll_coroutines, epoll_fibers, threads);
 }
 
+/// All on which operations reach the kernel.
+inline auto real_models() {
+    using enum Model;
+    return testing::Values(coroutines, fibers, epoll_coroutines, epoll_fibers, threads, blocking);
+}
+
 inline bool is_simulated(Model model) {
     return model == Model::simulated_coroutines || model == Model::simulated_fibers;
 }
@@ -140,6 +146,13 @@ private:
 
     TaskKind kind_;
     std::unique_ptr<Executor> executor_;
+};
+
+/// A test of one model after the other.
+class ModelTest : public testing::TestWithParam<Model> {
+protected:
+    Io io() { return host_.io(); }
+    ModelHost host_{GetParam()};
 };
 
 } // namespace zsync

@@ -32,11 +32,7 @@ SocketAddress name_of(const Fd& socket) {
     return address;
 }
 
-class PinnedMemoryTest : public testing::TestWithParam<Model> {
-protected:
-    Io io() { return host_.io(); }
-    ModelHost host_{GetParam()};
-};
+class PinnedMemoryTest : public ModelTest {};
 INSTANTIATE_TEST_SUITE_P(Models, PinnedMemoryTest, concurrent_models(), model_name);
 
 } // namespace
