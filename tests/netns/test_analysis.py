@@ -238,7 +238,7 @@ def test_a_device_that_is_renamed_is_analysed_on(analysed):
     assert [alert["kind"] for alert in analysed.json("alerts", analysed.near.ifname)] == ["port_scan"]
     assert analysed.json("flows", analysed.near.ifname)["flow_table"]["flows"] >= table["flows"] > 0
     assert analysed.ctl("flows", old, check=False).code == 1
-    analysed.far.run("ping", "-c", "300", "-i", "0.002", analysed.near.v4)
+    analysed.far.run("ping", "-q", "-c", "300", "-l", "300", analysed.near.v4)
     wait_until("an alert", lambda: "icmp_flood" in {alert["kind"] for alert in analysed.json("alerts")})
     assert f"{analysed.near.ifname}: icmp_flood" in analysed.log()
     analysed.ctl("packet", "analyse", analysed.near.ifname, "--off")

@@ -130,7 +130,7 @@ public:
 
         Channel& channel_;
         union {
-            T value_;
+            T value_; // NOLINT(readability-identifier-naming): as private as the union is
         };
     };
 
