@@ -25,7 +25,7 @@ namespace {
 
 constexpr int readers = 32;
 constexpr std::size_t names_queued_max = 256;
-constexpr std::size_t block_bytes = 256 * 1024;
+constexpr std::size_t block_bytes = 256UZ * 1024;
 
 struct Sum {
     std::uint32_t crc = 0;

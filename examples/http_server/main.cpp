@@ -32,7 +32,7 @@ namespace {
 constexpr auto idle_time_max = 30s; // for a request, and for each block of an answer
 constexpr std::uint32_t receive_buffers = 1024;
 constexpr std::uint32_t receive_buffer_bytes = 4096;
-constexpr std::size_t file_block_bytes = 64 * 1024;
+constexpr std::size_t file_block_bytes = 64UZ * 1024;
 
 struct Site {
     Fd folder;

@@ -40,15 +40,15 @@ Task<Outcome<void>> echo(Io io, std::string ifname) {
 
 int main(int argc, char** argv) {
     if (argc != 2) {
-        std::fprintf(stderr, "usage: packet_echo INTERFACE\n");
+        (void)std::fprintf(stderr, "usage: packet_echo INTERFACE\n");
         return 2;
     }
     auto worker = Worker::create();
     if (!worker) {
-        std::fprintf(stderr, "packet_echo: %s\n", worker.error().message().c_str());
+        (void)std::fprintf(stderr, "packet_echo: %s\n", worker.error().message().c_str());
         return 1;
     }
     const auto ended = (*worker)->run("echo", echo((*worker)->io(), argv[1]));
-    std::fprintf(stderr, "packet_echo: %s\n", ended.error().message().c_str());
+    (void)std::fprintf(stderr, "packet_echo: %s\n", ended.error().message().c_str());
     return 1;
 }

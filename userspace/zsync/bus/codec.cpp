@@ -16,10 +16,10 @@ std::size_t sequence_length(std::string_view text) noexcept {
         std::uint32_t smallest;
     };
     static constexpr std::array leads{
-        Lead{0x80, 0x00, 1, 0x00},
-        Lead{0xe0, 0xc0, 2, 0x80},
-        Lead{0xf0, 0xe0, 3, 0x800},
-        Lead{0xf8, 0xf0, 4, 0x10000},
+        Lead{.mask = 0x80, .bits = 0x00, .length = 1, .smallest = 0x00},
+        Lead{.mask = 0xe0, .bits = 0xc0, .length = 2, .smallest = 0x80},
+        Lead{.mask = 0xf0, .bits = 0xe0, .length = 3, .smallest = 0x800},
+        Lead{.mask = 0xf8, .bits = 0xf0, .length = 4, .smallest = 0x10000},
     };
     const auto first = static_cast<std::uint8_t>(text.front());
     for (const Lead& lead : leads) {
@@ -193,10 +193,10 @@ int Codec<Variant>::read(Reader& reader, Variant& value) {
     if (type != 'v') {
         return -ENXIO;
     }
-    const std::string signature = contents;
-    result = sd_bus_message_enter_container(reader.message, 'v', signature.c_str());
+    const std::string held = contents;
+    result = sd_bus_message_enter_container(reader.message, 'v', held.c_str());
     if (result >= 0) {
-        result = read_any(reader, signature.c_str(), value, static_cast<Variant::Value*>(nullptr));
+        result = read_any(reader, held.c_str(), value, static_cast<Variant::Value*>(nullptr));
     }
     return result < 0 ? result : sd_bus_message_exit_container(reader.message);
 }

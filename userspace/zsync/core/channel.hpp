@@ -107,9 +107,9 @@ public:
         friend class Channel;
         bool try_without_waiting() noexcept override {
             if (channel_.count_ != 0) [[likely]] {
-                T& first = channel_.take_first();
-                std::construct_at(&value_, std::move(first));
-                first.~T();
+                T* first = std::addressof(channel_.take_first());
+                std::construct_at(&value_, std::move(*first));
+                std::destroy_at(first);
                 channel_.refill();
                 return true;
             }
