@@ -25,6 +25,7 @@ namespace zsync {
 namespace {
 
 template <class T> T* pointer(std::uint64_t address) noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a request holds addresses as the kernel's does
     return reinterpret_cast<T*>(static_cast<std::uintptr_t>(address));
 }
 
@@ -300,8 +301,8 @@ Attempt try_splice(const OperationRequest& request) noexcept {
 /// only when the other end is ready, so that it does not wait there for anything but the storage.
 Attempt begin_splice(const OperationRequest& request) noexcept {
     struct Side {
-        int fd;
-        std::uint32_t events;
+        int fd = -1;
+        std::uint32_t events = 0;
         mode_t type = 0;
     };
     std::array<Side, 2> sides{

@@ -47,6 +47,7 @@ TaskName::TaskName(std::string_view text, Place made)
 
 void TaskName::free_text(const char* text) noexcept { delete[] text; }
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): `next_ready_` is set when it is queued
 TaskRecord::TaskRecord(
     Executor& executor,
     TaskKind kind,
@@ -69,6 +70,7 @@ TaskRecord::TaskRecord(
     sibling_link_ = &siblings;
     siblings = this;
     if (Ledger::traces()) [[unlikely]] {
+        // NOLINTNEXTLINE(bugprone-use-after-move): only its text has been moved
         Ledger::task_made(*this, name.made());
     }
     ZSYNC_PROBE_TASK(task__start, *this);
