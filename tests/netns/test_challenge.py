@@ -244,6 +244,36 @@ def test_a_client_without_timestamps_and_a_host_that_wants_none(lab):
     assert challenges(lab) == (2, 2, 0)
 
 
+@pytest.mark.parametrize("setting", ["tcp_timestamps", "tcp_sack", "tcp_window_scaling", "tcp_syncookies"])
+def test_connections_are_made_whatever_of_tcp_is_switched_off_later(lab, setting):
+    prepare(lab)
+    lab.filter(RULES)
+
+    def connects() -> bool:
+        with lab.near.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((lab.near.v4, PORT))
+            listener.listen()
+            listener.settimeout(0.3)
+            with lab.far.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.settimeout(0.3)
+                with contextlib.suppress(OSError):
+                    client.connect((lab.near.v4, PORT))
+                    listener.accept()[0].close()
+                    return True
+                return False
+
+    assert connects() and challenges(lab)[1] == 1
+    lab.near.run("sysctl", "-qw", f"net.ipv4.{setting}=0")
+    wait_until("a connection", connects)
+    if setting == "tcp_syncookies":
+        wait_until("the reason", lambda: "net.ipv4.tcp_syncookies is 0" in lab.stats()["state_reason"])
+    lab.near.run("sysctl", "-qw", f"net.ipv4.{setting}=1")
+    before = challenges(lab)[1]
+    wait_until("a challenge", lambda: connects() and challenges(lab)[1] > before)
+    wait_until("all as it was", lambda: lab.stats()["state_reason"] == "")
+
+
 def test_mptcp_is_not_challenged_and_works(lab):
     prepare(lab)
     lab.filter(RULES)

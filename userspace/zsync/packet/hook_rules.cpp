@@ -54,6 +54,12 @@ RuleSet rules_of_hook(const RuleSet& rules, std::uint32_t hook) {
     return own;
 }
 
+bool challenges(const RuleSet& rules) {
+    return std::ranges::any_of(rules.rules, [](const Rule& rule) {
+        return rule.actions.challenge;
+    });
+}
+
 Outcome<NameIds> resolve_names(const RuleSet& rules) {
     NameIds ids;
     for (const Rule& rule : rules.rules) {
@@ -204,13 +210,25 @@ Outcome<void> check_redirects(const RuleSet& rules, const NameIds& names) {
     return {};
 }
 
+ChallengeTerms terms_of(std::uint32_t mtu) {
+    ChallengeTerms terms{.cookies = tcp_setting("tcp_syncookies") != 0};
+    terms.takes |= tcp_setting("tcp_window_scaling") != 0 ? ZSYNC_AGREED_SCALE_MASK : 0;
+    terms.takes |= tcp_setting("tcp_sack") != 0 ? ZSYNC_AGREED_SACK : 0;
+    terms.takes |= tcp_setting("tcp_timestamps") != 0 ? ZSYNC_AGREED_TIMESTAMPS : 0;
+    constexpr std::uint32_t headers_ipv4 = 40;
+    constexpr std::uint32_t mtu_min = 576;
+    constexpr std::uint32_t mtu_max = 65'535;
+    terms.mss = std::clamp(mtu, mtu_min, mtu_max) - headers_ipv4;
+    return terms;
+}
+
 Outcome<Challenges> check_challenges(const RuleSet& rules, const std::string& ifname, bool driver) {
-    if (std::ranges::none_of(rules.rules, [](const Rule& rule) {
-            return rule.actions.challenge;
-        })) {
+    if (!challenges(rules)) {
         return Challenges{};
     }
-    if (tcp_setting("tcp_syncookies") == 0) {
+    const InterfaceFacts found = ZTRY(interface_facts(ifname));
+    const ChallengeTerms terms = terms_of(found.mtu);
+    if (!terms.cookies) {
         return fail(
             PacketError::challenge_unavailable,
             "rules challenge, but net.ipv4.tcp_syncookies is 0, with which the kernel takes no "
@@ -218,7 +236,6 @@ Outcome<Challenges> check_challenges(const RuleSet& rules, const std::string& if
             "and in /etc/sysctl.d)"
         );
     }
-    const InterfaceFacts found = ZTRY(interface_facts(ifname));
     Challenges challenges{.answers_redirected = driver && found.kind == "veth"};
     if (challenges.answers_redirected && !ZTRY(takes_frames(ifname, found.ifindex))) {
         return fail(
@@ -231,13 +248,8 @@ Outcome<Challenges> check_challenges(const RuleSet& rules, const std::string& if
             )
         );
     }
-    challenges.takes |= tcp_setting("tcp_window_scaling") != 0 ? ZSYNC_AGREED_SCALE_MASK : 0;
-    challenges.takes |= tcp_setting("tcp_sack") != 0 ? ZSYNC_AGREED_SACK : 0;
-    challenges.takes |= tcp_setting("tcp_timestamps") != 0 ? ZSYNC_AGREED_TIMESTAMPS : 0;
-    constexpr std::uint32_t headers_ipv4 = 40;
-    constexpr std::uint32_t mtu_min = 576;
-    constexpr std::uint32_t mtu_max = 65'535;
-    challenges.mss = std::clamp(found.mtu, mtu_min, mtu_max) - headers_ipv4;
+    challenges.takes = terms.takes;
+    challenges.mss = terms.mss;
     return challenges;
 }
 
@@ -301,6 +313,10 @@ std::string missing_words(const Hindrances& hindrances) {
 }
 
 } // namespace
+
+ChallengeTerms challenge_terms(const std::string& ifname) {
+    return terms_of(interface_facts(ifname).value_or(InterfaceFacts{}).mtu);
+}
 
 bool Hindrances::any() const {
     return !interfaces.empty() || !cgroups.empty() || !targets.empty() || !challenge.empty();

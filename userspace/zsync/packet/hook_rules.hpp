@@ -62,6 +62,20 @@ struct RulesHere {
 /// no_such_cgroup, mode_unavailable, challenge_unavailable.
 [[nodiscard]] Outcome<void> check_rules_here(const RuleSet& rules, const Receiver& receiver);
 
+/// What of the host and of a device answers to challenges are made for. Anybody may change it at
+/// any time, and after that answers would promise clients what the kernel takes no connection with.
+struct ChallengeTerms {
+    bool cookies = false;    ///< the kernel takes connections that a cookie proves
+    std::uint32_t takes = 0; ///< `zsync_config::challenge_takes`
+    std::uint32_t mss = 0;   ///< `zsync_config::challenge_mss`
+
+    friend bool operator==(const ChallengeTerms&, const ChallengeTerms&) = default;
+};
+
+/// Those of a device by now.
+[[nodiscard]] ChallengeTerms challenge_terms(const std::string& ifname);
+[[nodiscard]] bool challenges(const RuleSet& rules);
+
 /// What the answers to challenges say and how they leave: all 0 where no rule challenges.
 struct Challenges {
     bool answers_redirected = false; ///< to the interface itself

@@ -60,12 +60,6 @@ RuleSet pass_everything() {
     return rules;
 }
 
-bool challenges(const RuleSet& rules) {
-    return std::ranges::any_of(rules.rules, [](const Rule& rule) {
-        return rule.actions.challenge;
-    });
-}
-
 bool is_absence(const Fault& fault) { return fault.error == Error(PacketError::no_such_interface); }
 
 } // namespace
@@ -134,16 +128,16 @@ Receiver ManagedInterface::receiver() const {
     };
 }
 
-std::uint32_t ManagedInterface::mtu() const {
-    return interface_facts(desired_.name).value_or(InterfaceFacts{}).mtu;
+std::optional<ChallengeTerms> ManagedInterface::challenge_terms_of(const RuleSet& rules) const {
+    return challenges(rules) ? std::optional(challenge_terms(desired_.name)) : std::nullopt;
 }
 
 Outcome<void> ManagedInterface::attach_filter() {
     RulesHere here = ZTRY(rules_here(ZTRY(desired_rules()), receiver()));
     const RuleSet& all_rules = here.rules;
     const RuleSet rules = rules_of_hook(all_rules, 0);
-    // Before the rules are made for it: a change in between is seen at its link event.
-    const std::uint32_t mtu = challenges(rules) ? this->mtu() : 0;
+    // Before the rules are made for them: a change in between is seen next time.
+    const std::optional<ChallengeTerms> terms = challenge_terms_of(rules);
     auto filter = Filter::attach(options(), rules);
     if (!filter && filter.error().error == Error(PacketError::already_attached)) {
         // Left by an earlier run whose desired state was lost.
@@ -154,7 +148,7 @@ Outcome<void> ManagedInterface::attach_filter() {
         }
     }
     filter_.emplace(ZTRY(std::move(filter)));
-    challenge_mtu_ = mtu;
+    challenge_terms_ = terms;
     hindrances_ = std::move(here.hindrances);
     set_state(InterfaceState::attached, hindrances_.words());
     hooks_.adopt();
@@ -216,9 +210,9 @@ Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
     RulesHere here = ZTRY(rules_here(std::move(wanted), receiver()));
     const RuleSet& rules = here.rules;
     ZTRY(hooks_.apply(rules));
-    const std::uint32_t mtu = challenges(rules) ? this->mtu() : 0;
+    const std::optional<ChallengeTerms> terms = challenge_terms_of(rules);
     LoadReport report = ZTRY(filter_.value().load(rules_of_hook(rules, 0)));
-    challenge_mtu_ = mtu;
+    challenge_terms_ = terms;
     hindrances_ = std::move(here.hindrances);
     reason_ = hindrances_.words();
     report.rules = static_cast<std::uint32_t>(rules.rules.size());
@@ -550,7 +544,7 @@ Outcome<void> ManagedInterface::rename(const std::string& name) {
         return moved;
     }
     const Outcome<void> erased = store_->erase(document_name(old));
-    set_state(InterfaceState::attached, erased ? std::string() : erased.error().message());
+    set_state(InterfaceState::attached, erased ? hindrances_.words() : erased.error().message());
     return {};
 }
 
@@ -565,7 +559,7 @@ void ManagedInterface::reconcile() {
         case Whereabouts::State::here:
             // One that comes back has lost its qdiscs.
             if (state_ != InterfaceState::attached || hindrances_.is_one_over(receiver()) ||
-                (challenge_mtu_ != 0 && challenge_mtu_ != mtu())) {
+                (challenge_terms_ && challenge_terms_ != challenge_terms(desired_.name))) {
                 set_state(InterfaceState::attached);
                 load_desired();
             }
@@ -629,6 +623,7 @@ InterfaceView ManagedInterface::view() const {
         view.adapts = LimitControl::adapts(*filter_);
         view.counts_flows = static_cast<bool>(filter_->flow_maps());
         view.waits = hindrances_.any();
+        view.challenges = challenge_terms_.has_value();
     }
     for (const HookFilters::Attached& attached : hooks_.attached()) {
         view.rules += static_cast<std::uint32_t>(attached.filter.live_rules().size());

@@ -67,6 +67,7 @@ struct InterfaceView {
     bool adapts = false;       ///< a rule has an adaptive limit
     bool counts_flows = false; ///< see `ManagedInterface::count_flows`
     bool waits = false;        ///< rules are not in force as written; `reason` says why
+    bool challenges = false;   ///< a rule does, by settings that may change
 
     friend bool operator==(const InterfaceView&, const InterfaceView&) = default;
 };
@@ -218,8 +219,8 @@ private:
     [[nodiscard]] std::unexpected<Fault> not_attached() const;
     [[nodiscard]] Outcome<const Filter*> filter_at(std::string_view hook) const;
     [[nodiscard]] std::unexpected<Fault> no_rules_at(std::string_view hook) const;
-    /// What of the device goes into rules that challenge: its MTU by now, 0 when there is none.
-    [[nodiscard]] std::uint32_t mtu() const;
+    /// Those by now; nothing where no rule challenges.
+    [[nodiscard]] std::optional<ChallengeTerms> challenge_terms_of(const RuleSet& rules) const;
     void set_state(InterfaceState state, std::string reason = {});
 
     store::Store* store_;
@@ -233,8 +234,8 @@ private:
     bool adopted_ = false;
     bool rules_known_ = true;
     Hindrances hindrances_;
-    /// Which answers to challenges are made for; 0 where no rule challenges.
-    std::uint32_t challenge_mtu_ = 0;
+    /// Which answers to challenges are made for.
+    std::optional<ChallengeTerms> challenge_terms_;
 };
 
 } // namespace zsync::packet

@@ -80,6 +80,9 @@ Outcome<Found> find_all(store::Store& store, const std::string& bpf_dir) {
 
 bool is_failed(const InterfaceView& view) { return view.state == InterfaceState::failed; }
 
+/// Whether its rules hang on what nobody tells changes of.
+bool is_looked_after(const InterfaceView& view) { return view.waits || view.challenges; }
+
 void log_state(const InterfaceView& view) {
     const log::Level level = is_failed(view) || view.waits ? log::Level::warning : log::Level::info;
     log::write(
@@ -464,7 +467,7 @@ void Service::refresh(Entry& entry) {
     if (entry.view.adapts) {
         adaptive_.notify();
     }
-    if (entry.view != before && (entry.view.waits || is_failed(entry.view))) {
+    if (entry.view != before && (is_looked_after(entry.view) || is_failed(entry.view))) {
         hindered_.notify();
     }
 }
@@ -518,7 +521,7 @@ Task<Result<void>> Service::follow_hindrances() {
         });
     };
     for (;;) {
-        if (any([](const InterfaceView& view) { return view.waits; })) {
+        if (any(is_looked_after)) {
             ZCO_CHECK(co_await io_.sleep_for(interval));
         } else if (any(is_failed)) {
             const Result<void> woken =
