@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <format>
 #include <string>
+#include <thread>
 #include <unistd.h>
 
 using namespace zsync;
@@ -67,4 +68,39 @@ TEST(ReadFile, files_are_read_whole_up_to_the_limit) {
     EXPECT_EQ(read_error(path), std::format("{} is over {} bytes", path, limits::file_bytes_max));
     ::close(fd);
     EXPECT_TRUE(read_regular_file("/proc/self/status")); // says that its size is 0
+}
+
+TEST(ReadFile, a_file_that_is_written_to_while_it_is_read_is_refused) {
+    const ScratchDirectory scratch;
+    const std::string path = scratch.file("rules");
+    const std::string other = scratch.file("other");
+    const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ASSERT_EQ(::ftruncate(fd, limits::file_bytes_max / 4), 0);
+    std::jthread writer([fd](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+            ASSERT_EQ(::pwrite(fd, "#", 1, 0), 1); // the size stays
+        }
+    });
+    std::string error;
+    for (int tries = 0; tries < 1000 && error.empty(); ++tries) {
+        error = read_error(path);
+    }
+    EXPECT_TRUE(error.starts_with(path + " was written to while it was read; ")) << error;
+    writer = {};
+    EXPECT_EQ(read_error(path), "");
+
+    // Others taking its name, or it another's, change nothing of it.
+    const Fd open(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const std::jthread renamer([&](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+            ASSERT_EQ(::rename(path.c_str(), other.c_str()), 0);
+            ASSERT_EQ(::rename(other.c_str(), path.c_str()), 0);
+        }
+    });
+    for (int tries = 0; tries < 20; ++tries) {
+        ASSERT_EQ(::lseek(open.get(), 0, SEEK_SET), 0);
+        const auto text = read_open_file(open, "it");
+        EXPECT_TRUE(text) << text.error().message();
+    }
+    ::close(fd);
 }

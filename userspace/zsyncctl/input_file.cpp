@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <format>
+#include <tuple>
 #include <unistd.h>
 #include <zsyncctl/input_file.hpp>
 #include <zsyncctl/limits.hpp>
@@ -35,7 +36,20 @@ Answer<void> write_all(int fd, const char* data, std::size_t bytes, std::string_
     return {};
 }
 
+/// What a write to a file moves; nothing of what is no file.
+Answer<std::tuple<off_t, time_t, long>> written(int fd, std::string_view name) {
+    struct stat facts{};
+    if (fstat(fd, &facts) != 0) {
+        return cannot("look at", name, errno);
+    }
+    if (!S_ISREG(facts.st_mode)) {
+        return {};
+    }
+    return std::tuple(facts.st_size, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
+}
+
 Answer<zsync::Fd> spool(int from, std::string_view name, std::size_t bytes_max) {
+    const auto before = ZTRY(written(from, name));
     zsync::Fd copy(memfd_create("zsync-input", MFD_CLOEXEC));
     if (!copy) {
         return cannot("keep a copy of", name, errno);
@@ -58,6 +72,9 @@ Answer<zsync::Fd> spool(int from, std::string_view name, std::size_t bytes_max) 
             return refuse(std::format("{} is longer than {} bytes", name, bytes_max));
         }
         ZTRY(write_all(copy.get(), chunk.data(), static_cast<std::size_t>(got), name));
+    }
+    if (ZTRY(written(from, name)) != before) {
+        return refuse(std::format("{} was written to while it was read; try again", name));
     }
     if (lseek(copy.get(), 0, SEEK_SET) < 0) {
         return cannot("rewind", name, errno);

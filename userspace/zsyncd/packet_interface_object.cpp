@@ -212,10 +212,7 @@ Task<Outcome<PacketInterfaceObject::LoadReply>> PacketInterfaceObject::load(
     ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
     ZCO_TRY(JobRegistry::Entry job, parent_.jobs().add("packet-load", view_.name));
     const TimePoint begin = Clock::now();
-    ZCO_TRY(
-        std::string text,
-        co_await read_text(call.io(), std::move(rules), packet::limits::file_bytes_max)
-    );
+    ZCO_TRY(std::string text, co_await read_text(call.io(), std::move(rules)));
     ZCO_TRY(
         const packet::LoadReport report,
         job.end(co_await parent_.service().load(view_.name, std::move(text), std::move(source_name))
@@ -232,10 +229,7 @@ Task<Outcome<PacketInterfaceObject::CheckReply>> PacketInterfaceObject::check(
     ZCO_CHECK(options.refuse_rest());
     // A rule file may name set files, which are read with the daemon's rights.
     ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
-    ZCO_TRY(
-        std::string text,
-        co_await read_text(call.io(), std::move(rules), packet::limits::file_bytes_max)
-    );
+    ZCO_TRY(std::string text, co_await read_text(call.io(), std::move(rules)));
     ZCO_TRY(
         const packet::CheckReport report,
         co_await parent_.service().check(std::move(text), std::move(source_name))
@@ -276,10 +270,7 @@ Task<Outcome<PacketInterfaceObject::ChangeReply>> PacketInterfaceObject::replace
     ZCO_CHECK(co_await bus::authorize(call, manage_packet_action));
     const TimePoint begin = Clock::now();
     ZCO_TRY(JobRegistry::Entry job, parent_.jobs().add("packet-set", view_.name));
-    ZCO_TRY(
-        std::string text,
-        co_await read_text(call.io(), std::move(prefixes), packet::limits::file_bytes_max)
-    );
+    ZCO_TRY(std::string text, co_await read_text(call.io(), std::move(prefixes)));
     ZCO_TRY(
         const packet::SetReport report,
         job.end(co_await parent_.service().replace_set(

@@ -1,10 +1,13 @@
 #include "read_text.hpp"
 
+#include <zsync/packet/limits.hpp>
+#include <zsync/packet/rules.hpp>
+
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <chrono>
 #include <format>
+#include <string_view>
 #include <unistd.h>
 
 namespace zsync::zsyncd {
@@ -12,16 +15,10 @@ namespace {
 
 constexpr auto passed_file_timeout = std::chrono::seconds(10);
 constexpr std::size_t chunk_bytes = std::size_t{256} << 10;
+constexpr std::string_view passed_file = "the passed file";
 
 std::unexpected<Fault> cannot_read(Error error) {
-    return fail(error, "cannot read the passed file: " + error.message());
-}
-
-std::unexpected<Fault> too_large(std::size_t bytes_max) {
-    return fail(
-        CoreError::limit_reached,
-        std::format("the passed file is larger than {} bytes, which is the limit", bytes_max)
-    );
+    return fail(error, std::format("cannot read {}: {}", passed_file, error.message()));
 }
 
 bool is_regular(const Fd& file) {
@@ -29,30 +26,7 @@ bool is_regular(const Fd& file) {
     return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
-Outcome<std::string> read_regular(const Fd& file, std::size_t bytes_max) {
-    std::string text;
-    std::size_t size = 0;
-    for (;;) {
-        text.resize(size + chunk_bytes);
-        const ssize_t got = ::read(file.get(), text.data() + size, chunk_bytes);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return cannot_read(os_error(errno));
-        }
-        size += static_cast<std::size_t>(got);
-        if (size > bytes_max) {
-            return too_large(bytes_max);
-        }
-        if (got == 0) {
-            text.resize(size);
-            return text;
-        }
-    }
-}
-
-Task<Outcome<std::string>> read_stream(Io io, Fd file, std::size_t bytes_max) {
+Task<Outcome<std::string>> read_stream(Io io, Fd file) {
     const TimePoint deadline = Clock::now() + passed_file_timeout;
     std::string text;
     Bytes chunk(chunk_bytes);
@@ -62,7 +36,7 @@ Task<Outcome<std::string>> read_stream(Io io, Fd file, std::size_t bytes_max) {
         if (!count && count.error() == Error(CoreError::timed_out)) {
             co_return fail(
                 CoreError::timed_out,
-                std::format("the passed file did not end within {}", passed_file_timeout)
+                std::format("{} did not end within {}", passed_file, passed_file_timeout)
             );
         }
         if (!count) {
@@ -72,21 +46,25 @@ Task<Outcome<std::string>> read_stream(Io io, Fd file, std::size_t bytes_max) {
             co_return text;
         }
         text.append(chunk.text(*count));
-        if (text.size() > bytes_max) {
-            co_return too_large(bytes_max);
+        if (text.size() > packet::limits::file_bytes_max) {
+            co_return fail(
+                CoreError::limit_reached,
+                std::format("{} is over {} bytes", passed_file, packet::limits::file_bytes_max)
+            );
         }
     }
 }
 
 } // namespace
 
-Task<Outcome<std::string>> read_text(Io io, Fd file, std::size_t bytes_max) {
+Task<Outcome<std::string>> read_text(Io io, Fd file) {
     // Read on the ring, a file is handed to a worker thread of the kernel where the file system
     // cannot promise not to block, and that thread wakes every 5 s for as long as the ring lives.
     if (is_regular(file)) {
-        co_return co_await io.offload([&file, bytes_max] { return read_regular(file, bytes_max); });
+        co_return co_await io.offload([&file] { return packet::read_open_file(file, passed_file); }
+        );
     }
-    co_return co_await read_stream(io, std::move(file), bytes_max);
+    co_return co_await read_stream(io, std::move(file));
 }
 
 } // namespace zsync::zsyncd

@@ -5,13 +5,13 @@
 #include <zsync/core/io.hpp>
 #include <zsync/core/result.hpp>
 
-#include <cstddef>
 #include <string>
 
 namespace zsync::zsyncd {
 
-/// Everything up to the end of a file or pipe that a client opened. At most `bytes_max`, within
-/// `passed_file_timeout`: a client that never finishes holds nothing up but its own call.
-Task<Outcome<std::string>> read_text(Io io, Fd file, std::size_t bytes_max);
+/// Everything up to the end of a file or pipe that a client opened. At most
+/// `packet::limits::file_bytes_max`, within `passed_file_timeout`: a client that never finishes
+/// holds nothing up but its own call. A file that is written to meanwhile is refused.
+Task<Outcome<std::string>> read_text(Io io, Fd file);
 
 } // namespace zsync::zsyncd

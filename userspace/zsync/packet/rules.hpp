@@ -1,6 +1,7 @@
 // The rule language of zsync-rules(5): text to RuleSet, and back.
 #pragma once
 
+#include <zsync/core/fd.hpp>
 #include <zsync/core/result.hpp>
 #include <zsync/packet/rule_set.hpp>
 
@@ -35,6 +36,11 @@ using ReadFile = std::function<Outcome<std::string>(const std::string& path)>;
 /// Reads a whole regular file of at most `file_bytes_max` bytes. Never blocks on what only looks
 /// like a file: a FIFO, a device or a directory is refused.
 [[nodiscard]] Outcome<std::string> read_regular_file(const std::string& path);
+/// The same of one that is open, from its offset on; `name` is for people. Either is refused where
+/// it was written to meanwhile, for then it may be half an old file and half a new one. That sees
+/// no writer who pauses for longer than the reading takes: who replaces a file renames another over
+/// it.
+[[nodiscard]] Outcome<std::string> read_open_file(const Fd& file, std::string_view name);
 
 /// Parses a whole rule file, or says everything that is wrong with it: at most `diagnostics_max`
 /// diagnostics in the order of the text, then one that says that there were more. `source_name`
