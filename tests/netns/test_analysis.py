@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 from lab import start, wait_until
@@ -321,6 +322,39 @@ def test_sources_of_alerts_beyond_the_limit_are_counted_and_said_once(lab, bus_s
     shown = lab.ctl("packet", "stats", lab.near.ifname).out
     assert f"{sources - limit + 20} sources of alerts are not dropped" in shown, shown
     assert changed(bus_signals, "SourcesLeftOut")[-1] == sources - limit + 20
+
+
+def test_alerts_beyond_those_told_at_a_time_are_counted_and_said(lab, bus_signals):
+    limit, sources = 1000, 1300
+    lab.config.write_text(
+        "[packet.alerts]\nport_scan_ports = 2\nspoofed_sources_per_second = 0\nsyn_flood_per_second = 0\nsweep_hosts = 0\n"
+    )
+    lab.ctl("reload")
+    lab.attach()
+    lab.ctl("packet", "analyse", lab.near.ifname)
+    assert lab.stats()["alerts_left_out"] == 0
+    frame = bytes(Ether(dst=lab.near.mac, src=lab.far.mac) / IP(dst=lab.near.v4) / TCP(flags="S"))
+    scan = [
+        frame[:26] + bytes((10, 78, 1 + i // 200, i % 200)) + frame[30:36] + port.to_bytes(2) + frame[38:]
+        for i in range(sources)
+        for port in range(1, 4)
+    ]
+    # All of it waits in the ring when the analysis goes on, and is one turn of its work.
+    lab.daemon.send_signal(SIGSTOP)
+    try:
+        lab.far.send(*scan)
+    finally:
+        lab.daemon.send_signal(SIGCONT)
+    wait_until("the rest", lambda: lab.stats()["alerts_left_out"] == sources - limit)
+    assert len(lab.json("alerts", lab.near.ifname)) == limit
+    told = [line for line in lab.log().splitlines() if "ZSYNC_ALERT=port_scan" in line]
+    assert len(told) == limit
+    said = [line for line in lab.log().splitlines() if "alerts more" in line]
+    assert len(said) == 1 and f"{lab.near.ifname}: {sources - limit} alerts more" in said[0], said
+    for shown in (lab.ctl("packet", "stats", lab.near.ifname).out, lab.ctl("alerts", lab.near.ifname).out):
+        assert f"{sources - limit} alerts more came at once than are told" in shown, shown
+    lab.ctl("packet", "analyse", lab.near.ifname, "--off")
+    wait_until("both changes", lambda: changed(bus_signals, "AlertsLeftOut") == [sources - limit, 0])
 
 
 def test_a_sample_is_a_sample(lab):

@@ -35,8 +35,11 @@ SHAPES = {
         **dict.fromkeys(("default_verdict", "malformed_verdict", "rules_source"), str),
         **dict.fromkeys(("ifindex", "program_id", "layout_version", "rules", "prefixes", "loaded_at_us"), U64),
         **dict.fromkeys(("packets", "bytes", "passed", "passed_bytes", "dropped", "dropped_bytes"), U64),
+        **dict.fromkeys(("sources_left_out", "alerts_left_out"), U64),
         "adopted": bool,
         "malformed": dict,
+        "hooks": list,
+        "temporary": list,
     },
 }
 MALFORMED_REASONS_MIN = 20

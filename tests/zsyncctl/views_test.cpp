@@ -425,7 +425,7 @@ TEST(Classes, are_a_table_and_a_document) {
 
 TEST(Stats, document_has_the_fields_that_the_manual_promises) {
     const Json document =
-        stats_json(interface_view(interface_properties()), counter_view(stats_answer()));
+        stats_json(interface_view(interface_properties()), counter_view(stats_answer()), {});
     EXPECT_EQ(
         document.dump(),
         R"({"ifname":"eth0","ifindex":7,"state":"attached","state_reason":"","mode":"native",)"
@@ -433,7 +433,8 @@ TEST(Stats, document_has_the_fields_that_the_manual_promises) {
         R"("prefixes":10000,"default_verdict":"pass","malformed_verdict":"drop",)"
         R"("rules_source":"lab.rules","loaded_at_us":1700000000000000,"packets":110,"bytes":11000,)"
         R"("passed":90,"passed_bytes":9000,"dropped":20,"dropped_bytes":2000,)"
-        R"("malformed":{"ipv4_short":3,"tcp_short":0}})"
+        R"("malformed":{"ipv4_short":3,"tcp_short":0},"hooks":[],"temporary":[],)"
+        R"("sources_left_out":0,"alerts_left_out":0})"
     );
 }
 

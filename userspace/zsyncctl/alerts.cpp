@@ -28,13 +28,13 @@ Answer<Json> ask_alerts(Daemon& daemon, const std::string& ifname) {
 }
 
 /// The interfaces that are analysed.
-Answer<std::vector<std::string>> analysed(Daemon& daemon) {
-    std::vector<std::string> found;
+Answer<std::vector<InterfaceView>> analysed(Daemon& daemon) {
+    std::vector<InterfaceView> found;
     const Json objects = ZTRY(daemon.managed_objects());
     for (const auto& [path, interfaces] : objects.items()) {
         const Json properties = interfaces.value(names::packet_interface, Json::object());
         if (number_field(properties, "SampleEvery") > 0) {
-            found.push_back(text_field(properties, "Name"));
+            found.push_back(interface_view(properties));
         }
     }
     return found;
@@ -42,23 +42,28 @@ Answer<std::vector<std::string>> analysed(Daemon& daemon) {
 
 Answer<void> run(Session& session) {
     Daemon daemon = ZTRY(session.daemon());
-    const std::vector<std::string> ifnames = session.invocation().operands.empty()
-                                                 ? ZTRY(analysed(daemon))
-                                                 : session.invocation().operands;
-    if (ifnames.empty()) {
+    std::vector<InterfaceView> views;
+    if (session.invocation().operands.empty()) {
+        views = ZTRY(analysed(daemon));
+    } else {
+        views.push_back(ZTRY(ask_interface(daemon, session.operand(0))));
+    }
+    if (views.empty()) {
         return refuse("no interface is analysed; 'zsyncctl packet analyse IFACE' begins");
     }
     std::vector<Json> found;
-    for (const std::string& ifname : ifnames) {
-        for (Json& alert : ZTRY(ask_alerts(daemon, ifname))) {
+    std::string left_out;
+    for (const InterfaceView& view : views) {
+        for (Json& alert : ZTRY(ask_alerts(daemon, view.name))) {
             found.push_back(std::move(alert));
         }
+        left_out += alerts_left_out_text(view);
     }
     std::ranges::stable_sort(found, {}, [](const Json& alert) {
         return number_field(alert, "time_us");
     });
     const Json alerts(std::move(found));
-    session.print_either(alerts, alerts_text(alerts, session.style()));
+    session.print_either(alerts, alerts_text(alerts, session.style()) + left_out);
     return {};
 }
 

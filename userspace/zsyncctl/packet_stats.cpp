@@ -17,14 +17,10 @@ Answer<void> run(Session& session) {
         counters = ZTRY(ask_counters(daemon, ifname));
         hooks = ZTRY(ask_hooks(daemon, ifname));
     }
-    Json json = stats_json(view, counters);
-    json["hooks"] = hook_stats_json(hooks);
-    json["temporary"] = temporary_json(view);
-    json["sources_left_out"] = view.sources_left_out;
     session.print_either(
-        json,
+        stats_json(view, counters, hooks),
         stats_text(view, counters, session.style()) + hook_stats_text(hooks, session.style()) +
-            temporary_text(view)
+            temporary_text(view) + alerts_left_out_text(view)
     );
     return {};
 }
@@ -56,7 +52,9 @@ std::string interface_line(const InterfaceView& view, const Style& style) {
     return text + '\n';
 }
 
-Json stats_json(const InterfaceView& view, const CounterView& counters) {
+Json stats_json(
+    const InterfaceView& view, const CounterView& counters, const std::vector<HookView>& hooks
+) {
     Json malformed = Json::object();
     for (const auto& [reason, packets] : counters.malformed) {
         malformed[reason] = packets;
@@ -84,6 +82,10 @@ Json stats_json(const InterfaceView& view, const CounterView& counters) {
         {"dropped", counters.dropped},
         {"dropped_bytes", counters.dropped_bytes},
         {"malformed", std::move(malformed)},
+        {"hooks", hook_stats_json(hooks)},
+        {"temporary", temporary_json(view)},
+        {"sources_left_out", view.sources_left_out},
+        {"alerts_left_out", view.alerts_left_out},
     };
 }
 
@@ -130,6 +132,17 @@ std::string temporary_text(const InterfaceView& view) {
         );
     }
     return text;
+}
+
+std::string alerts_left_out_text(const InterfaceView& view) {
+    if (view.alerts_left_out == 0) {
+        return "";
+    }
+    return std::format(
+        "\n{}: {} alerts more came at once than are told\n",
+        printable(view.name),
+        view.alerts_left_out
+    );
 }
 
 Json hook_stats_json(const std::vector<HookView>& hooks) {

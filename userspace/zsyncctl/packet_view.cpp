@@ -31,6 +31,7 @@ InterfaceView interface_view(const Json& properties) {
         .loaded_at_us = number_field(properties, "LoadTimestamp"),
     };
     view.sources_left_out = number_field(properties, "SourcesLeftOut");
+    view.alerts_left_out = number_field(properties, "AlertsLeftOut");
     if (const auto rules = properties.find("TemporaryRules"); rules != properties.end()) {
         for (const Json& rule : *rules) {
             view.temporary.emplace_back(text_at(rule, 0), number_at(rule, 1));

@@ -32,6 +32,8 @@ struct InterfaceView {
     std::vector<std::pair<std::string, std::uint64_t>> temporary{};
     /// Sources of alerts that there was no room for among them.
     std::uint64_t sources_left_out = 0;
+    /// Alerts of which too many came at once.
+    std::uint64_t alerts_left_out = 0;
 
     /// False while there is nothing to filter: no counters, no rules in force.
     [[nodiscard]] bool has_filter() const { return !mode.empty(); }

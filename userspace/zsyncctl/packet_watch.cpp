@@ -13,6 +13,7 @@ Answer<Sample> take_sample(Daemon& daemon, const std::string& ifname) {
     if (sample.view.has_filter()) {
         sample.counters = ZTRY(ask_counters(daemon, ifname));
         sample.list = ZTRY(ask_rules(daemon, ifname));
+        sample.hooks = ZTRY(ask_hooks(daemon, ifname));
     }
     return sample;
 }

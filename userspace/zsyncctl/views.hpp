@@ -154,8 +154,12 @@ std::string shape_text(const ShapeView& shape, const Style& style);
 
 Json temporary_json(const InterfaceView& view);
 std::string temporary_text(const InterfaceView& view);
+/// Empty where none was left out.
+std::string alerts_left_out_text(const InterfaceView& view);
 
-Json stats_json(const InterfaceView& view, const CounterView& counters);
+Json stats_json(
+    const InterfaceView& view, const CounterView& counters, const std::vector<HookView>& hooks
+);
 std::string stats_text(const InterfaceView& view, const CounterView& counters, const Style& style);
 
 /// One line on an interface: `eth0: attached, native, 3 rules from rules.txt`.
@@ -176,6 +180,7 @@ struct Sample {
     InterfaceView view;
     CounterView counters;
     RuleList list;
+    std::vector<HookView> hooks;
 };
 
 /// Packets and bytes a second; empty where there is nothing to compare with.

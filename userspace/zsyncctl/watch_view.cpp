@@ -143,7 +143,7 @@ WatchView watch_view(const Sample* before, Sample sample) {
 
 Json watch_json(const WatchView& watch) {
     const Sample& sample = watch.sample;
-    Json object = stats_json(sample.view, sample.counters);
+    Json object = stats_json(sample.view, sample.counters, sample.hooks);
     object["time_us"] = sample.realtime_us;
     put_rate(object, watch.total);
     object["rule_list"] = rules_json(sample.list);

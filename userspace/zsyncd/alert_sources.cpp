@@ -1,7 +1,5 @@
 #include "alert_sources.hpp"
 
-#include "limits.hpp"
-
 #include <zsync/packet/limits.hpp>
 
 #include <utility>
@@ -27,27 +25,18 @@ std::optional<AlertSources::Waiting> AlertSources::take() {
 
 void AlertSources::leave_out(const std::string& ifname, std::uint64_t sources) {
     if (sources > 0) {
-        left_out_[ifname].sources += sources;
+        left_out_[ifname].add(sources);
     }
 }
 
 std::uint64_t AlertSources::left_out(const std::string& ifname) const {
     const auto found = left_out_.find(ifname);
-    return found == left_out_.end() ? 0 : found->second.sources;
+    return found == left_out_.end() ? 0 : found->second.count();
 }
 
 std::optional<std::uint64_t> AlertSources::to_say(const std::string& ifname, TimePoint now) {
     const auto found = left_out_.find(ifname);
-    if (found == left_out_.end()) {
-        return std::nullopt;
-    }
-    LeftOut& out = found->second;
-    const bool is_early = out.said_at && now < *out.said_at + limits::left_out_said_interval;
-    if (out.sources == out.said || is_early) {
-        return std::nullopt;
-    }
-    out.said_at = now;
-    return out.sources - std::exchange(out.said, out.sources);
+    return found == left_out_.end() ? std::nullopt : found->second.to_say(now);
 }
 
 } // namespace zsync::zsyncd

@@ -1,6 +1,8 @@
 // AlertSources: the sources of alerts that are to be dropped, and those for which there is no room.
 #pragma once
 
+#include "left_out.hpp"
+
 #include <zsync/core/io.hpp>
 
 #include <cstdint>
@@ -28,19 +30,12 @@ public:
     void leave_out(const std::string& ifname, std::uint64_t sources);
     /// How many were left out since the interface is filtered.
     [[nodiscard]] std::uint64_t left_out(const std::string& ifname) const;
-    /// How many were since this gave a number last; nothing before
-    /// `limits::left_out_said_interval`.
+    /// How many of them are to be said.
     std::optional<std::uint64_t> to_say(const std::string& ifname, TimePoint now);
     /// Forgets an interface that is filtered no more.
     void forget(const std::string& ifname) { left_out_.erase(ifname); }
 
 private:
-    struct LeftOut {
-        std::uint64_t sources = 0;
-        std::uint64_t said = 0;
-        std::optional<TimePoint> said_at;
-    };
-
     std::map<std::string, std::set<std::string>> waiting_;
     std::map<std::string, LeftOut> left_out_;
 };

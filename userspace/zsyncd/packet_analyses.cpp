@@ -52,8 +52,11 @@ std::unexpected<Fault> not_analysed(const std::string& ifname) {
 
 } // namespace
 
-PacketAnalyses::PacketAnalyses(Io io, Scope& scope, packet::Service& service, Tell tell)
-    : io_(io), scope_(scope), service_(service), tell_(std::move(tell)) {}
+PacketAnalyses::PacketAnalyses(
+    Io io, Scope& scope, packet::Service& service, Tell tell, TellLeftOut tell_left_out
+)
+    : io_(io), scope_(scope), service_(service), tell_(std::move(tell)),
+      tell_left_out_(std::move(tell_left_out)) {}
 
 Task<Outcome<void>> PacketAnalyses::configure(
     packet::analysis::DetectorOptions detectors, packet::analysis::FlowOptions flows
@@ -101,6 +104,11 @@ Task<Outcome<void>> PacketAnalyses::follow_flow_options(std::shared_ptr<Run> run
 std::uint32_t PacketAnalyses::sample_every(const std::string& ifname) const {
     const auto found = wishes_.find(ifname);
     return found == wishes_.end() ? 0 : found->second.sample_every;
+}
+
+std::uint64_t PacketAnalyses::alerts_left_out(const std::string& ifname) const {
+    const auto found = wishes_.find(ifname);
+    return found == wishes_.end() ? 0 : found->second.left_out.count();
 }
 
 Outcome<PacketAnalyses::Wish*> PacketAnalyses::find(const std::string& ifname) {
@@ -337,7 +345,7 @@ Task<Result<void>> PacketAnalyses::follow_packets(std::shared_ptr<Run> run) {
             co_return {};
         }
         ZCO_CHECK(co_await io_.poll(FdRef(run->live->ready_fd()), POLLIN));
-        std::vector<Alert> alerts;
+        LiveAnalysis::Alerts alerts;
         {
             ZCO_TRY(const Mutex::Lock lock, co_await run->mutex.lock());
             if (!run->live) {
@@ -357,9 +365,9 @@ Task<Result<void>> PacketAnalyses::follow_packets(std::shared_ptr<Run> run) {
     }
 }
 
-void PacketAnalyses::tell(const std::string& ifname, std::vector<Alert> alerts) {
+void PacketAnalyses::tell(const std::string& ifname, LiveAnalysis::Alerts alerts) {
     const auto found = wishes_.find(ifname);
-    for (Alert& alert : alerts) {
+    for (Alert& alert : alerts.list) {
         log::warning(
             std::format("{}: {}: {}", ifname, name_of(alert.kind), alert.reason),
             {{.name = "ZSYNC_INTERFACE", .value = ifname},
@@ -377,6 +385,30 @@ void PacketAnalyses::tell(const std::string& ifname, std::vector<Alert> alerts) 
         }
         kept.push_back(std::move(alert));
     }
+    if (alerts.left_out > 0) {
+        leave_out(ifname, alerts.left_out);
+    }
+}
+
+void PacketAnalyses::leave_out(const std::string& ifname, std::uint64_t alerts) {
+    const auto found = wishes_.find(ifname);
+    if (found == wishes_.end()) {
+        return;
+    }
+    LeftOut& left_out = found->second.left_out;
+    left_out.add(alerts);
+    if (const std::optional<std::uint64_t> count = left_out.to_say(Clock::now())) {
+        log::error(
+            std::format(
+                "{}: {} alerts more came at once than are told: {} is the limit",
+                ifname,
+                *count,
+                packet::analysis::limits::alerts_kept_max
+            ),
+            {{.name = "ZSYNC_INTERFACE", .value = ifname}}
+        );
+    }
+    tell_left_out_();
 }
 
 Task<Outcome<Fd>> PacketAnalyses::flows(std::string ifname) {

@@ -1,6 +1,8 @@
 // The traffic analysis on the interfaces that somebody wants analysed.
 #pragma once
 
+#include "left_out.hpp"
+
 #include <zsync/core/fd.hpp>
 #include <zsync/core/io.hpp>
 #include <zsync/core/mutex.hpp>
@@ -25,9 +27,13 @@ namespace zsync::zsyncd {
 class PacketAnalyses {
 public:
     using Tell = std::function<void(const std::string& ifname, const packet::analysis::Alert&)>;
+    /// `alerts_left_out` of an interface changed.
+    using TellLeftOut = std::function<void()>;
 
     /// Tasks run in `scope`, which outlives this.
-    PacketAnalyses(Io io, Scope& scope, packet::Service& service, Tell tell);
+    PacketAnalyses(
+        Io io, Scope& scope, packet::Service& service, Tell tell, TellLeftOut tell_left_out
+    );
 
     /// Takes other thresholds, and other limits and times of flows, also for analyses that run.
     /// Where the kernel's table has another size by them, an empty one takes its place.
@@ -51,6 +57,9 @@ public:
 
     /// 0 for an interface that is not analysed.
     [[nodiscard]] std::uint32_t sample_every(const std::string& ifname) const;
+    /// Alerts since its analysis began that were neither told nor kept, because too many came at
+    /// once.
+    [[nodiscard]] std::uint64_t alerts_left_out(const std::string& ifname) const;
     /// The flows of an interface as a sealed file of JSON.
     Task<Outcome<Fd>> flows(std::string ifname);
     /// Its last alerts, likewise.
@@ -71,6 +80,7 @@ private:
         std::uint32_t sample_every = 1;
         std::shared_ptr<Run> run;
         std::deque<packet::analysis::Alert> alerts; ///< the last ones, the oldest first
+        LeftOut left_out;                           ///< alerts
     };
 
     Task<Outcome<void>> begin(std::string ifname, std::uint32_t ifindex);
@@ -81,13 +91,15 @@ private:
     Task<Result<void>> age_flows(std::shared_ptr<Run> run);
     Task<Outcome<void>> follow_flow_options(std::shared_ptr<Run> run);
     Task<Outcome<void>> stop_counting(std::string ifname);
-    void tell(const std::string& ifname, std::vector<packet::analysis::Alert> alerts);
+    void tell(const std::string& ifname, packet::LiveAnalysis::Alerts alerts);
+    void leave_out(const std::string& ifname, std::uint64_t alerts);
     Outcome<Wish*> find(const std::string& ifname);
 
     Io io_;
     Scope& scope_;
     packet::Service& service_;
     Tell tell_;
+    TellLeftOut tell_left_out_;
     packet::analysis::DetectorOptions detectors_;
     packet::analysis::FlowOptions flow_options_;
     std::map<std::string, Wish> wishes_;

@@ -122,6 +122,7 @@ const bus::Interface& PacketInterfaceObject::bus_interface() {
             .property<&Object::load_timestamp>("LoadTimestamp", bus::Emits::change)
             .property<&Object::temporary_rules>("TemporaryRules", bus::Emits::change)
             .property<&Object::sources_left_out>("SourcesLeftOut", bus::Emits::change)
+            .property<&Object::alerts_left_out>("AlertsLeftOut", bus::Emits::change)
             .property<&Object::sample_every>("SampleEvery", bus::Emits::change)
             .method<&Object::load>(
                 "Load", {"rules", "source_name", "options"}, {"rules", "prefixes", "usec"}
@@ -189,10 +190,14 @@ void PacketInterfaceObject::update(
     packet::InterfaceView view,
     std::uint32_t sample_every,
     std::uint64_t sources_left_out,
+    std::uint64_t alerts_left_out,
     bus::Connection& connection
 ) {
     if (std::exchange(sources_left_out_, sources_left_out) != sources_left_out) {
         connection.properties_changed(path_, bus_interface(), {"SourcesLeftOut"});
+    }
+    if (std::exchange(alerts_left_out_, alerts_left_out) != alerts_left_out) {
+        connection.properties_changed(path_, bus_interface(), {"AlertsLeftOut"});
     }
     if (std::exchange(sample_every_, sample_every) != sample_every) {
         connection.properties_changed(path_, bus_interface(), {"SampleEvery"});

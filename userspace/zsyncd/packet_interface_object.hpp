@@ -46,6 +46,7 @@ public:
         packet::InterfaceView view,
         std::uint32_t sample_every,
         std::uint64_t sources_left_out,
+        std::uint64_t alerts_left_out,
         bus::Connection& connection
     );
 
@@ -77,6 +78,7 @@ public:
     /// Text, and when it expires.
     [[nodiscard]] std::vector<std::tuple<std::string, std::uint64_t>> temporary_rules() const;
     [[nodiscard]] std::uint64_t sources_left_out() const { return sources_left_out_; }
+    [[nodiscard]] std::uint64_t alerts_left_out() const { return alerts_left_out_; }
 
     using LoadReply = std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>;
     using CheckReply = std::tuple<std::uint32_t, std::uint64_t>;
@@ -184,6 +186,7 @@ private:
     packet::InterfaceView view_;
     std::uint32_t sample_every_ = 0;
     std::uint64_t sources_left_out_ = 0;
+    std::uint64_t alerts_left_out_ = 0;
     std::string path_;
 };
 

@@ -48,7 +48,8 @@ PacketObjects::PacketObjects(
           service,
           [this](const std::string& ifname, const packet::analysis::Alert& alert) {
               tell(ifname, alert);
-          }
+          },
+          [this] { publish(); }
       ),
       forwards_(io, scope, service) {}
 
@@ -187,6 +188,7 @@ void PacketObjects::publish() {
                 std::move(view),
                 analyses_.sample_every(name),
                 alert_sources_.left_out(name),
+                analyses_.alerts_left_out(name),
                 connection_
             );
             continue;

@@ -89,8 +89,10 @@ LiveAnalysis::LiveAnalysis(
       analyser_(options, *this) {}
 
 void LiveAnalysis::alert(const analysis::Alert& alert) {
-    if (fresh_.size() < analysis::limits::alerts_kept_max) {
-        fresh_.push_back(alert);
+    if (fresh_.list.size() < analysis::limits::alerts_kept_max) {
+        fresh_.list.push_back(alert);
+    } else {
+        ++fresh_.left_out;
     }
 }
 

@@ -48,8 +48,12 @@ public:
         flows_ = std::move(flows);
         analyser_.configure(options);
     }
-    /// The alerts since the last call.
-    [[nodiscard]] std::vector<analysis::Alert> take_alerts() { return std::exchange(fresh_, {}); }
+    /// The alerts since the last call, and how many more there were than are kept.
+    struct Alerts {
+        std::vector<analysis::Alert> list;
+        std::uint64_t left_out = 0;
+    };
+    [[nodiscard]] Alerts take_alerts() { return std::exchange(fresh_, {}); }
 
     /// The flows that are going on, the last messages, and the figures, as JSON: what `zsyncctl
     /// flows` prints.
@@ -69,7 +73,7 @@ private:
     Tap tap_;
     std::uint32_t sample_every_;
     FlowReader flows_;
-    std::vector<analysis::Alert> fresh_;
+    Alerts fresh_;
     analysis::RecentMessages messages_;
     analysis::Analyser analyser_;
 };
