@@ -7,7 +7,7 @@ import signal
 import foreign_xdp
 import pytest
 from frames import Frames
-from lab import Lab, command
+from lab import Lab, command, wait_until
 from traffic import RULES
 
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
@@ -227,6 +227,42 @@ def test_no_bpffs_is_said(quiet_lab):
     line = refused(lab.ctl("packet", "attach", lab.near.ifname, check=False))
     assert f"{lab.folder} is not on a BPF file system" in line and "mount -t bpf" in line
     assert "xdp" not in lab.near.link()
+    assert lab.json("status")["interfaces"] == []
+
+
+def test_read_only_bpffs_refuses_every_change_whole(lab):
+    ifname = lab.near.ifname
+    rules = "set bad { 192.0.2.0/24 }\ndrop from @bad\n" + RULES + "pass limit 10/s by source proto icmp\n"
+    lab.filter(rules)
+    lab.far.send(*[Frames(lab).udp(7002)] * 3)
+    (lab.folder / "other.rules").write_text("drop fragment\n")
+    mount_point = str(lab.bpf_dir.parent)
+    command("mount", "-o", "remount,ro", mount_point)
+    before = lab.stats()
+    for verb in (
+        ("attach", "lo"),
+        ("load", ifname, str(lab.folder / "other.rules")),
+        ("set", ifname, "bad", "add", "198.51.100.0/24"),
+        ("rule", "add", ifname, "--for", "1m", "drop proto icmp"),
+        ("limits", ifname, "set", "0", "20/s"),
+        ("analyse", ifname),
+        ("detach", ifname),
+    ):
+        assert "Read-only file system" in refused(lab.ctl("packet", *verb, check=False)), verb
+    assert lab.stats() == before
+    lab.stop_daemon(signal.SIGTERM)
+    lab.start_daemon()
+    # The kernel opens no pinned link for who may not write there.
+    (interface,) = lab.json("status")["interfaces"]
+    assert interface["state"] == "failed" and "Read-only file system" in interface["state_reason"], interface
+    lab.far.send(*[Frames(lab).udp(7002)] * 2)
+    command("mount", "-o", "remount,rw", mount_point)
+    wait_until("the filter", lambda: lab.json("status")["interfaces"][0]["state"] == "attached")
+    assert lab.packets() == [0, 5, 0]
+    lab.ctl("packet", "detach", ifname)
+    assert "xdp" not in lab.near.link() and not [path for path in lab.bpf_dir.rglob("*") if path.is_file()]
+    lab.stop_daemon(signal.SIGTERM)
+    lab.start_daemon()
     assert lab.json("status")["interfaces"] == []
 
 

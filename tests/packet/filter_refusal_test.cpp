@@ -1,18 +1,23 @@
 // What cannot be attached to or adopted, and how that is said.
 #include "tests/packet/filter_fixture.hpp"
 
+#include <zsync/packet/fair_queue.hpp>
 #include <zsync/packet/meta.hpp>
+#include <zsync/packet/rules.hpp>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <net/if.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <format>
 #include <functional>
@@ -109,6 +114,40 @@ TEST_F(FilterRefusalTest, a_second_filter_on_one_interface) {
     const Filter filter = must(Filter::attach(options(), some_rules));
     expect_refused(Filter::attach(options(), some_rules), PacketError::already_attached, "zt0");
     EXPECT_EQ(must(interface_facts("zt0")).xdp_program_id, filter.program_id());
+}
+
+TEST_F(FilterRefusalTest, who_has_no_descriptor_left_leaves_the_filter_as_it_is) {
+    const RuleSet rules =
+        parse_rules("pass limit 5/d burst 5 sample 1/1 proto udp", "test", nullptr).value();
+    std::uint32_t program_id = must(Filter::attach(options(), rules)).program_id();
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int refused = 0;
+    for (rlim_t more = 0; more < 40; ++more) {
+        const Fd lowest(open("/dev/null", O_RDONLY | O_CLOEXEC));
+        const rlimit few{
+            .rlim_cur = static_cast<rlim_t>(lowest.get()) + 1 + more, .rlim_max = before.rlim_max
+        };
+        ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+        auto adopted = Filter::adopt(options());
+        const auto attached = Filter::attach(options(), rules);
+        ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+        EXPECT_FALSE(attached);
+        EXPECT_EQ(must(interface_facts("zt0")).xdp_program_id, program_id) << more;
+        ASSERT_EQ(Filter::list_pinned(lab_.bpf_dir()).size(), 1U) << more;
+        if (adopted) {
+            // Whole: the samples' ring and the limit's keys are there, and a load goes on with
+            // them.
+            EXPECT_TRUE(adopted->read_limits(1)) << more;
+            must(adopted->load(rules));
+            program_id = adopted->program_id();
+        } else {
+            EXPECT_EQ(adopted.error().error.os_error(), EMFILE) << adopted.error().message();
+            ++refused;
+        }
+    }
+    EXPECT_GT(refused, 0);
+    EXPECT_LT(refused, 40);
 }
 
 TEST_F(FilterRefusalTest, nobody_else_can_take_the_filter_off) {

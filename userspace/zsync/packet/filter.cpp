@@ -15,6 +15,7 @@
 #include <charconv>
 #include <fcntl.h>
 #include <format>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
@@ -72,17 +73,29 @@ void let_handovers_arrive() {
     std::this_thread::sleep_for(std::chrono::milliseconds(limits::handover_linger_ms));
 }
 
-Outcome<Fd> open_pinned_link(const Pins& pins, const FilterOptions& options) {
+/// Nothing where none is pinned; whatever else keeps it from being opened says nothing of that.
+Outcome<std::optional<Fd>> find_pinned_link(const Pins& pins) {
     auto link = pins.open_link();
     if (link) {
         return *std::move(link);
     }
     const int error = link.error().os_error();
-    if (error == EPERM || error == EACCES) {
-        return fail(
-            Error(PacketError::not_permitted, error),
-            std::format("may not open what is pinned in {}", pins.directory())
-        );
+    if (error == ENOENT) {
+        return std::nullopt;
+    }
+    const bool denied = error == EPERM || error == EACCES;
+    return fail(
+        denied ? Error(PacketError::not_permitted, error) : os_error(error),
+        std::format(
+            "cannot open what is pinned in {}: {}", pins.directory(), os_error(error).message()
+        )
+    );
+}
+
+Outcome<Fd> open_pinned_link(const Pins& pins, const FilterOptions& options) {
+    std::optional<Fd> link = ZTRY(find_pinned_link(pins));
+    if (link) {
+        return *std::move(link);
     }
     pins.remove_all();
     return fail(
@@ -117,7 +130,7 @@ Outcome<LinkFacts> facts_of_live(const Fd& link, const Pins& pins, const FilterO
 
 Outcome<Filter> Filter::attach(const FilterOptions& options, const RuleSet& rules) {
     Pins pins = pins_of(options);
-    if (const auto link = pins.open_link()) {
+    if (const auto link = ZTRY(find_pinned_link(pins))) {
         const auto facts = ZTRY(link_facts(*link, options.hook));
         if (facts && facts->is_there()) {
             return fail(
@@ -445,6 +458,8 @@ Filter::switch_to(const LoadedProgram& program, const SharedMaps& maps, const Me
 Outcome<void> Filter::detach() {
     // While the link still tells.
     const std::optional<InterfaceFacts> found = device().value_or(std::nullopt);
+    // A filter that is off while its pins stay would be taken for one that is wanted.
+    ZTRY(pins_.check_removable());
     if (bpf_link_detach(link_.get()) < 0 && errno != ENOLINK) {
         const int error = errno;
         return fail(

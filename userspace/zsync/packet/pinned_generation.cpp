@@ -1,6 +1,7 @@
 #include <zsync/packet/error.hpp>
 #include <zsync/packet/pinned_generation.hpp>
 
+#include <cerrno>
 #include <format>
 #include <string_view>
 #include <utility>
@@ -30,17 +31,38 @@ template <class Maps, class Visit> Outcome<void> for_each_map(Maps& maps, Visit 
     return visit("handover_link", maps.handover.link, &LoadedProgram::has_handover);
 }
 
-Outcome<Fd> open_needed(const Pins& pins, std::uint32_t program_id, std::string_view name) {
+/// Empty when it is not pinned. What cannot be opened for another reason is there all the same: who
+/// went on without it would give up what it has counted.
+Outcome<Fd> open_if_pinned(const Pins& pins, std::uint32_t program_id, std::string_view name) {
     auto fd = pins.open(program_id, name);
+    if (fd) {
+        return *std::move(fd);
+    }
+    if (fd.error().os_error() == ENOENT) {
+        return Fd();
+    }
+    return fail(
+        fd.error(),
+        std::format(
+            "{} of the live generation in {}: {}", name, pins.directory(), fd.error().message()
+        )
+    );
+}
+
+Outcome<Fd> open_needed(const Pins& pins, std::uint32_t program_id, std::string_view name) {
+    Fd fd = ZTRY(open_if_pinned(pins, program_id, name));
     if (!fd) {
         return fail(
             PacketError::damaged_pins,
             std::format(
-                "{} of the live generation in {}: {}", name, pins.directory(), fd.error().message()
+                "{} of the live generation in {}: {}",
+                name,
+                pins.directory(),
+                os_error(ENOENT).message()
             )
         );
     }
-    return *std::move(fd);
+    return fd;
 }
 
 } // namespace
@@ -58,11 +80,7 @@ Outcome<PinnedGeneration> open_generation(const Pins& pins, std::uint32_t progra
     PinnedGeneration found;
     found.program = ZTRY(open_needed(pins, program_id, "program"));
     ZTRY(for_each_map(found.maps, [&](std::string_view name, Fd& map, Used used) -> Outcome<void> {
-        if (used != always) {
-            map = pins.open(program_id, name).value_or(Fd());
-            return {};
-        }
-        map = ZTRY(open_needed(pins, program_id, name));
+        map = ZTRY((used == always ? open_needed : open_if_pinned)(pins, program_id, name));
         return {};
     }));
     found.meta = ZTRY(read_meta_map(ZTRY(open_needed(pins, program_id, "meta"))));

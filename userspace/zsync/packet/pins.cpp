@@ -179,6 +179,13 @@ void Pins::remove_generations_but(std::uint32_t live) const {
     }
 }
 
+Outcome<void> Pins::check_removable() const {
+    if (access(directory_.c_str(), W_OK) < 0 && errno != ENOENT) {
+        return file_fault("cannot remove", directory_, errno);
+    }
+    return {};
+}
+
 void Pins::remove_all() const {
     unlink(std::format("{}/{}", directory_, link_name).c_str());
     step("unpin_link");

@@ -68,6 +68,8 @@ public:
 
     /// Removes generations other than `live`.
     void remove_generations_but(std::uint32_t live) const;
+    /// Whether what is pinned could be removed.
+    [[nodiscard]] Outcome<void> check_removable() const;
     /// Removes everything, the link's pin last but the directory.
     void remove_all() const;
     /// The pins of this interface under another name, after a rename.
