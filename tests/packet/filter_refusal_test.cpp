@@ -193,6 +193,18 @@ TEST_F(FilterRefusalTest, a_process_without_capabilities) {
     EXPECT_FALSE(std::filesystem::exists(lab_.bpf_dir() + "/packet/zt0"));
 }
 
+TEST_F(FilterRefusalTest, who_may_not_change_a_qdisc_is_not_told_that_there_is_none) {
+    const std::uint32_t ifindex = if_nametoindex("zt0");
+    const Shape shape = parse_rules("shape 10mbit", "test", nullptr).value().shape.value();
+    const int code = with_capabilities(bit(CAP_BPF), [&] {
+        const auto refused = install_fair_queue(ifindex, "zt0", shape);
+        return refused.has_value()                                          ? 1
+               : refused.error().error != Error(PacketError::not_permitted) ? 2
+                                                                            : 0;
+    });
+    EXPECT_EQ(code, 0);
+}
+
 TEST_F(FilterRefusalTest, three_capabilities_are_enough) {
     constexpr std::uint64_t needed = bit(CAP_BPF) | bit(CAP_NET_ADMIN) | bit(CAP_PERFMON);
     EXPECT_EQ(

@@ -154,7 +154,7 @@ private:
 };
 
 std::unexpected<Fault> refused(Error error, std::string_view ifname) {
-    if (error == os_error(ENOENT)) {
+    if (error.os_error() == ENOENT) {
         return fail(
             PacketError::shaping_unavailable,
             std::format(
@@ -164,7 +164,7 @@ std::unexpected<Fault> refused(Error error, std::string_view ifname) {
             )
         );
     }
-    if (error == os_error(EPERM)) {
+    if (error.os_error() == EPERM) {
         return fail(
             PacketError::not_permitted,
             std::format("giving {} the qdisc fq needs CAP_NET_ADMIN (or root)", ifname)
@@ -230,7 +230,7 @@ install_fair_queue(std::uint32_t ifindex, std::string_view ifname, const Shape& 
 
 Outcome<void> remove_fair_queue(std::uint32_t ifindex, std::string_view ifname) {
     auto found = Qdiscs::open(ifindex);
-    if (!found && found.error() == os_error(ENODEV)) {
+    if (!found && found.error().os_error() == ENODEV) {
         return {};
     }
     auto removed = found ? Result<void>{} : Result<void>(std::unexpected(found.error()));
