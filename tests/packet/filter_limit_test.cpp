@@ -478,6 +478,18 @@ TEST_F(FilterTest, limit_says_who_is_over) {
     EXPECT_EQ(must(filter.read_limits(1)).rules.begin()->second.most.size(), 1U);
 }
 
+TEST_F(FilterTest, limit_says_of_which_family_a_port_is) {
+    Filter filter = attach(options(), "pass limit 1/h burst 2 by dport proto udp");
+    const Fd program = live_program(filter, lab_.bpf_dir());
+    test_run(program.get(), ethernet(0x0800) + ipv4({}, udp(1000, 53, 4)), 4);
+    test_run(program.get(), ethernet(0x86dd) + ipv6({}, udp(1000, 53, 4)), 5);
+    const LimitTable table = must(filter.read_limits(10));
+    const LimitedKeys& keys = table.rules.at(limit_id(filter.live_rules()[0].text));
+    ASSERT_EQ(keys.most.size(), 2U);
+    EXPECT_EQ(keys.most[0].text, "IPv6 port 53");
+    EXPECT_EQ(keys.most[1].text, "port 53");
+}
+
 TEST_F(FilterTest, limit_goes_on_over_a_load_and_a_restart) {
     constexpr const char* text = "pass limit 1/d burst 10 by source proto udp";
     Filter filter = attach(options(), text);

@@ -172,7 +172,11 @@ std::string key_text(const zsync_limit_key& key) {
     if ((parts & ZSYNC_LIMIT_BY_DESTINATION) != 0) {
         return address_text(key, key.destination);
     }
-    return (parts & ZSYNC_LIMIT_BY_DPORT) != 0 ? std::format("port {}", port) : "all";
+    if ((parts & ZSYNC_LIMIT_BY_DPORT) != 0) {
+        const bool is_ipv6 = (key.ports & 0xffff) == ZSYNC_NETWORK_IPV6;
+        return std::format("{}port {}", is_ipv6 ? "IPv6 " : "", port);
+    }
+    return "all";
 }
 
 } // namespace
