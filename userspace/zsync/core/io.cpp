@@ -2,10 +2,28 @@
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <sys/prctl.h>
 
 #include <fcntl.h>
 
 namespace zsync {
+namespace {
+
+/// From Linux 6.16 on a process has a table of its own for private futexes as soon as it has a
+/// second thread, be that one of the ring's. Who waits then, which only a ring does for a single
+/// thread, is left in the table of all processes, where no wake looks (seen with 6.18). So the
+/// process gets its table before; as large as the kernel makes it for 64 threads.
+void keep_futex_waits() noexcept {
+    constexpr int futex_hash = 78; // PR_FUTEX_HASH, younger than the headers
+    constexpr unsigned long set_slots = 1;
+    constexpr unsigned long tell_slots = 2;
+    constexpr unsigned long slots = 256;
+    if (::prctl(futex_hash, tell_slots, 0, 0, 0) == 0) {
+        (void)::prctl(futex_hash, set_slots, slots, 0, 0);
+    }
+}
+
+} // namespace
 
 Result<void> Io::check_cancel() const noexcept {
     const RuntimeLock lock;
@@ -184,6 +202,7 @@ PlainWait Io::shutdown(FdRef fd, int how) const {
 }
 
 PlainWait Io::futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t value) const {
+    keep_futex_waits();
     constexpr int futex_size_u32 = 0x02;
     constexpr int futex_private = 128;
     return PlainWait({
