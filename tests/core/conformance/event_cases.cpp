@@ -422,6 +422,12 @@ ZSYNC_CASE(futex, is_woken, beside) {
     co_return {};
 }
 
+ZSYNC_CASE(futex, by_the_beginning_of_time_times_out, timer) {
+    const std::atomic<std::uint32_t> word = 1;
+    TIMES_OUT(co_await io.futex_wait(word, 1).until(TimePoint::min()));
+    co_return {};
+}
+
 ZSYNC_CASE(futex, times_out, timer) {
     const std::atomic<std::uint32_t> word = 1;
     TIMES_OUT(co_await io.futex_wait(word, 1).until(io.now() + soon));

@@ -482,6 +482,14 @@ ZSYNC_CASE(recv, past_its_deadline_still_gives_what_is_there, network | timer) {
     co_return {};
 }
 
+ZSYNC_CASE(recv, by_the_beginning_of_time_times_out_and_loses_nothing, network | timer) {
+    const auto pair = socket_pair();
+    EXPECT_FAILS(co_await io.recv(pair.a, Bytes(4)).until(TimePoint::min()), "TimedOut");
+    put(pair.b, "kept");
+    EXPECT_EQ(take(pair.a), "kept");
+    co_return {};
+}
+
 ZSYNC_CASE(recv, canceled_loses_nothing, beside | network) {
     const auto pair = socket_pair();
     ZCO_TRY(auto receiving, io.concurrent(receive, io, FdRef(pair.a), 16, 0));

@@ -20,16 +20,17 @@ bool is_simulated(Io io) noexcept {
            static_cast<const Worker&>(io.executor()).is_simulated();
 }
 
-Task<Result<void>> sleep_by(Io io, clockid_t clock, nanoseconds time, nanoseconds left) {
+template <class At> Task<Result<void>> sleep_by(Io io, clockid_t clock, At time, At now) {
     if (is_simulated(io)) {
-        co_return co_await io.sleep_for(left);
+        // The difference of any two times may not fit into a duration.
+        co_return co_await io.sleep_for(time <= now ? nanoseconds::zero() : time - now);
     }
     const Fd timer(::timerfd_create(clock, TFD_CLOEXEC | TFD_NONBLOCK));
     if (!timer) {
         co_return fail(os_error(errno));
     }
     // A time of 0 would disarm it.
-    const nanoseconds at = std::max(time, nanoseconds(1));
+    const nanoseconds at = std::max(nanoseconds(time.time_since_epoch()), nanoseconds(1));
     const auto seconds = std::chrono::floor<std::chrono::seconds>(at);
     const itimerspec when{
         .it_interval = {},
@@ -52,13 +53,11 @@ BootClock::time_point BootClock::now() noexcept {
 }
 
 Task<Result<void>> sleep_until(Io io, std::chrono::system_clock::time_point time) {
-    return sleep_by(
-        io, CLOCK_REALTIME, time.time_since_epoch(), time - std::chrono::system_clock::now()
-    );
+    return sleep_by(io, CLOCK_REALTIME, time, std::chrono::system_clock::now());
 }
 
 Task<Result<void>> sleep_until(Io io, BootClock::time_point time) {
-    return sleep_by(io, CLOCK_BOOTTIME, time.time_since_epoch(), time - BootClock::now());
+    return sleep_by(io, CLOCK_BOOTTIME, time, BootClock::now());
 }
 
 Task<Result<void>> sleep_until(Io io, TimePoint time) { co_return co_await io.sleep_until(time); }

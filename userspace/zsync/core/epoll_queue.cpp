@@ -4,6 +4,7 @@
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/probes.hpp>
+#include <zsync/core/time_left.hpp>
 
 #include <linux/io_uring.h>
 #include <sys/epoll.h>
@@ -362,8 +363,7 @@ int EpollQueue::wait_in_epoll(bool wait, std::optional<TimePoint> deadline) noex
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the kernel fills it
     std::array<epoll_event, limits::epoll_events_per_wait> events;
     const auto most = static_cast<int>(events.size());
-    const auto left =
-        deadline && wait ? std::max(Duration::zero(), *deadline - Clock::now()) : Duration::zero();
+    const auto left = deadline && wait ? time_left(*deadline, Clock::now()) : Duration::zero();
     int count = 0;
     if (!wait || !deadline) {
         count = ::epoll_wait(epoll_.get(), events.data(), most, wait ? -1 : 0);

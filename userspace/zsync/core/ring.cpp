@@ -2,6 +2,7 @@
 #include <zsync/core/limits.hpp>
 #include <zsync/core/operation.hpp>
 #include <zsync/core/ring.hpp>
+#include <zsync/core/time_left.hpp>
 
 #include <algorithm>
 #include <array>
@@ -250,7 +251,7 @@ void Ring::enter(bool wait, std::optional<TimePoint> deadline) noexcept {
         ++enters_;
         io_uring_cqe* first = nullptr;
         __kernel_timespec timeout{};
-        const auto left = std::max(Duration::zero(), *deadline - Clock::now());
+        const auto left = time_left(*deadline, Clock::now());
         const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
         timeout.tv_sec = seconds.count();
         timeout.tv_nsec = std::chrono::nanoseconds(left - seconds).count();

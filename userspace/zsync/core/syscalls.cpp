@@ -1,5 +1,6 @@
 #include <zsync/core/limits.hpp>
 #include <zsync/core/syscalls.hpp>
+#include <zsync/core/time_left.hpp>
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
@@ -485,7 +486,7 @@ public:
         }
         timespec timeout{};
         if (until) {
-            timeout = to_timespec(std::max(Duration::zero(), *until - Clock::now()));
+            timeout = to_timespec(time_left(*until, Clock::now()));
         }
         const int ready = ::ppoll(fds.data(), fds.size(), until ? &timeout : nullptr, nullptr);
         if (ready < 0) {
@@ -521,7 +522,7 @@ public:
         }
         timespec until{};
         if (deadline_) {
-            until = to_timespec(deadline_->time_since_epoch());
+            until = to_timespec(time_left(*deadline_, TimePoint())); // none is before the clock's 0
         }
         for (;;) {
             const long woken = ::syscall(
