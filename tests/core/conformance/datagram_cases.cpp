@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <fcntl.h>
 #include <functional>
 #include <optional>
 #include <poll.h>
@@ -286,6 +287,65 @@ ZSYNC_CASE(send_zero_copy, says_that_it_copied, network) {
     const auto sent = co_await io.send_zero_copy(pair.b, filled(1024));
     ZCO_CHECK(sent.count);
     EXPECT_TRUE(sent.copied) << "loopback copies on delivery, and so does every other model";
+    co_return {};
+}
+
+ZSYNC_CASE(send_zero_copy, over_a_unix_socket_is_a_copy, network) {
+    const auto pair = socket_pair();
+    const auto sent = co_await io.send_zero_copy(pair.b, Bytes::copy_of("text"));
+    ZCO_CHECK(sent.count);
+    EXPECT_EQ(*sent.count, 4U);
+    EXPECT_TRUE(sent.copied);
+    EXPECT_EQ(take(pair.a), "text");
+    co_return {};
+}
+
+ZSYNC_CASE(send_zero_copy, waits_for_room_though_others_made_it_non_blocking, beside | network) {
+    for (const MakePair make : each_family) {
+        const auto pair = make();
+        EXPECT_EQ(::fcntl(pair.b.get(), F_SETFL, O_NONBLOCK), 0);
+        const std::string block(65536, 'x');
+        while (::send(pair.b.get(), block.data(), block.size(), 0) > 0) {
+        }
+        ZCO_TRY(auto sending, io.concurrent([&pair, io]() -> Task<Result<std::size_t>> {
+            co_return (co_await io.send_zero_copy(pair.b, Bytes::copy_of("text"))).count;
+        }));
+        ZCO_CHECK(co_await at_rest(io));
+        EXPECT_FALSE(sending.is_finished());
+        std::string got;
+        while (!sending.is_finished()) {
+            got += take(pair.a);
+            ZCO_CHECK(co_await io.yield());
+        }
+        ZCO_TRY(const std::size_t count, co_await sending);
+        EXPECT_EQ(count, 4U);
+        ::shutdown(pair.b.get(), SHUT_WR);
+        while (!got.ends_with("text")) {
+            const auto more = co_await io.recv(pair.a, Bytes(65536));
+            ZCO_CHECK(more.count);
+            if (*more.count == 0) {
+                break;
+            }
+            got += text_of(more);
+        }
+        EXPECT_TRUE(got.ends_with("xtext"));
+    }
+    co_return {};
+}
+
+ZSYNC_CASE(
+    send_zero_copy, to_a_full_socket_that_is_non_blocking_can_be_canceled, beside | network
+) {
+    const auto pair = tcp_pair();
+    EXPECT_EQ(::fcntl(pair.b.get(), F_SETFL, O_NONBLOCK), 0);
+    const std::string block(65536, 'x');
+    while (::send(pair.b.get(), block.data(), block.size(), 0) > 0) {
+    }
+    ZCO_TRY(auto sending, io.concurrent([&pair, io]() -> Task<Result<std::size_t>> {
+        co_return (co_await io.send_zero_copy(pair.b, Bytes::copy_of("text"))).count;
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_IS(co_await sending.cancel(), "Canceled");
     co_return {};
 }
 

@@ -7,8 +7,19 @@
 
 #include <bit>
 #include <cerrno>
+#include <poll.h>
 
 namespace zsync {
+namespace {
+
+/// Where pages cannot be sent as they are.
+void make_plain(OperationRequest& request) noexcept {
+    request.opcode = Opcode::send;
+    request.priority = 0;
+    request.buffer = 0;
+}
+
+} // namespace
 
 ZeroCopySendBase::ZeroCopySendBase(
     int fd, const void* data, std::size_t length, std::uint32_t flags
@@ -51,9 +62,7 @@ bool ZeroCopySendBase::suspend(PromiseBase& promise) noexcept {
     auto& worker = static_cast<Worker&>(promise.task->executor());
     const Ring* ring = worker.ring();
     if (ring != nullptr && !ring->options().allows(KernelFeature::send_zc)) {
-        request_.opcode = Opcode::send;
-        request_.priority = 0;
-        request_.buffer = 0;
+        make_plain(request_);
         copied_ = true;
     } else if (pinned_by_ != nullptr && pinned_by_ == ring) {
         request_.priority |= IORING_RECVSEND_FIXED_BUF;
@@ -76,7 +85,18 @@ void ZeroCopySendBase::interrupt(CoreError reason) noexcept {
 }
 
 void ZeroCopySendBase::complete(std::int32_t result, std::uint32_t flags) noexcept {
-    if ((flags & IORING_CQE_F_NOTIF) != 0) {
+    OperationQueue& queue = static_cast<Worker&>(task().executor()).queue();
+    if (request_.opcode == Opcode::poll) { // it has waited for room
+        request_.opcode = request_.priority != 0 ? Opcode::send_zero_copy : Opcode::send;
+        if (result >= 0) {
+            queue.queue(request_, *this);
+            if (interrupted_) {
+                queue.queue_cancel(*this);
+            }
+            return;
+        }
+        result_ = result;
+    } else if ((flags & IORING_CQE_F_NOTIF) != 0) {
         copied_ = (static_cast<std::uint32_t>(result) & IORING_NOTIF_USAGE_ZC_COPIED) != 0;
     } else {
         result_ = result;
@@ -84,9 +104,19 @@ void ZeroCopySendBase::complete(std::int32_t result, std::uint32_t flags) noexce
     if ((flags & IORING_CQE_F_MORE) != 0) {
         return;
     }
-    if (result_ == -EINTR && !interrupted_) {
-        // Signals are not what it waits for.
-        static_cast<Worker&>(task().executor()).queue().queue(request_, *this);
+    if (result_ == -EAGAIN && !interrupted_ && (request_.flags & MSG_DONTWAIT) == 0) {
+        // The socket is O_NONBLOCK, which is for others to see; here it means to wait.
+        request_.opcode = Opcode::poll;
+        queue.queue({.opcode = Opcode::poll, .fd = request_.fd, .flags = POLLOUT}, *this);
+        return;
+    }
+    const bool is_refused = result_ == -EOPNOTSUPP && request_.opcode == Opcode::send_zero_copy;
+    if ((result_ == -EINTR || is_refused) && !interrupted_) {
+        if (is_refused) { // a unix socket takes no pages
+            make_plain(request_);
+            copied_ = true;
+        }
+        queue.queue(request_, *this); // signals are not what it waits for
         return;
     }
     disarm();
