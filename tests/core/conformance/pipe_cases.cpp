@@ -1,6 +1,10 @@
 // Pipes, splicing, and the buffers that operations take and give back.
 #include "tests/core/conformance/conformance.hpp"
 
+#include <zsync/core/worker.hpp>
+
+#include <sys/stat.h>
+
 #include <fcntl.h>
 #include <string>
 #include <unistd.h>
@@ -14,6 +18,14 @@ Task<Result<std::string>> read_some(Io io, FdRef from) {
     ZCO_CHECK(got.count);
     co_return text_of(got);
 }
+
+bool is_on_ring(Io io) {
+    return io.kind() != TaskKind::thread && static_cast<Worker&>(io.executor()).ring() != nullptr;
+}
+bool is_opened_by_ring(Io io, const Result<Fd>& opened) {
+    return is_on_ring(io) && (opened || what(opened) == "ENXIO");
+}
+void make_fifo(const Folder& folder) { EXPECT_EQ(::mkfifo(folder.path("fifo").c_str(), 0600), 0); }
 
 } // namespace
 
@@ -179,6 +191,36 @@ ZSYNC_CASE(pipe, that_others_made_non_blocking_times_out, timer) {
     co_return {};
 }
 
+ZSYNC_CASE(splice, waits_for_pipes_that_others_made_non_blocking, beside) {
+    const auto from = pipe_pair(O_NONBLOCK);
+    const auto to = pipe_pair(O_NONBLOCK);
+    const std::string block(4096, 'x');
+    while (::write(to.b.get(), block.data(), block.size()) > 0) {
+    }
+    constexpr auto here = Io::current_position;
+    ZCO_TRY(auto moving, io.concurrent([&, io]() -> Task<Result<std::uint32_t>> {
+        co_return co_await io.splice(from.a, here, to.b, here, 16);
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(moving.is_finished());
+    put(from.b, "now");
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_FALSE(moving.is_finished()) << "there is no room";
+    std::string got = take(to.a);
+    EXPECT_EQ(co_await moving, 3U);
+    got += take(to.a);
+    EXPECT_TRUE(got.ends_with("xnow"));
+    co_return {};
+}
+
+ZSYNC_CASE(splice, of_pipes_that_others_made_non_blocking_times_out, timer) {
+    const auto from = pipe_pair(O_NONBLOCK);
+    const auto to = pipe_pair(O_NONBLOCK);
+    constexpr auto here = Io::current_position;
+    TIMES_OUT(co_await io.splice(from.a, here, to.b, here, 16).until(io.now() + soon));
+    co_return {};
+}
+
 ZSYNC_CASE(pipe, a_read_times_out_and_loses_nothing, timer) {
     const auto pair = pipe_pair();
     TIMES_OUT(co_await io.read(pair.a, Bytes(4)).until(io.now() + soon));
@@ -194,6 +236,53 @@ ZSYNC_CASE(pipe, a_canceled_read_loses_nothing, beside) {
     EXPECT_IS(co_await reading.cancel(), "Canceled");
     put(pair.b, "kept");
     EXPECT_EQ(text_of(co_await io.read(pair.a, Bytes(16))), "kept");
+    co_return {};
+}
+
+// The other end of a FIFO may never be opened, and openat(2) waits for it. A ring tries with
+// O_NONBLOCK first, so there it depends on the kernel's cache of names whether it waits.
+
+ZSYNC_CASE(fifo, whose_other_end_is_not_open_times_out, timer | outside) {
+    const Folder folder;
+    make_fifo(folder);
+    for (const int mode : {O_RDONLY, O_WRONLY}) {
+        const auto opened = co_await io.open(folder.path("fifo"), mode).until(io.now() + soon);
+        if (what(opened) == "Unsupported") {
+            co_return fail(opened.error());
+        }
+        EXPECT_TRUE(what(opened) == "TimedOut" || is_opened_by_ring(io, opened)) << what(opened);
+    }
+    co_return {};
+}
+
+ZSYNC_CASE(fifo, whose_other_end_is_not_open_can_be_canceled, beside | outside) {
+    const Folder folder;
+    make_fifo(folder);
+    for (const int mode : {O_RDONLY, O_WRONLY}) {
+        ZCO_TRY(auto opening, io.concurrent([&folder, mode, io]() -> Task<Result<Fd>> {
+            co_return co_await io.open(folder.path("fifo"), mode);
+        }));
+        ZCO_CHECK(co_await at_rest(io));
+        const Result<Fd> opened = co_await std::move(opening).cancel();
+        EXPECT_TRUE(what(opened) == "Canceled" || is_opened_by_ring(io, opened)) << what(opened);
+    }
+    co_return {};
+}
+
+ZSYNC_CASE(fifo, is_opened_when_its_other_end_is, beside | outside) {
+    const Folder folder;
+    make_fifo(folder);
+    ZCO_TRY(auto reading, io.concurrent([&folder, io]() -> Task<Result<Fd>> {
+        co_return co_await io.open(folder.path("fifo"), O_RDONLY);
+    }));
+    ZCO_CHECK(co_await at_rest(io));
+    EXPECT_TRUE(!reading.is_finished() || is_on_ring(io));
+    ZCO_TRY(const Fd writer, co_await io.open(folder.path("fifo"), O_WRONLY)); // and writes nothing
+    ZCO_TRY(const Fd reader, co_await std::move(reading));
+    EXPECT_EQ(::fcntl(reader.get(), F_GETFL) & O_NONBLOCK, 0);
+    EXPECT_EQ(::fcntl(writer.get(), F_GETFL) & O_NONBLOCK, 0);
+    put(writer, "text");
+    EXPECT_EQ(take(reader), "text");
     co_return {};
 }
 

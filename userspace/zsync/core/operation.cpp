@@ -171,6 +171,16 @@ bool OperationWait::has_ended() noexcept {
         return false;
     }
     if (result_ == -EAGAIN && !interrupted_) {
+        if (request_.opcode == Opcode::splice) {
+            // Of its two ends only a try tells which one it is.
+            const Attempt tried = attempt_without_thread(request_);
+            if (tried.kind == Attempt::Kind::poll) {
+                polling_ = true;
+                worker.queue().queue(poll_of(tried), *this);
+                return false;
+            }
+            result_ = tried.result;
+        }
         const OperationRequest poll = readiness_for(request_);
         if (poll.flags != 0) {
             polling_ = true;

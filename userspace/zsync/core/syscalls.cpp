@@ -385,6 +385,57 @@ long call_storage(const OperationRequest& request) noexcept {
     }
 }
 
+bool is_fifo(const OperationRequest& request) noexcept {
+    const auto flags = static_cast<int>(request.flags);
+    const int mode = flags & O_ACCMODE;
+    if ((mode != O_RDONLY && mode != O_WRONLY) || (flags & (O_NONBLOCK | O_PATH)) != 0) {
+        return false;
+    }
+    struct stat found{};
+    const int follow = (flags & O_NOFOLLOW) != 0 ? AT_SYMLINK_NOFOLLOW : 0;
+    return ::fstatat(request.fd, pointer<const char>(request.address), &found, follow) == 0 &&
+           S_ISFIFO(found.st_mode);
+}
+
+/// Whether the reading end of a FIFO has or had a writer; a negated errno. Of one that has not
+/// written yet nothing tells but tee(2), which would wait for it, and else gives 0.
+int has_writer(int reader) noexcept {
+    if (is_ready(reader, POLLIN)) { // bytes, or a writer that has gone
+        return 1;
+    }
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+        return -errno;
+    }
+    const Fd out(ends[0], Fd::OfTheRuntime());
+    const Fd in(ends[1], Fd::OfTheRuntime());
+    return ::tee(reader, in.get(), 1, SPLICE_F_NONBLOCK) != 0 ? 1 : 0;
+}
+
+/// A FIFO whose other end nobody has opened keeps openat(2), and the thread in it, for as long as
+/// that stays so: it is tried again instead. `half_open` is its reading end meanwhile.
+Attempt try_open(const OperationRequest& request, Fd& half_open) noexcept {
+    if (!half_open && !is_fifo(request)) {
+        return {.kind = Attempt::Kind::blocks};
+    }
+    const auto flags = static_cast<int>(request.flags);
+    if (!half_open) {
+        const auto* path = pointer<const char>(request.address);
+        const int opened = ::openat(request.fd, path, flags | O_NONBLOCK, request.length);
+        if (opened < 0) {
+            return errno == ENXIO ? Attempt{.kind = Attempt::Kind::later} : done(-errno);
+        }
+        half_open = Fd(opened, Fd::OfTheRuntime());
+    }
+    if ((flags & O_ACCMODE) == O_RDONLY) {
+        if (const int found = has_writer(half_open.get()); found <= 0) {
+            return found == 0 ? Attempt{.kind = Attempt::Kind::later} : done(found);
+        }
+    }
+    (void)::fcntl(half_open.get(), F_SETFL, flags);
+    return done(half_open.release());
+}
+
 /// Whether it works on files and names.
 bool is_on_storage(const OperationRequest& request) noexcept {
     switch (request.opcode) {
@@ -590,9 +641,11 @@ std::int32_t carry_out(
         return waiting.wait_on_futex(request);
     }
     Progress progress;
+    Fd half_open;
     for (;;) {
-        const Attempt tried =
-            request.opcode == Opcode::splice ? try_splice(request) : attempt(request, progress);
+        const Attempt tried = request.opcode == Opcode::splice ? try_splice(request)
+                              : request.opcode == Opcode::open ? try_open(request, half_open)
+                                                               : attempt(request, progress);
         if (tried.kind == Attempt::Kind::done) {
             return tried.result;
         }
