@@ -15,6 +15,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/defer.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/channel.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
 #include <boost/asio/local/connect_pair.hpp>
@@ -269,6 +270,33 @@ TEST_P(Asio, a_deadline_ends_the_operation_with_timed_out) {
         const auto in_time =
             co_await pair.b.async_read_some(net::buffer(buffer), use_task).until(io.now() + 60s);
         EXPECT_EQ(in_time, Result<std::size_t>(3));
+        co_return {};
+    });
+}
+
+TEST_P(Asio, a_wait_for_a_channel_ends_as_any_other) {
+    in_context([](Context& context) -> Task<Result<void>> {
+        const Io io = io_of(context);
+        net::experimental::channel<void(boost::system::error_code, int)> channel(context, 1);
+        const auto receive = [&channel]() -> Task<Result<int>> {
+            co_return co_await channel.async_receive(use_task);
+        };
+        const auto late = co_await channel.async_receive(use_task).until(io.now() + 2ms);
+        EXPECT_EQ(late.error(), Error(CoreError::timed_out));
+        auto stopped = io.async(receive);
+        ZCO_CHECK(co_await io.yield());
+        const Result<int> canceled = co_await std::move(stopped).cancel();
+        EXPECT_TRUE(canceled.error().is_canceled()) << canceled.error().message();
+        auto aborted = io.async(receive);
+        ZCO_CHECK(co_await io.yield());
+        channel.cancel();
+        const Result<int> by_another = co_await std::move(aborted);
+        EXPECT_TRUE(asio::is(by_another.error(), net::experimental::error::channel_cancelled));
+        ZCO_CHECK(co_await channel.async_send({}, 7, use_task));
+        EXPECT_EQ(co_await channel.async_receive(use_task), 7);
+        channel.close();
+        const Result<int> closed = co_await channel.async_receive(use_task);
+        EXPECT_TRUE(asio::is(closed.error(), net::experimental::error::channel_closed));
         co_return {};
     });
 }

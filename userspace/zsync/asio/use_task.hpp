@@ -15,6 +15,7 @@
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/execution/context.hpp>
+#include <boost/asio/experimental/channel_error.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
 #include <concepts>
@@ -146,10 +147,11 @@ protected:
     [[nodiscard]] std::optional<Error> missing() const noexcept {
         return failure_ == CoreError::os ? std::nullopt : std::optional<Error>(failure_);
     }
-    /// What its code means here. Asio's own word for an operation that was stopped is the runtime's
-    /// only if the runtime has stopped it.
+    /// What its code means here. Asio's own words for an operation that was stopped, of which
+    /// channels have one to themselves, are the runtime's only if the runtime has stopped it.
     [[nodiscard]] Error meaning(const boost::system::error_code& code) noexcept {
-        if (interrupted_ && code == boost::system::errc::operation_canceled) {
+        if (interrupted_ && (code == boost::system::errc::operation_canceled ||
+                             code == boost::asio::experimental::error::channel_cancelled)) {
             if (reason_ != CoreError::canceled || task().take_cancel()) {
                 return reason_;
             }
