@@ -79,7 +79,7 @@ void Worker::settle_and_stop() noexcept {
             requests.push_back(at->describe() + Ledger::made(at));
         }
     }
-    settle("worker", std::move(requests));
+    settle("worker", requests);
     for (StandingRequest* at = standing_; at != nullptr; at = at->next()) {
         if (at->is_standing()) {
             at->stop();
@@ -157,8 +157,11 @@ void Worker::drain() noexcept {
 }
 
 const std::shared_ptr<Inbox>& Worker::inbox() {
-    if (!inbox_ && (inbox_ = Inbox::create())) {
-        inbox_->open(*queue_);
+    if (!inbox_) {
+        inbox_ = Inbox::create();
+        if (inbox_) {
+            inbox_->open(*queue_);
+        }
     }
     return inbox_;
 }
