@@ -207,11 +207,14 @@ void ManagedInterface::load_desired() {
 
 /// The hooks first: they are more likely to fail, and nothing has changed by then.
 Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
+    if (!filter_) {
+        return not_attached();
+    }
     RulesHere here = ZTRY(rules_here(std::move(wanted), receiver()));
     const RuleSet& rules = here.rules;
     ZTRY(hooks_.apply(rules));
     const std::optional<ChallengeTerms> terms = challenge_terms_of(rules);
-    LoadReport report = ZTRY(filter_.value().load(rules_of_hook(rules, 0)));
+    LoadReport report = ZTRY(filter_->load(rules_of_hook(rules, 0)));
     challenge_terms_ = terms;
     hindrances_ = std::move(here.hindrances);
     reason_ = hindrances_.words();
@@ -223,7 +226,8 @@ Outcome<LoadReport> ManagedInterface::apply(RuleSet wanted) {
     return report;
 }
 
-Outcome<LoadReport> ManagedInterface::load(RuleSet rules, std::string source, Absent absent) {
+Outcome<LoadReport>
+ManagedInterface::load(const RuleSet& rules, std::string source, Absent absent) {
     if (filter_ && absent == Absent::refused) {
         ZTRY(check_rules_here(rules, receiver()));
     }
@@ -427,7 +431,8 @@ ManagedInterface::explain(std::string_view hook, const MadePacket& packet) const
     return packet::explain(rules, packet, is_own ? HookKind::xdp : hook_kind(*place));
 }
 
-Outcome<void> ManagedInterface::reload_with(const std::function<void(Filter& filter, bool yes)>& set
+Outcome<void> ManagedInterface::reload_with(
+    Filter& filter, const std::function<void(Filter& filter, bool yes)>& set
 ) {
     if (!rules_known_) {
         return fail(
@@ -435,7 +440,6 @@ Outcome<void> ManagedInterface::reload_with(const std::function<void(Filter& fil
             std::format("the saved rules of {} were lost: load them first", desired_.name)
         );
     }
-    Filter& filter = filter_.value();
     set(filter, true);
     const auto loaded =
         desired_rules().and_then([this](RuleSet rules) { return apply(std::move(rules)); });
@@ -462,7 +466,9 @@ Outcome<Fd> ManagedInterface::send_to_sockets(bool on) {
             )
         );
     }
-    ZTRY(reload_with([on](Filter& filter, bool yes) { filter.send_to_sockets(on == yes); }));
+    ZTRY(reload_with(*filter_, [on](Filter& filter, bool yes) {
+        filter.send_to_sockets(on == yes);
+    }));
     if (!on) {
         return Fd();
     }
@@ -479,7 +485,7 @@ ManagedInterface::count_flows(bool on, const analysis::FlowOptions& options) {
         return not_attached();
     }
     const auto count = [this, &options](bool wanted) {
-        return reload_with([&](Filter& filter, bool yes) {
+        return reload_with(*filter_, [&](Filter& filter, bool yes) {
             filter.count_flows(wanted == yes, options);
         });
     };
@@ -529,8 +535,8 @@ Outcome<void> ManagedInterface::rename(const std::string& name) {
     desired_.name = name;
     // The new document first: a crash in between leaves two, of which one names no device.
     Outcome<void> moved = save();
-    if (moved) {
-        moved = filter_.value().rename(name);
+    if (moved && filter_) {
+        moved = filter_->rename(name);
     }
     if (moved) {
         moved = hooks_.rename(name);

@@ -126,7 +126,8 @@ public:
     /// Replaces the rules, in the store and for packets. On failure both stay as they were. For an
     /// absent device only the desired state changes, which the report's note says, as it does for
     /// names that are awaited.
-    Outcome<LoadReport> load(RuleSet rules, std::string source, Absent absent = Absent::refused);
+    Outcome<LoadReport>
+    load(const RuleSet& rules, std::string source, Absent absent = Absent::refused);
     /// Changes one set of the rules, in the store and for packets, in one step. On failure both
     /// stay as they were. A change that changes nothing writes and loads nothing.
     Outcome<SetReport> change_set(SetChange change);
@@ -213,7 +214,8 @@ private:
     [[nodiscard]] Receiver receiver() const;
     /// Loads the rules once more after `set(filter, true)`; where they cannot be, `set(filter,
     /// false)` takes that back.
-    Outcome<void> reload_with(const std::function<void(Filter& filter, bool yes)>& set);
+    Outcome<void>
+    reload_with(Filter& filter, const std::function<void(Filter& filter, bool yes)>& set);
     void apply_hooks(const RuleSet& rules);
     void load_desired();
     [[nodiscard]] std::unexpected<Fault> not_attached() const;

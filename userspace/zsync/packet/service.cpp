@@ -330,10 +330,10 @@ Task<Outcome<LoadReport>>
 Service::load_locked(std::string name, std::string text, std::string source, Absent absent) {
     ZCO_TRY(const EntryRef entry, find(name));
     // Parsed before the entry is taken, so that its counters can be read meanwhile.
-    ZCO_TRY(RuleSet rules, co_await io_.offload([&] { return parse(text, source); }));
+    ZCO_TRY(const RuleSet rules, co_await io_.offload([&] { return parse(text, source); }));
     ZCO_TRY(const Mutex::Lock entry_lock, co_await entry->mutex.lock());
     ZCO_TRY(LoadReport report, co_await io_.offload([&] {
-        return entry->managed.load(std::move(rules), source, absent);
+        return entry->managed.load(rules, source, absent);
     }));
     refresh(*entry);
     log::info(

@@ -191,6 +191,8 @@ public:
     Samples& operator=(Samples&& other) noexcept;
     ~Samples();
 
+    /// Of samples that the service gave, until they are closed.
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it has one until then
     [[nodiscard]] SampledHook& source() { return source_.value(); }
     /// Ends the reading where it may take long.
     void close() noexcept { source_.reset(); }
