@@ -1,6 +1,7 @@
 """Captures: readable by tshark, equal to tcpdump's beside them, and the conditions of a rule decide what is in them."""
 
 import contextlib
+import os
 import signal
 import socket
 import struct
@@ -159,6 +160,27 @@ def test_is_whole_when_its_client_is_interrupted(lab):
     assert struct.unpack("<I", path.read_bytes()[-4:])[0] < 200
     programs = lab.near.run("bpftool", "-j", "net", "show", "dev", lab.near.ifname).stdout
     assert "tcx" not in programs  # nothing is left behind
+
+
+@pytest.mark.parametrize("how", [[], ["--take", "--force"]], ids=["copied", "taken"])
+def test_a_reader_that_leaves_ends_the_capture_and_nothing_else(lab, how):
+    lab.attach()
+    pid = lab.daemon.pid
+    reader, writer = os.pipe()
+    words = ("zsyncctl", "packet", "capture", lab.near.ifname, *how, "-w", "-")
+    capture = start(*words, stdout=writer, stderr=subprocess.PIPE, text=True, env=lab.environment())
+    os.close(writer)
+    assert os.read(reader, 4) == b"\x0a\x0d\x0d\x0a"
+    os.close(reader)
+    frames = [Frames(lab).udp(9)] * 50
+
+    def ended() -> bool:
+        lab.far.send(*frames)
+        return capture.poll() is not None
+
+    wait_until("the end", ended)
+    assert capture.returncode == 1 and "Broken pipe" in capture.stderr.read()
+    assert lab.daemon.poll() is None and lab.json("status")["pid"] == pid
 
 
 def test_streams_and_keeps_the_length_on_the_wire(lab):

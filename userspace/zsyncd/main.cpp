@@ -7,6 +7,7 @@
 #include <zsync/core/signals.hpp>
 #include <zsync/core/worker.hpp>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -19,6 +20,11 @@ int main(int argc, char** argv) {
     const zsyncd::ParsedOptions parsed = zsyncd::parse_options(argc, argv);
     if (!parsed.options) {
         return zsyncd::print_and_choose_exit_code(parsed);
+    }
+    // Captures are written to descriptors of clients, who may close the other end of theirs.
+    if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+        log::error("SIGPIPE cannot be ignored: " + os_error(errno).message());
+        return EXIT_FAILURE;
     }
     // Blocked before any other thread starts, so that only the daemon's own task sees them.
     Result<SignalSet> signals = SignalSet::create({SIGHUP, SIGTERM, SIGINT});
