@@ -261,11 +261,21 @@ def test_a_damaged_list_is_set_aside_and_told(bridge):
 def test_refuses_in_words(bridge):
     answer = bridge.ctl("packet", "forward", bridge.near.ifname, bridge.near.ifname, check=False)
     assert answer.code != 0 and "two different ports" in answer.err
-    answer = bridge.ctl("packet", "forward", bridge.near.ifname, "nosuch0", check=False)
-    assert answer.code != 0 and "nosuch0" in answer.err
+    (bridge.folder / "strict.rules").write_text("default drop\n")
+    for second, rules, said in (
+        ("nosuch0", str(bridge.folder / "strict.rules"), "nosuch0"),
+        (bridge.second, str(bridge.folder / "nosuch.rules"), "nosuch.rules"),
+        (bridge.near.ifname + "x", "-", bridge.near.ifname + "x"),
+    ):
+        answer = bridge.ctl("packet", "forward", bridge.near.ifname, second, rules, check=False, input="default drop\n")
+        assert answer.code == 1 and said in answer.err, answer
+        assert bridge.json("status")["interfaces"] == [] and "xdp" not in bridge.near.link()
     forward(bridge)
     answer = forward(bridge, check=False)
     assert answer.code != 0 and "forwards already" in answer.err
+    answer = bridge.ctl("packet", "forward", bridge.near.ifname, "lo", str(bridge.folder / "strict.rules"), check=False)
+    assert answer.code == 1 and f"{bridge.near.ifname} has the rules of {bridge.folder}/strict.rules by now" in answer.err
+    assert {row["ifname"] for row in bridge.json("status")["interfaces"]} == {bridge.near.ifname, bridge.second}
     forward(bridge, "--off")
     answer = forward(bridge, "--off", check=False)
     assert answer.code != 0 and "don't forward" in answer.err

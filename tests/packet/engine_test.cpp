@@ -178,7 +178,7 @@ TEST(Engine, holds_its_limit_of_rules_and_refuses_one_more) {
     const auto refused = compile(rules, slots_for(rules));
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().error, Error(PacketError::rule_set_too_big));
-    EXPECT_EQ(refused.error().detail, "4097 rules; at most 4096");
+    EXPECT_EQ(refused.error().detail, "4097 rules, temporary ones included; at most 4096");
 }
 
 TEST(Engine, holds_its_limit_of_prefixes_and_refuses_one_more) {

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <format>
+#include <string>
+#include <vector>
 #include <zsyncctl/input_file.hpp>
 #include <zsyncctl/packet_view.hpp>
 #include <zsyncctl/session.hpp>
@@ -92,10 +94,11 @@ Answer<void> list(Session& session) {
     return {};
 }
 
-/// Filters an interface that is not filtered yet.
-Answer<void> attach(Daemon& daemon, const std::string& ifname) {
-    if (ask_interface(daemon, ifname)) {
-        return {};
+/// Filters an interface that is not filtered yet; whether it had to.
+Answer<bool> attach(Daemon& daemon, const std::string& ifname) {
+    const std::vector<InterfaceView> filtered = interface_views(ZTRY(daemon.managed_objects()));
+    if (std::ranges::contains(filtered, ifname, &InterfaceView::name)) {
+        return false;
     }
     ZTRY(daemon.call(
         {.path = names::packet_root,
@@ -108,7 +111,20 @@ Answer<void> attach(Daemon& daemon, const std::string& ifname) {
         "auto",
         0
     ));
-    return {};
+    return true;
+}
+
+void detach(Daemon& daemon, const std::string& ifname) {
+    (void)daemon.call(
+        {.path = names::packet_root,
+         .interface = names::packet,
+         .name = "Detach",
+         .reply_signature = "",
+         .right = manage_right},
+        "sa{sv}",
+        ifname.c_str(),
+        0
+    );
 }
 
 Answer<void> load(Daemon& daemon, const std::string& ifname, const InputFile& file) {
@@ -129,14 +145,26 @@ Answer<void> load(Daemon& daemon, const std::string& ifname, const InputFile& fi
     return {};
 }
 
-Answer<void> start(Session& session, Daemon& daemon) {
-    const std::array<std::string, 2> ports{session.operand(0), session.operand(1)};
+/// What was done to ports before they forward.
+struct Begun {
+    std::vector<std::string> attached;
+    std::vector<std::string> loaded;
+};
+
+Answer<void> start_ports(
+    Session& session, Daemon& daemon, const std::array<std::string, 2>& ports, Begun& begun
+) {
     for (const std::string& port : ports) {
-        ZTRY(attach(daemon, port));
-        if (session.invocation().operands.size() == 3) {
+        if (ZTRY(attach(daemon, port))) {
+            begun.attached.push_back(port);
+        }
+    }
+    if (session.invocation().operands.size() == 3) {
+        for (const std::string& port : ports) {
             // Opened for each: what was read is read to its end.
             const InputFile file = ZTRY(open_input_file(session.operand(2), rule_input));
             ZTRY(load(daemon, port, file));
+            begun.loaded.push_back(port);
         }
     }
     const int rewrite = session.invocation().has("--rewrite") ? 1 : 0;
@@ -154,6 +182,24 @@ Answer<void> start(Session& session, Daemon& daemon) {
         "b",
         rewrite
     ));
+    return {};
+}
+
+Answer<void> start(Session& session, Daemon& daemon) {
+    const std::array<std::string, 2> ports{session.operand(0), session.operand(1)};
+    Begun begun;
+    if (Answer<void> started = start_ports(session, daemon, ports, begun); !started) {
+        for (const std::string& port : begun.attached) {
+            detach(daemon, port);
+            std::erase(begun.loaded, port);
+        }
+        for (const std::string& port : begun.loaded) {
+            started.error().message += std::format(
+                "; {} has the rules of {} by now", printable(port), printable(session.operand(2))
+            );
+        }
+        return started;
+    }
     session.print_either(
         {{"first", ports[0]}, {"second", ports[1]}, {"forwarding", true}},
         std::format("{} and {} forward\n", printable(ports[0]), printable(ports[1]))

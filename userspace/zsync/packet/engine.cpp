@@ -82,7 +82,11 @@ private:
         if (rules_.rules.size() > limits::rules_max) {
             return fail(
                 PacketError::rule_set_too_big,
-                std::format("{} rules; at most {}", rules_.rules.size(), limits::rules_max)
+                std::format(
+                    "{} rules, temporary ones included; at most {}",
+                    rules_.rules.size(),
+                    limits::rules_max
+                )
             );
         }
         if (const std::size_t prefixes = prefix_count(rules_); prefixes > limits::prefixes_max) {
