@@ -2,13 +2,15 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
 import subprocess
+import time
 
 import pytest
-from frames import ICMP, UDP, Dot1Q, Frames, IPv6ExtHdrHopByHop
+from frames import ICMP, UDP, Dot1Q, Frames, IPv6ExtHdrHopByHop, Raw
 from lab import command, start, wait_until
 from scapy.utils import PcapReader
 
@@ -181,6 +183,73 @@ def test_a_reader_that_leaves_ends_the_capture_and_nothing_else(lab, how):
     wait_until("the end", ended)
     assert capture.returncode == 1 and "Broken pipe" in capture.stderr.read()
     assert lab.daemon.poll() is None and lab.json("status")["pid"] == pid
+
+
+WAYS = {"copied": [], "samples": ["--samples", "in"], "taken": ["--take", "--force"]}
+
+
+@contextlib.contextmanager
+def unread(lab, how: str):
+    """A capture into a pipe that is full, and the pipe's other end."""
+    lab.filter("pass sample 1/1 proto udp\n")
+    reader, writer = os.pipe()
+    words = ("zsyncctl", "packet", "capture", lab.near.ifname, *WAYS[how], "-w", "-")
+    capture = start(*words, stdout=writer, stderr=subprocess.PIPE, text=True, env=lab.environment())
+    try:
+        wait_until("the beginning", lambda: select.select([reader], [], [], 0)[0])
+        frame = Frames(lab).v4(UDP(dport=9), Raw(b"x" * 1000))
+
+        def is_full() -> bool:
+            lab.far.send(*[frame] * 50)
+            return not select.select([], [writer], [], 0)[1]
+
+        wait_until("a full pipe", is_full)
+        os.close(writer)
+        yield capture, reader
+    finally:
+        capture.kill()
+        capture.wait()
+        os.close(reader)
+
+
+def blocks(data: bytes) -> list[int]:
+    """The types of the whole blocks of pcapng that data begins with; nothing else may be there but one that is cut."""
+    found, at = [], 0
+    while at + 12 <= len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        assert 12 <= length < 70_000 and length % 4 == 0, (at, kind, length)
+        if at + length <= len(data):
+            assert struct.unpack_from("<I", data, at + length - 4)[0] == length, at
+            found.append(kind)
+        at += length
+    return found
+
+
+def drained(reader: int) -> bytes:
+    data = b""
+    while more := os.read(reader, 1 << 16):
+        data += more
+    return data
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_reader_that_does_not_read_keeps_no_daemon_from_its_end(lab, how):
+    with unread(lab, how) as (_, reader):
+        begun = time.monotonic()
+        assert lab.stop_daemon() == 0
+        assert time.monotonic() - begun < 5  # on a machine that may be busy; it waits half a second
+        found = blocks(drained(reader))
+        assert found[:2] == [0x0A0D0D0A, 1] and set(found[2:-1]) <= {6}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_waited_for_its_reader_comes_once_when_it_is_interrupted(lab, how):
+    with unread(lab, how) as (capture, reader):
+        capture.send_signal(signal.SIGINT)
+        capture.wait()
+        found = blocks(drained(reader))
+        assert found[:2] == [0x0A0D0D0A, 1] and found[-1] == 5 and set(found[2:-1]) == {6}
+        wait_until("the end", lambda: lab.json("jobs") == [])
 
 
 def test_streams_and_keeps_the_length_on_the_wire(lab):

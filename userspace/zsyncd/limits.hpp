@@ -23,6 +23,9 @@ constexpr std::uint32_t take_send_entries = 64;
 constexpr std::uint64_t sampled_rules_check_ms = 500;
 /// The longest that a capture may be asked to take; one without an end may take longer.
 constexpr std::uint64_t capture_duration_us_max = std::uint64_t{366} * 24 * 3600 * 1'000'000;
+/// How long the rest of a capture that is ended may take to be written, where it goes to a pipe: a
+/// reader who has stopped reading keeps nobody.
+constexpr std::chrono::milliseconds capture_end_patience{500};
 /// When a pair is tried again that could not go on forwarding: an interface that was deleted may be
 /// there again before its end is known.
 constexpr std::chrono::seconds forward_retry_delay{1};

@@ -2,6 +2,7 @@
 
 #include "jobs.hpp"
 #include "limits.hpp"
+#include "read_text.hpp"
 #include "turn.hpp"
 
 #include <zsync/core/epoch_time.hpp>
@@ -29,9 +30,10 @@ using packet::analysis::PacketNote;
 
 /// What is going into a file.
 struct Written {
-    std::string text; ///< whole blocks that are not in the file yet
+    std::string text; ///< what of whole blocks is not in the file yet
     std::uint64_t packets = 0;
     std::uint64_t bytes = 0;
+    TimePoint until = TimePoint::max(); ///< how long to try
 };
 
 /// Where the packets of a capture come from.
@@ -100,17 +102,18 @@ private:
 };
 
 Task<Outcome<void>> write_out(Io io, FdRef file, Written* written) {
-    for (std::size_t done = 0; done < written->text.size();) {
-        const auto rest = std::span(written->text).subspan(done);
-        const auto moved = co_await io.write(file, rest);
+    while (!written->text.empty()) {
+        auto write = io.write(file, std::span(written->text));
+        const auto moved = written->until == TimePoint::max()
+                               ? co_await std::move(write)
+                               : co_await std::move(write).until(written->until);
         if (!moved.count) {
             co_return fail(
                 moved.count.error(), "cannot write the capture: " + moved.count.error().message()
             );
         }
-        done += *moved.count;
+        written->text.erase(0, *moved.count);
     }
-    written->text.clear();
     co_return {};
 }
 
@@ -195,6 +198,9 @@ PacketCaptures::run(Io io, JobRegistry* jobs, CaptureRequest request, Fd file) {
     const Outcome<void> copied = co_await copy_packets(io, &source, &request, file, &written);
     // Whatever ended it, the file is whole.
     const CancelProtection protection;
+    if (!is_regular(file)) {
+        written.until = io.now() + limits::capture_end_patience;
+    }
     const Outcome<CaptureCounts> counts = co_await source.counts();
     if (!counts) {
         co_return job.end(Outcome<CaptureReply>(std::unexpected(counts.error())));

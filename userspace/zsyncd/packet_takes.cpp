@@ -3,6 +3,7 @@
 #include "jobs.hpp"
 #include "limits.hpp"
 #include "packet_forwards.hpp"
+#include "read_text.hpp"
 #include "turn.hpp"
 
 #include <zsync/core/epoch_time.hpp>
@@ -51,8 +52,9 @@ struct Take {
     std::shared_ptr<Umem> umem;
     std::vector<std::unique_ptr<Socket>> sockets;
     Mutex writing;
-    std::string text;                 ///< whole blocks that are not in the file yet,
-    std::size_t written = 0;          ///< but for so many bytes of them
+    std::string text;        ///< whole blocks that are not in the file yet,
+    std::size_t written = 0; ///< but for so many bytes of them
+    TimePoint write_until = TimePoint::max();
     std::vector<std::uint8_t> packet; ///< of several frames
     std::uint64_t packets = 0;
     std::uint64_t bytes = 0;
@@ -119,8 +121,10 @@ std::string need_of(const std::string& ifname) {
 
 Task<Result<void>> write_out(Io io, Take* take) {
     while (take->written < take->text.size()) {
-        const auto moved =
-            co_await io.write(FdRef(take->file), std::span(take->text).subspan(take->written));
+        auto write = io.write(FdRef(take->file), std::span(take->text).subspan(take->written));
+        const auto moved = take->write_until == TimePoint::max()
+                               ? co_await std::move(write)
+                               : co_await std::move(write).until(take->write_until);
         if (!moved.count) {
             co_return fail(moved.count.error());
         }
@@ -256,6 +260,9 @@ Task<Result<void>> close_there(Io io, TakeRef take) {
         take->sockets.clear();
         take->umem.reset();
         co_return {};
+    }
+    if (!is_regular(take->file)) {
+        take->write_until = io.now() + limits::capture_end_patience;
     }
     for (const auto& socket : take->sockets) {
         add_rest(*take, *socket);

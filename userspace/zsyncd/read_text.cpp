@@ -21,11 +21,6 @@ std::unexpected<Fault> cannot_read(Error error) {
     return fail(error, std::format("cannot read {}: {}", passed_file, error.message()));
 }
 
-bool is_regular(const Fd& file) {
-    struct stat status{};
-    return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
-}
-
 Task<Outcome<std::string>> read_stream(Io io, Fd file) {
     const TimePoint deadline = Clock::now() + passed_file_timeout;
     std::string text;
@@ -56,6 +51,11 @@ Task<Outcome<std::string>> read_stream(Io io, Fd file) {
 }
 
 } // namespace
+
+bool is_regular(const Fd& file) {
+    struct stat status{};
+    return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
+}
 
 Task<Outcome<std::string>> read_text(Io io, Fd file) {
     // Read on the ring, a file is handed to a worker thread of the kernel where the file system
