@@ -10,6 +10,7 @@
 #include <zsync/core/within.hpp>
 
 #include <array>
+#include <atomic>
 #include <span>
 #include <string>
 
@@ -44,7 +45,7 @@ protected:
     }
 
     Event event_;
-    int running_ = 0;
+    std::atomic<int> running_ = 0;
 };
 
 struct InScope final : OnCalls {
