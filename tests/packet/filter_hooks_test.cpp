@@ -251,6 +251,21 @@ TEST_F(HooksTest, out_goes_on_without_its_owner_and_is_adopted_and_replaced) {
     EXPECT_TRUE(Filter::list_pinned_hooks(lab_.bpf_dir()).empty());
 }
 
+TEST_F(HooksTest, what_could_not_be_adopted_at_first_gets_new_rules_all_the_same) {
+    must(Filter::attach(out(), drop_source("10.1.0.0/16")));
+    HookFilters hooks(lab_.bpf_dir(), "zt0");
+    must(hooks.apply(parse_rules("drop out from 10.2.0.0/16", "test", nullptr).value()));
+    ASSERT_EQ(hooks.attached().size(), 1U);
+    const FrameSender sender(veth_.name());
+    sender.offer(udp_from(0x0a010001));
+    sender.offer(udp_from(0x0a020001));
+    const Filter& filter = hooks.attached()[0].filter;
+    EXPECT_EQ(filter.rule_counts()->front().packets, 1U);
+    EXPECT_EQ(filter.default_count()->packets, 1U);
+    must(hooks.detach());
+    EXPECT_TRUE(Filter::list_pinned_hooks(lab_.bpf_dir()).empty());
+}
+
 TEST_F(HooksTest, out_sees_a_tag_in_the_frame) {
     RuleSet rules;
     add_rule(rules, Verdict::drop, "drop out vlan 42").vlan = 42;

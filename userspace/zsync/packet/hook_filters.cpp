@@ -75,7 +75,15 @@ Outcome<void> HookFilters::apply_hook(const RuleSet& rules, std::uint32_t hook) 
         attached->hook = wanted;
         return {};
     }
-    attached_.push_back({.hook = wanted, .filter = ZTRY(Filter::attach(options, own))});
+    auto filter = Filter::attach(options, own);
+    if (!filter && filter.error().error == Error(PacketError::already_attached)) {
+        // Of an earlier run, and `adopt` could not open it then.
+        filter = Filter::adopt(options);
+        if (filter) {
+            ZTRY(filter->load(own));
+        }
+    }
+    attached_.push_back({.hook = wanted, .filter = ZTRY(std::move(filter))});
     return {};
 }
 
