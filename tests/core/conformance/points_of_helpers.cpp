@@ -39,7 +39,7 @@ protected:
         co_return seen;
     }
     /// What a helper gave: nothing that it began is there any more.
-    Result<void> left_with(Result<void> given) const {
+    [[nodiscard]] Result<void> left_with(Result<void> given) const {
         EXPECT_EQ(running_, 0) << "a task is left";
         return given;
     }
