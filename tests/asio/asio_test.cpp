@@ -291,12 +291,12 @@ TEST_P(Asio, a_wait_for_a_channel_ends_as_any_other) {
         ZCO_CHECK(co_await io.yield());
         channel.cancel();
         const Result<int> by_another = co_await std::move(aborted);
-        EXPECT_TRUE(asio::is(by_another.error(), net::experimental::error::channel_cancelled));
+        EXPECT_TRUE(!by_another && !by_another.error().is_canceled());
         ZCO_CHECK(co_await channel.async_send({}, 7, use_task));
         EXPECT_EQ(co_await channel.async_receive(use_task), 7);
         channel.close();
         const Result<int> closed = co_await channel.async_receive(use_task);
-        EXPECT_TRUE(asio::is(closed.error(), net::experimental::error::channel_closed));
+        EXPECT_TRUE(!closed && !closed.error().is_canceled());
         co_return {};
     });
 }
