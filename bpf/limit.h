@@ -73,13 +73,13 @@ enum zsync_limit_window {
 
 /* One rule's limit, constant for the life of a generation. */
 struct zsync_limit {
-	__u64 start; /* of the hash of keys */
+	__u64 start; /* of the hash of keys: of the rule's text, without rate and burst, and the seed */
 	__u64 cost; /* ticks of a packet, or of a byte with ZSYNC_BYTE_COST_LOG2 */
 	__u64 burst_cost; /* ticks */
 	__u64 burst; /* packets or bytes; sliding: as many as a window takes */
 	__u64 ipv6_mask[2];
 	__u32 ipv4_mask;
-	__u32 id; /* of the rule's text, without rate and burst */
+	__u32 id; /* of the same text, for people */
 	__u8 algorithm;
 	__u8 key;
 	__u8 in_bytes;
@@ -131,7 +131,7 @@ union zsync_limit_line {
 struct zsync_limit_seen {
 	struct zsync_limit_key key;
 	__u64 limited; /* without those in the name */
-	__u64 reserved;
+	__u64 start; /* of the hash of its rule's keys */
 };
 
 #define ZSYNC_LIMIT_SHARED_LINE(slot) \

@@ -234,6 +234,7 @@ ZSYNC_INLINE int zsync_limit_over(const volatile struct zsync_limit *limit,
 					seen->key.id = limit->id;
 					seen->key.shown = limit->shown;
 					seen->limited = 0;
+					seen->start = limit->start;
 				}
 			}
 		} else {

@@ -13,12 +13,14 @@
 #include <bpf/libbpf.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <format>
 #include <functional>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 extern "C" {
 #include <bpf/limit_state.h>
@@ -488,6 +490,46 @@ TEST_F(FilterTest, limit_says_of_which_family_a_port_is) {
     ASSERT_EQ(keys.most.size(), 2U);
     EXPECT_EQ(keys.most[0].text, "IPv6 port 53");
     EXPECT_EQ(keys.most[1].text, "port 53");
+}
+
+TEST_F(FilterTest, limits_are_each_rules_own_even_where_their_ids_are_the_same) {
+    const std::string rule =
+        rules_of("pass limit 1/d burst 1 from 10.0.0.0 proto udp").rules[0].text;
+    const std::size_t place = rule.find("10.0.0.0");
+    ASSERT_NE(place, std::string::npos);
+    // By the birthday paradox two of some 80,000.
+    std::unordered_map<std::uint32_t, std::uint32_t> seen;
+    std::array<std::uint32_t, 2> sources{};
+    for (std::uint32_t n = 1; n < 1'000'000 && sources[0] == 0; ++n) {
+        const std::string other = std::format("10.{}.{}.{}", n >> 16, n >> 8 & 0xff, n & 0xff);
+        const auto [found, is_new] =
+            seen.emplace(limit_id(std::string(rule).replace(place, 8, other)), n);
+        if (!is_new) {
+            sources = {0x0a000000 | found->second, 0x0a000000 | n};
+        }
+    }
+    ASSERT_NE(sources[0], 0U);
+    std::string text = "default drop\n";
+    for (const std::uint32_t source : sources) {
+        text += std::format(
+            "pass limit 1/d burst 1 from 10.{}.{}.{} proto udp\n",
+            source >> 16 & 0xff,
+            source >> 8 & 0xff,
+            source & 0xff
+        );
+    }
+    Filter filter = attach(options(), text);
+    const std::vector<LiveRule> rules = filter.live_rules();
+    ASSERT_EQ(limit_id(rules[0].text), limit_id(rules[1].text));
+    const Fd program = live_program(filter, lab_.bpf_dir());
+    for (const std::uint32_t source : sources) {
+        test_run(program.get(), udp_from(source), 5);
+    }
+    const std::vector<RuleCount> counts = filter.rule_counts().value();
+    for (const RuleCount& count : counts) {
+        EXPECT_EQ(count.packets, 5U);
+        EXPECT_EQ(count.limited, 4U);
+    }
 }
 
 TEST_F(FilterTest, limit_goes_on_over_a_load_and_a_restart) {

@@ -525,10 +525,10 @@ Result<RuleCount> Filter::default_count() const {
 
 /// Those that have the same keys as one of the rules before, but another rate.
 std::vector<zsync_limit> Filter::changed_limits(const RuleSet& rules) const {
-    std::unordered_map<std::uint32_t, std::string_view> before;
+    std::unordered_map<std::uint64_t, std::string_view> before;
     for (const LiveRule& rule : meta_.rules) {
         if (!packet::limit_rate(rule.text).empty()) {
-            before.emplace(limit_id(rule.text), rule.text);
+            before.emplace(limit_name(rule.text), rule.text);
         }
     }
     std::vector<zsync_limit> changed;
@@ -537,7 +537,7 @@ std::vector<zsync_limit> Filter::changed_limits(const RuleSet& rules) const {
         if (!limit) {
             continue;
         }
-        const auto found = before.find(limit_id(rule.text));
+        const auto found = before.find(limit_name(rule.text));
         if (found != before.end() && found->second != rule.text) {
             changed.push_back(compile_limit(rule.text, *limit));
         }

@@ -274,16 +274,21 @@ Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed
     return {};
 }
 
-std::uint32_t limit_id(std::string_view rule_text) {
+std::uint64_t limit_name(std::string_view rule_text) {
     const std::string_view rate = limit_rate(rule_text);
     const auto begin = rate.empty() ? 0 : static_cast<std::size_t>(rate.data() - rule_text.data());
-    std::uint32_t hash = 0x811c9dc5; // FNV-1a
+    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
     for (std::size_t i = 0; i < rule_text.size(); ++i) {
         if (i < begin || i >= begin + rate.size()) {
-            hash = (hash ^ static_cast<unsigned char>(rule_text[i])) * 0x01000193;
+            hash = (hash ^ static_cast<unsigned char>(rule_text[i])) * 0x100000001b3;
         }
     }
     return hash;
+}
+
+std::uint32_t limit_id(std::string_view rule_text) {
+    const std::uint64_t name = limit_name(rule_text);
+    return static_cast<std::uint32_t>(name ^ name >> 32);
 }
 
 zsync_limit compile_limit(std::string_view rule_text, const Limit& limit) {
@@ -298,6 +303,7 @@ zsync_limit compile_limit(std::string_view rule_text, const Limit& limit) {
             limit.by_flow, ZSYNC_LIMIT_BY_FLOW | ZSYNC_LIMIT_BY_SOURCE | ZSYNC_LIMIT_BY_DESTINATION
         );
     zsync_limit compiled{};
+    compiled.start = limit_name(rule_text);
     compiled.id = limit_id(rule_text);
     compiled.key = static_cast<__u8>(parts);
     compiled.in_bytes = limit.in_bits ? 1 : 0;
@@ -321,7 +327,6 @@ zsync_limit compile_limit(std::string_view rule_text, const Limit& limit) {
 }
 
 Outcome<LimitTable> read_limits(const LimitMaps& maps, std::size_t keys_max) {
-    const std::uint64_t seed = ZTRY(limit_seed(maps));
     const MappedArray<zsync_limit_line> lines(maps.lines, seed_line + 1);
     const MappedArray<zsync_limit_seen> keys(maps.keys, limits::limit_keys_max);
     if (!lines || !keys) {
@@ -344,8 +349,7 @@ Outcome<LimitTable> read_limits(const LimitMaps& maps, std::size_t keys_max) {
         ++table.keys;
         zsync_limit_seen seen = keys[at];
         seen.limited += name >> ZSYNC_NAME_OVER_SHIFT;
-        const __u64 hash =
-            zsync_limit_hash(&seen.key, seen.key.shown & 0xff, zsync_limit_mix(seed, seen.key.id));
+        const __u64 hash = zsync_limit_hash(&seen.key, seen.key.shown & 0xff, seen.start);
         if (((hash ^ name) & ZSYNC_NAME_HASH) != 0) {
             continue; // a key that is being written does not belong to the name yet
         }

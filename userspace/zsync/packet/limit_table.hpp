@@ -40,9 +40,13 @@ Result<std::uint64_t> read_rate(const LimitMaps& maps, std::uint32_t slot, const
 /// whatever was owed under a slower one. Milliseconds.
 Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed);
 
-/// How the packet program sees the limit of a rule with that text.
-zsync_limit compile_limit(std::string_view rule_text, const Limit& limit);
+/// What a rule's states are kept by: its text without rate and burst, so that they go on over loads
+/// and over a change of the rate.
+std::uint64_t limit_name(std::string_view rule_text);
+/// The same in 32 bits, by which keys are shown: two rules in 4 billion have the same.
 std::uint32_t limit_id(std::string_view rule_text);
+/// How the packet program sees the limit of a rule with that text, but for the table's seed.
+zsync_limit compile_limit(std::string_view rule_text, const Limit& limit);
 
 /// A key that has a state of its own, and how many of its packets were dropped.
 struct LimitedKey {

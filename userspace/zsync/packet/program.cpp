@@ -299,7 +299,7 @@ Outcome<LoadedProgram> load_program(const Tables& tables, SharedMaps& maps, Hook
         }
         const std::uint64_t seed = ZTRY(limit_seed(maps.limits));
         for (zsync_limit& limit : limits_of_seed) {
-            limit.start = zsync_limit_mix(seed, limit.id);
+            limit.start = zsync_limit_mix(seed, limit.start);
         }
     }
     const bool has_shape = hook == HookKind::tcx_out && tables.config.shapes != 0;
