@@ -210,7 +210,10 @@ private:
     friend class TaskPromise<T>;
     explicit Task(Handle handle) noexcept : handle_(handle) {
         // `PromiseBase::frame` relies on it.
-        static_assert(alignof(promise_type) <= 2 * alignof(void*));
+        static_assert(
+            alignof(promise_type) <= 2 * alignof(void*),
+            "what a task gives is aligned to 16 bytes at most; give a pointer to what needs more"
+        );
     }
 
     Handle handle_;
