@@ -153,7 +153,11 @@ bool may_be_repeated(const OperationRequest& request) noexcept {
 bool OperationWait::has_ended() noexcept {
     auto& worker = static_cast<Worker&>(task().executor());
     result_ = without_restart_codes(result_);
-    if (result_ == -ECANCELED && !interrupted_) {
+    // The kernel found no thread for it; or one end of a splice is not ready, and only a try tells
+    // which.
+    const bool is_to_try =
+        result_ == -ECANCELED || (result_ == -EAGAIN && request_.opcode == Opcode::splice);
+    if (is_to_try && !interrupted_) {
         const Attempt tried = attempt_without_thread(request_);
         if (tried.kind == Attempt::Kind::poll) {
             polling_ = true;
@@ -171,16 +175,6 @@ bool OperationWait::has_ended() noexcept {
         return false;
     }
     if (result_ == -EAGAIN && !interrupted_) {
-        if (request_.opcode == Opcode::splice) {
-            // Of its two ends only a try tells which one it is.
-            const Attempt tried = attempt_without_thread(request_);
-            if (tried.kind == Attempt::Kind::poll) {
-                polling_ = true;
-                worker.queue().queue(poll_of(tried), *this);
-                return false;
-            }
-            result_ = tried.result;
-        }
         const OperationRequest poll = readiness_for(request_);
         if (poll.flags != 0) {
             polling_ = true;
