@@ -246,9 +246,10 @@ Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed
     if (!lines || !keys) {
         return fail(os_error(errno));
     }
-    std::unordered_map<std::uint32_t, const zsync_limit*> by_id;
+    const std::uint64_t seed = ZTRY(limit_seed(maps));
+    std::unordered_map<std::uint64_t, const zsync_limit*> by_start;
     for (const zsync_limit& limit : changed) {
-        by_id.emplace(limit.id, &limit);
+        by_start.emplace(zsync_limit_mix(seed, limit.start), &limit);
     }
     // The clock of bpf_ktime_get_ns().
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -259,8 +260,8 @@ Result<void> forgive(const LimitMaps& maps, std::span<const zsync_limit> changed
         if ((entry.name & ZSYNC_NAME_USED) == 0 || (entry.name & ZSYNC_NAME_SLIDING) != 0) {
             continue;
         }
-        const auto found = by_id.find(keys[at].key.id);
-        if (found == by_id.end()) {
+        const auto found = by_start.find(keys[at].start);
+        if (found == by_start.end()) {
             continue;
         }
         const __u64 latest = now_ticks + found->second->burst_cost;
